@@ -1,0 +1,228 @@
+package lifecycle
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/delivery"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/listener"
+	"github.com/gin-lifecycle/lifecycle/internal/membership"
+	"github.com/gin-lifecycle/lifecycle/internal/reaper"
+)
+
+// background is what runs beside the requests:
+//
+//	membership -> which buckets -> reaper, listener
+//	listener   -> hints         -> reaper, sweep
+//	reaper     -> claims        -> delivery -> the manager's hooks
+type background struct {
+	m          *Manager
+	membership *membership.Membership
+	listener   *listener.Listener
+	reaper     *reaper.Reaper
+	delivery   *delivery.Delivery
+
+	sweeper *sweeper
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu        sync.Mutex
+	instances int
+	own       []int
+	dead      int64
+	beatError bool
+}
+
+func startBackground(m *Manager) *background {
+	c, l := &m.config, m.store.ledger
+	bg := &background{m: m}
+	bg.membership = membership.New(l, m.instance, c.heartbeat)
+	bg.listener = listener.New(listener.Config{
+		Ledger:        l,
+		Instance:      m.instance,
+		Notifications: c.notifications,
+		DB:            database(m.store.client),
+		Log:           m.log,
+	})
+	bg.delivery = delivery.New(delivery.Config{
+		Ledger:    l,
+		Runner:    m,
+		Instance:  m.instance,
+		Workers:   c.concurrency,
+		Lease:     c.lease,
+		Tombstone: c.tombstone,
+		Retry:     delivery.Retry{Attempts: c.maxAttempts, Min: c.minBackoff, Max: c.maxBackoff},
+		Log:       m.log,
+		OnRetry:   func() { m.stats.hooksRetried.Add(1) },
+		OnDead:    func() { m.stats.dead.Add(1) },
+	})
+	bg.reaper = reaper.New(reaper.Config{
+		Ledger:   l,
+		Sink:     bg.delivery,
+		Instance: m.instance,
+		Interval: c.lookInterval,
+		Lease:    c.lease,
+		Log:      m.log,
+	})
+
+	bg.sweeper = newSweeper(m, bg.delivery)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	bg.cancel = cancel
+	bg.delivery.Start()
+	bg.wg.Go(func() { bg.reaper.Run(ctx) })
+	bg.wg.Go(func() {
+		bg.listener.Run(ctx, listener.Events{Message: bg.heard, Subscribed: bg.subscribed})
+	})
+	bg.wg.Go(func() {
+		bg.membership.Run(ctx, membership.Events{
+			Changed: func(v membership.View) { bg.moved(ctx, v) },
+			Lost:    bg.lost,
+			Beat:    bg.beat,
+		})
+	})
+	bg.wg.Go(func() { bg.sweeper.run(ctx) })
+	bg.wg.Go(func() { bg.watchDead(ctx) })
+	return bg
+}
+
+// database returns the number of the client's database.
+func database(client redis.UniversalClient) int {
+	if c, ok := client.(*redis.Client); ok {
+		return c.Options().DB
+	}
+	return 0
+}
+
+func (bg *background) moved(ctx context.Context, v membership.View) {
+	bg.mu.Lock()
+	bg.instances, bg.own = len(v.Instances), v.Own
+	bg.mu.Unlock()
+	bg.reaper.Keep(v.Own)
+	bg.listener.Listen(ctx, v.Own, v.Leader)
+	bg.countDead(ctx)
+}
+
+// lost: Redis was flushed, or is another one. The due-index knows nothing of what
+// was before; closures of living instances are all that is left.
+func (bg *background) lost() {
+	bg.m.log.Warn("lifecycle: the sessions in Redis are gone, flushed or replaced by another server's; only OnSessionDestroyed hooks of handlers still run for them")
+	bg.reaper.LookAtAll()
+	bg.sweeper.askAll()
+}
+
+func (bg *background) beat(err error) {
+	bg.mu.Lock()
+	was := bg.beatError
+	bg.beatError = err != nil
+	bg.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		bg.m.log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks wait until it is back", "error", err)
+	case err == nil && was:
+		bg.m.log.Info("lifecycle: the heartbeat works again")
+		bg.reaper.LookAtAll()
+	}
+}
+
+func (bg *background) heard(msg ledger.Message) {
+	switch msg.Kind {
+	case ledger.Wake:
+		bg.reaper.LookAt(msg.Bucket)
+	case ledger.LiveKeyEvent:
+		bg.reaper.Suspect(msg.ID, msg.Hint)
+	case ledger.Members:
+		bg.membership.Poke()
+	case ledger.Ended:
+		// Whether it is true, and with what reason and data, Redis knows.
+		bg.sweeper.ask(msg.ID)
+	}
+}
+
+func (bg *background) subscribed() {
+	bg.reaper.LookAtAll()
+	bg.sweeper.askAll()
+}
+
+// deadInterval is how often the dead set is counted.
+const deadInterval = 15 * time.Second
+
+// watchDead counts the dead set of this instance's buckets now and then.
+func (bg *background) watchDead(ctx context.Context) {
+	ticker := time.NewTicker(deadInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			bg.countDead(ctx)
+		}
+	}
+}
+
+func (bg *background) countDead(ctx context.Context) {
+	bg.mu.Lock()
+	own := bg.own
+	bg.mu.Unlock()
+	n, err := bg.m.store.ledger.Dead(ctx, own)
+	if err != nil {
+		return // the last count stands
+	}
+	bg.mu.Lock()
+	bg.dead = n
+	bg.mu.Unlock()
+}
+
+// stop ends everything; see Manager.Shutdown.
+func (bg *background) stop(ctx context.Context) error {
+	bg.cancel()
+	bg.wg.Wait()
+
+	closed := make(chan struct{})
+	go func() {
+		bg.runLeft(ctx)
+		close(closed)
+	}()
+	err := bg.delivery.Drain(ctx)
+	<-closed
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// runLeft runs the closures that this instance still holds, a bounded number of
+// sessions at a time.
+func (bg *background) runLeft(ctx context.Context) {
+	m := bg.m
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, m.config.concurrency)
+	detached := context.WithoutCancel(ctx)
+	var ids []string
+	for id, held := range m.closures.close() {
+		if len(held.hooks) == 0 {
+			continue
+		}
+		ids = append(ids, id)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			end := ledger.End{ID: id, Record: held.record, Reason: string(ReasonShutdown), At: m.store.ledger.Clock().Unix(), Left: -1, Attempt: 1}
+			if rec, err := m.store.ledger.Record(ctx, id); err == nil && len(rec) > 0 {
+				end.Record = rec
+			}
+			m.runClosures(ctx, held.hooks, endedSession(m.store.config.codec, end))
+		})
+	}
+	wg.Wait()
+	for chunk := range slices.Chunk(ids, sweepBatch) {
+		_ = m.store.ledger.Unwatch(detached, m.instance, chunk...) // a watcher too many costs a tombstone
+	}
+}

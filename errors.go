@@ -1,0 +1,77 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+var (
+	// ErrSessionEnded is returned by everything that needs a live session when
+	// there is none any more: it has timed out, was destroyed, or its token was
+	// rotated by another request since this one read it.
+	ErrSessionEnded = errors.New("lifecycle: the session has ended")
+
+	// ErrNoSession is returned with WithLazyCreation by what needs a session,
+	// as long as none was begun: call Save first.
+	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
+
+	// ErrUnavailable is returned when Redis could not be reached or refused a
+	// command; the cause is wrapped beside it. By default the middleware answers
+	// 503 (see WithErrorHandler).
+	ErrUnavailable = errors.New("lifecycle: the session store is unavailable")
+
+	// ErrUndecodable is returned for a session whose record or values cannot be
+	// decoded, for example after a change of codec or of a gob type. The record is
+	// left as it is. By default the middleware answers 500.
+	ErrUndecodable = errors.New("lifecycle: the session cannot be decoded")
+
+	// ErrRefused is what the error handler gets when a created hook failed and
+	// WithCreatedHooksRequired is set; the hook's error is wrapped beside it.
+	ErrRefused = errors.New("lifecycle: a created hook refused the session")
+
+	// ErrHeadersWritten is returned by what has to set a cookie when the response
+	// has begun already.
+	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
+
+	// ErrBucketMismatch is returned by Start, and by every use of the store,
+	// when Redis holds sessions of this prefix in another number of buckets; see
+	// WithBuckets.
+	ErrBucketMismatch = ledger.ErrBucketMismatch
+
+	// ErrShutdown is returned by what needs the background work after Shutdown.
+	ErrShutdown = errors.New("lifecycle: the manager has been shut down")
+)
+
+// ValuesTooLargeError is returned by Save when the encoded values exceed the
+// limit of WithMaxValuesSize. Nothing was saved.
+type ValuesTooLargeError struct {
+	Size  int // bytes, encoded
+	Limit int // bytes
+}
+
+func (e *ValuesTooLargeError) Error() string {
+	return fmt.Sprintf("lifecycle: the session's values take %d bytes, the limit is %d", e.Size, e.Limit)
+}
+
+// unavailable wraps an error of Redis with the operation that met it.
+func unavailable(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrBucketMismatch) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("lifecycle: %s: %w", op, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, op, err)
+}
+
+// statusOf returns the response's status for an error of the middleware.
+func statusOf(err error) int {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrShutdown) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}

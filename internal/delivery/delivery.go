@@ -1,0 +1,272 @@
+// Package delivery runs the hooks of claimed ends: a bounded number at a time,
+// their leases renewed while they run, and settled when they have.
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+// Outcome is what running the hooks of an end came to.
+type Outcome struct {
+	Err  error  // nil: all have succeeded
+	Done string // which have, for the next attempt
+}
+
+// Runner runs the hooks of an end.
+type Runner interface {
+	// Deliver runs what there is to run for a claimed end. It must return soon
+	// after ctx has ended.
+	Deliver(ctx context.Context, c *ledger.Claim) Outcome
+	// Hung returns how many hooks have been left behind.
+	Hung() int
+}
+
+// Retry says what happens to ends whose hooks fail.
+type Retry struct {
+	Attempts int           // after so many the end goes to the dead set
+	Min, Max time.Duration // pause before the next attempt, doubling from Min to Max
+}
+
+// delay returns the pause after the given attempt, spread by a fifth either way
+// so that what failed together does not come back together.
+func (r Retry) delay(attempt int) time.Duration {
+	d := r.Max
+	if shift := attempt - 1; shift < 30 && r.Min<<shift < r.Max {
+		d = r.Min << shift
+	}
+	return d - d/5 + rand.N(2*d/5+1)
+}
+
+// Config is what a Delivery is made of.
+type Config struct {
+	Ledger    *ledger.Ledger
+	Runner    Runner
+	Instance  string
+	Workers   int // ends whose hooks run at a time
+	Lease     time.Duration
+	Tombstone time.Duration
+	Retry     Retry
+	Log       *slog.Logger
+	OnRetry   func()
+	OnDead    func()
+}
+
+// claimsPerWorker says how many claims are held beyond those that run, so that
+// workers need not wait for the next round trip.
+const claimsPerWorker = 16
+
+// Delivery runs hooks. Make it with New, start it with Start.
+type Delivery struct {
+	c      Config
+	settle *settler
+	ready  chan struct{}
+	ctx    context.Context // of the hooks
+	cancel context.CancelCauseFunc
+	stop   context.CancelFunc // of the renewals
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	work     *sync.Cond
+	queue    []*ledger.Claim
+	held     map[ledger.Held]*holding
+	running  int
+	draining bool
+	idle     chan struct{} // closed when draining and nothing runs
+}
+
+// holding is a claim that has not been settled.
+type holding struct {
+	claim  *ledger.Claim
+	cancel context.CancelCauseFunc // of its hooks, nil before they run
+}
+
+// New returns a delivery that is not started.
+func New(c Config) *Delivery {
+	d := &Delivery{
+		c:     c,
+		ready: make(chan struct{}, 1),
+		held:  make(map[ledger.Held]*holding),
+		idle:  make(chan struct{}),
+	}
+	d.work = sync.NewCond(&d.mu)
+	d.ctx, d.cancel = context.WithCancelCause(context.Background())
+	d.settle = newSettler(c, d.settled)
+	return d
+}
+
+// Start starts the workers.
+func (d *Delivery) Start() {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	for range d.c.Workers {
+		d.wg.Go(d.worker)
+	}
+	d.wg.Go(func() { d.renew(ctx) })
+	d.settle.start()
+}
+
+// Free returns how many more claims are wanted.
+func (d *Delivery) Free() int {
+	hung := d.c.Runner.Hung()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.draining || hung >= d.c.Workers {
+		return 0
+	}
+	return d.c.Workers*claimsPerWorker - len(d.held)
+}
+
+// Ready receives after Free has grown.
+func (d *Delivery) Ready() <-chan struct{} { return d.ready }
+
+// Submit takes claims to run. It never blocks. A claim without a token is a
+// piece of news: another instance holds the claim, and there is nothing to settle.
+func (d *Delivery) Submit(claims []*ledger.Claim) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.draining {
+		for _, c := range claims {
+			d.giveBack(c)
+		}
+		return
+	}
+	for _, c := range claims {
+		d.held[heldOf(c)] = &holding{claim: c}
+		d.queue = append(d.queue, c)
+		d.work.Signal()
+	}
+}
+
+func heldOf(c *ledger.Claim) ledger.Held { return ledger.Held{ID: c.ID, Token: c.Token} }
+
+// giveBack releases a claim whose hooks have not run.
+func (d *Delivery) giveBack(c *ledger.Claim) {
+	if c.Token == "" {
+		return
+	}
+	d.settle.add(ledger.Settlement{
+		Held:    heldOf(c),
+		Verdict: ledger.Release,
+		Attempt: c.Attempt - 1,
+		Done:    c.Done,
+	})
+}
+
+func (d *Delivery) worker() {
+	for {
+		h, ctx := d.take()
+		if h == nil {
+			return
+		}
+		outcome := d.c.Runner.Deliver(ctx, h.claim)
+		h.cancel(nil)
+		d.finish(h, outcome)
+	}
+}
+
+// take waits for the next claim; nil when draining.
+func (d *Delivery) take() (*holding, context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		for len(d.queue) == 0 && !d.draining {
+			d.work.Wait()
+		}
+		if d.draining {
+			return nil, nil
+		}
+		c := d.queue[0]
+		d.queue[0] = nil
+		d.queue = d.queue[1:]
+		h := d.held[heldOf(c)]
+		if h == nil {
+			continue // its lease was lost while it waited
+		}
+		var ctx context.Context
+		ctx, h.cancel = context.WithCancelCause(d.ctx)
+		d.running++
+		return h, ctx
+	}
+}
+
+func (d *Delivery) finish(h *holding, o Outcome) {
+	c := h.claim
+	s := ledger.Settlement{Held: heldOf(c), Attempt: c.Attempt, Done: o.Done}
+	switch {
+	case c.Token == "":
+		d.settled([]ledger.Held{s.Held})
+	case o.Err == nil:
+		s.Verdict = ledger.Ack
+	case d.ctx.Err() != nil:
+		s.Verdict, s.Error = ledger.Release, o.Err.Error()
+	case c.Attempt >= d.c.Retry.Attempts:
+		s.Verdict, s.Error = ledger.Bury, o.Err.Error()
+		d.c.OnDead()
+		d.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set",
+			"session", c.ID, "attempt", c.Attempt, "error", o.Err)
+	default:
+		s.Verdict, s.Error = ledger.Release, o.Err.Error()
+		s.Delay = d.c.Retry.delay(c.Attempt)
+		d.c.OnRetry()
+	}
+	if c.Token != "" {
+		d.settle.add(s)
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running--
+	if d.draining && d.running == 0 {
+		close(d.idle)
+	}
+}
+
+// settled is called by the settler when a claim is no longer this instance's.
+func (d *Delivery) settled(held []ledger.Held) {
+	d.mu.Lock()
+	for _, h := range held {
+		delete(d.held, h)
+	}
+	d.mu.Unlock()
+	select {
+	case d.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Drain takes no more claims, gives those that wait back, and waits for running
+// hooks until ctx ends; then it cancels them and gives their claims back too. It
+// returns ctx's error if it came to that. It must be called once, after Start.
+func (d *Delivery) Drain(ctx context.Context) error {
+	d.mu.Lock()
+	d.draining = true
+	for _, c := range d.queue {
+		d.giveBack(c)
+	}
+	d.queue = nil
+	d.work.Broadcast()
+	if d.running == 0 {
+		close(d.idle)
+	}
+	d.mu.Unlock()
+
+	var err error
+	select {
+	case <-d.idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+		d.cancel(ErrShutdown)
+		<-d.idle // soon: the runner leaves hooks behind that ignore their context
+	}
+	d.settle.drain()
+	d.stop()
+	d.wg.Wait()
+	d.cancel(ErrShutdown)
+	return err
+}

@@ -1,0 +1,89 @@
+// Package hook calls functions of the application so that what they do wrong
+// stays with them.
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// ErrHung is returned for a hook that did not return in time after its context
+// had ended.
+var ErrHung = errors.New("hook ignores its context and was left behind")
+
+// PanicError is a recovered panic.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("hook panicked: %v", e.Value) }
+
+// grace is how long a hook may take to return after its context has ended.
+const grace = 250 * time.Millisecond
+
+// Caller calls hooks. The zero value is ready; it is safe for concurrent use.
+type Caller struct {
+	hung atomic.Int64
+}
+
+// Hung returns how many hooks were left behind and have not returned yet.
+func (c *Caller) Hung() int { return int(c.hung.Load()) }
+
+// Call calls fn with a context that ends after timeout. It returns fn's error, a
+// *PanicError, or ErrHung shortly after the context has ended; a hook left
+// behind goes on in its own goroutine and is counted until it returns.
+func (c *Caller) Call(ctx context.Context, timeout time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	var left atomic.Bool
+	go func() {
+		err := run(ctx, fn)
+		if !left.CompareAndSwap(false, true) {
+			c.hung.Add(-1)
+			return
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	wait := time.NewTimer(grace)
+	defer wait.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-wait.C:
+	}
+	c.hung.Add(1)
+	if !left.CompareAndSwap(false, true) {
+		c.hung.Add(-1)
+		return <-done // it returned just now
+	}
+	return fmt.Errorf("%w: %w", ErrHung, context.Cause(ctx))
+}
+
+func run(ctx context.Context, fn func(context.Context) error) (err error) {
+	finished := false
+	defer func() {
+		if finished {
+			return
+		}
+		// Not only a panic: runtime.Goexit, as t.FailNow calls it, ends here too.
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		} else {
+			err = errors.New("hook ended its goroutine")
+		}
+	}()
+	err = fn(ctx)
+	finished = true
+	return err
+}

@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Held names a claim for the calls of its holder.
+type Held struct {
+	ID    string
+	Token string
+}
+
+// Verdict is how a holder is done with a claim.
+type Verdict int
+
+// Verdicts.
+const (
+	Ack     Verdict = iota // the hooks have run: the end is finished
+	Release                // give the claim back, to be taken again after a delay
+	Bury                   // give up: into the dead set
+)
+
+// Settlement is a claim and what its holder decided.
+type Settlement struct {
+	Held
+	Verdict Verdict
+
+	// Of Release and Bury.
+	Delay   time.Duration
+	Attempt int
+	Done    string // opaque; comes back in Claim.Done
+	Error   string
+}
+
+// Settled is the answer to a settlement. With a nil Err, OK is false where the
+// claim was no longer its holder's and nothing was done.
+type Settled struct {
+	OK  bool
+	Err error
+}
+
+// Settle carries out settlements in one round trip. Where other instances hold
+// closures of an acked session, its record and end stay for tombstone.
+func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, tombstone time.Duration) []Settled {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	var calls []call
+	var owner [][]int // owner[i] are the settlements that calls[i] carries out
+	acks := make(map[int]int)
+	for i, s := range ss {
+		b := l.keys.bucket(s.ID)
+		switch s.Verdict {
+		case Ack:
+			at, ok := acks[b]
+			if !ok {
+				at = len(calls)
+				acks[b] = at
+				calls = append(calls, call{ackScript, []string{l.keys.due(b)}, []any{instance, tombstone.Milliseconds()}})
+				owner = append(owner, nil)
+			}
+			c := &calls[at]
+			c.keys = append(c.keys, l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID))
+			c.args = append(c.args, s.ID, s.Token)
+			owner[at] = append(owner[at], i)
+		case Release:
+			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID)},
+				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, s.Error, l.keys.wake(b)}})
+			owner = append(owner, []int{i})
+		case Bury:
+			calls = append(calls, call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, s.ID)},
+				[]any{s.ID, s.Token, s.Attempt, s.Done, s.Error}})
+			owner = append(owner, []int{i})
+		}
+	}
+	cmds, _ := l.runAll(ctx, calls) // each has its own error
+	return spread(len(ss), cmds, owner)
+}
+
+// Renew renews leases, in one round trip. OK is false where the claim is no
+// longer its holder's.
+func (l *Ledger) Renew(ctx context.Context, held []Held, lease time.Duration) []Settled {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	var calls []call
+	var owner [][]int
+	byBucket := make(map[int]int)
+	for i, h := range held {
+		b := l.keys.bucket(h.ID)
+		at, ok := byBucket[b]
+		if !ok {
+			at = len(calls)
+			byBucket[b] = at
+			calls = append(calls, call{renewScript, []string{l.keys.due(b)}, []any{lease.Milliseconds()}})
+			owner = append(owner, nil)
+		}
+		calls[at].keys = append(calls[at].keys, l.keys.end(b, h.ID))
+		calls[at].args = append(calls[at].args, h.ID, h.Token)
+		owner[at] = append(owner[at], i)
+	}
+	cmds, _ := l.runAll(ctx, calls)
+	return spread(len(held), cmds, owner)
+}
+
+// spread puts the 0/1 replies of batched calls back into the caller's order.
+func spread(n int, cmds []*redis.Cmd, owner [][]int) []Settled {
+	out := make([]Settled, n)
+	for i, cmd := range cmds {
+		reply, err := cmd.Result()
+		list, isList := reply.([]any)
+		for j, at := range owner[i] {
+			switch {
+			case err != nil:
+				out[at].Err = err
+			case isList:
+				out[at].OK = toInt(list[j]) == 1
+			default:
+				out[at].OK = toInt(reply) == 1
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+	"github.com/redis/go-redis/v9"
+)
+
+// Due is an entry of the due-index.
+type Due struct {
+	ID string
+	At int64 // Unix ms
+}
+
+// Heads returns the first n entries of each bucket's due-index, in one round
+// trip, and takes a sample of the clock.
+func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([][]Due, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	sent := l.clock.local()
+	pipe := l.rdb.Pipeline()
+	now := pipe.Time(ctx)
+	cmds := make([]*redis.ZSliceCmd, len(buckets))
+	for i, b := range buckets {
+		cmds[i] = pipe.ZRangeWithScores(ctx, l.keys.due(b), 0, int64(n-1))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	l.clock.Sample(now.Val().UnixMilli(), sent)
+	heads := make([][]Due, len(buckets))
+	for i, cmd := range cmds {
+		zs := cmd.Val()
+		heads[i] = make([]Due, len(zs))
+		for j, z := range zs {
+			heads[i][j] = Due{ID: z.Member.(string), At: int64(z.Score)}
+		}
+	}
+	return heads, nil
+}
+
+// Dead returns the size of the dead set of these buckets.
+func (l *Ledger) Dead(ctx context.Context, buckets []int) (int64, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, len(buckets))
+	for i, b := range buckets {
+		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, c := range cmds {
+		n += c.Val()
+	}
+	return n, nil
+}
+
+// Suspect is a session to look at. Hint is what an event said of its live key
+// (Expired, Evicted, Deleted) or "".
+type Suspect struct {
+	ID   string
+	Hint string
+}
+
+// Looked is what a look at one bucket found.
+type Looked struct {
+	Claims []*Claim
+	// Next is the earliest time at which one of the sessions looked at is next
+	// due, 0 if none is.
+	Next int64
+}
+
+// Look looks at sessions, grouped by bucket, in two round trips. Result i is
+// that of buckets[i]; where its look failed the result is empty and the error
+// says why, while the others stand.
+func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, lease Lease) ([]Looked, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+
+	pipe := l.rdb.Pipeline()
+	proofs := make([][]*redis.StringCmd, len(buckets))
+	for i, b := range buckets {
+		proofs[i] = make([]*redis.StringCmd, len(suspects[i]))
+		for j, s := range suspects[i] {
+			proofs[i][j] = pipe.GetRange(ctx, l.keys.session(b, s.ID), 0, token.ProofLength-1)
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return make([]Looked, len(buckets)), err
+	}
+
+	calls := make([]call, len(buckets))
+	for i, b := range buckets {
+		keys := make([]string, 1, 1+4*len(suspects[i]))
+		keys[0] = l.keys.due(b)
+		args := make([]any, 2, 2+3*len(suspects[i]))
+		args[0], args[1] = lease.Token, lease.Duration.Milliseconds()
+		for j, s := range suspects[i] {
+			proof := proofs[i][j].Val()
+			keys = append(keys, l.keys.session(b, s.ID), l.keys.live(b, s.ID, proof), l.keys.end(b, s.ID), l.keys.watch(b, s.ID))
+			args = append(args, s.ID, proof, s.Hint)
+		}
+		calls[i] = call{lookScript, keys, args}
+	}
+	sent := l.clock.local()
+	cmds, err := l.runAll(ctx, calls)
+	found := make([]Looked, len(buckets))
+	for i, cmd := range cmds {
+		reply, cmdErr := cmd.Slice()
+		if cmdErr != nil {
+			continue
+		}
+		l.clock.Sample(toInt(reply[0]), sent)
+		for j, r := range reply[1:] {
+			if fields, ok := r.([]any); ok {
+				found[i].Claims = append(found[i].Claims, parseClaim(suspects[i][j].ID, lease.Token, fields))
+			} else if at := toInt(r); at > 0 && (found[i].Next == 0 || at < found[i].Next) {
+				found[i].Next = at
+			}
+		}
+		if len(found[i].Claims) > 0 {
+			at := toInt(reply[0]) + lease.Duration.Milliseconds()
+			if found[i].Next == 0 || at < found[i].Next {
+				found[i].Next = at
+			}
+		}
+	}
+	return found, err
+}
+
+// Fate tells what became of a session that an instance holds closures of.
+type Fate struct {
+	Ended bool
+	End   End // if Ended; Reason is Lost if nothing is known
+}
+
+// Fates looks up sessions without changing anything, in one round trip.
+func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	pipe := l.rdb.Pipeline()
+	exists := make([]*redis.IntCmd, len(ids))
+	ends := make([]*redis.SliceCmd, len(ids))
+	for i, id := range ids {
+		b := l.keys.bucket(id)
+		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
+		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	fates := make([]Fate, len(ids))
+	for i, id := range ids {
+		f := ends[i].Val()
+		switch {
+		case len(f) == 4 && f[0] != nil:
+			rec, err := l.Record(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			fates[i] = Fate{true, End{
+				ID: id, Record: rec, Reason: toString(f[0]),
+				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
+			}}
+		case exists[i].Val() == 0:
+			fates[i] = Fate{true, End{ID: id, Reason: Lost, At: l.clock.Unix(), Left: -1, Attempt: 1}}
+		}
+	}
+	return fates, nil
+}

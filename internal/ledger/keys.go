@@ -1,0 +1,70 @@
+package ledger
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// keys names every key and channel. The number in braces is the bucket and the
+// hash tag, so all keys of a session are in one slot of a cluster.
+type keys struct {
+	prefix  string
+	buckets []string // "prefix:{n}:"
+}
+
+func newKeys(prefix string, buckets int) keys {
+	k := keys{prefix: prefix, buckets: make([]string, buckets)}
+	for i := range k.buckets {
+		k.buckets[i] = prefix + ":{" + strconv.Itoa(i) + "}:"
+	}
+	return k
+}
+
+func (k keys) bucket(id string) int { return token.Bucket(id, len(k.buckets)) }
+
+func (k keys) due(b int) string                { return k.buckets[b] + "due" }
+func (k keys) dead(b int) string               { return k.buckets[b] + "dead" }
+func (k keys) live(b int, id, p string) string { return k.buckets[b] + "live:" + id + ":" + p }
+func (k keys) session(b int, id string) string { return k.buckets[b] + "session:" + id }
+func (k keys) end(b int, id string) string     { return k.buckets[b] + "end:" + id }
+func (k keys) watch(b int, id string) string   { return k.buckets[b] + "watch:" + id }
+
+func (k keys) instances() string  { return k.prefix + ":instances" }
+func (k keys) foundation() string { return k.prefix + ":buckets" }
+
+// wake is the channel on which a bucket's keeper hears that a session has
+// become the bucket's next.
+func (k keys) wake(b int) string { return k.buckets[b] + "wake" }
+
+// inbox is the channel of one instance.
+func (k keys) inbox(instance string) string { return k.prefix + ":instance:" + instance }
+
+// parseLive splits a live key's name.
+func (k keys) parseLive(key string) (id, proof string, ok bool) {
+	rest, ok := strings.CutPrefix(key, k.prefix+":{")
+	if !ok {
+		return "", "", false
+	}
+	num, rest, ok := strings.Cut(rest, "}:live:")
+	if !ok {
+		return "", "", false
+	}
+	id, proof, ok = strings.Cut(rest, ":")
+	if !ok || !token.ValidID(id) || num != strconv.Itoa(k.bucket(id)) {
+		return "", "", false
+	}
+	return id, proof, true
+}
+
+// parseWake returns the bucket of a wake channel.
+func (k keys) parseWake(channel string) (int, bool) {
+	rest, ok := strings.CutPrefix(channel, k.prefix+":{")
+	if !ok {
+		return 0, false
+	}
+	num, ok := strings.CutSuffix(rest, "}:wake")
+	b, err := strconv.Atoi(num)
+	return b, ok && err == nil && b >= 0 && b < len(k.buckets)
+}

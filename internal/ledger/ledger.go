@@ -1,0 +1,122 @@
+// Package ledger keeps the state of sessions in Redis. It is the only code that
+// names a key. Every change of state is one Lua script within one bucket, which
+// takes the time from Redis; the scripts' files say what each one guarantees.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrBucketMismatch is returned where the prefix was founded with another
+// number of buckets.
+var ErrBucketMismatch = errors.New("the number of buckets differs from the one recorded in Redis")
+
+// Config is what a Ledger is made of.
+type Config struct {
+	Prefix  string
+	Buckets int
+	Timeout time.Duration // bound of every call
+	Now     func() time.Time
+}
+
+// Ledger is safe for concurrent use.
+type Ledger struct {
+	rdb     redis.UniversalClient
+	keys    keys
+	clock   *Clock
+	timeout time.Duration
+
+	mu    sync.Mutex
+	epoch string // "" until the foundation has been read
+	ready bool
+}
+
+// New returns a ledger on rdb. It does not talk to Redis.
+func New(rdb redis.UniversalClient, c Config) *Ledger {
+	return &Ledger{
+		rdb:     bounded(rdb, c.Timeout),
+		keys:    newKeys(c.Prefix, c.Buckets),
+		clock:   &Clock{now: c.Now},
+		timeout: c.Timeout,
+	}
+}
+
+// bounded returns a client on the same connections whose reads and writes end
+// with their context's deadline. go-redis ignores deadlines unless the client
+// was made with ContextTimeoutEnabled; the caller's own client is left as it is.
+func bounded(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalClient {
+	single, ok := rdb.(*redis.Client)
+	if !ok {
+		return rdb
+	}
+	single = single.WithTimeout(timeout)
+	single.Options().ContextTimeoutEnabled = true
+	return single
+}
+
+// Clock returns the ledger's estimate of the server's clock.
+func (l *Ledger) Clock() *Clock { return l.clock }
+
+// Client returns the client for what is not the state of a session:
+// subscriptions and the server's configuration.
+func (l *Ledger) Client() redis.UniversalClient { return l.rdb }
+
+// Buckets returns the number of buckets.
+func (l *Ledger) Buckets() int { return len(l.keys.buckets) }
+
+// Bucket returns the bucket of a session.
+func (l *Ledger) Bucket(id string) int { return l.keys.bucket(id) }
+
+func (l *Ledger) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, l.timeout)
+}
+
+// Open checks once that Redis can be reached and that the prefix was founded
+// with this number of buckets, and founds it if it is new. Every other call needs
+// it to have succeeded; a failed one may be repeated.
+func (l *Ledger) Open(ctx context.Context) error {
+	l.mu.Lock()
+	ready := l.ready
+	l.mu.Unlock()
+	if ready {
+		return nil
+	}
+	_, err := l.Foundation(ctx)
+	return err
+}
+
+// Foundation reads the prefix's foundation, founding it if there is none, and
+// takes a sample of the clock. It reports whether the data that an earlier call
+// of this process saw is gone: flushed, or replaced by another server's.
+func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	sent := l.clock.local()
+	pipe := l.rdb.Pipeline()
+	now := pipe.Time(ctx)
+	pipe.SetNX(ctx, l.keys.foundation(), strconv.Itoa(l.Buckets())+" "+rand.Text(), 0)
+	got := pipe.Get(ctx, l.keys.foundation())
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false, err
+	}
+	l.clock.Sample(now.Val().UnixMilli(), sent)
+
+	n, epoch, _ := strings.Cut(got.Val(), " ")
+	if n != strconv.Itoa(l.Buckets()) {
+		return false, fmt.Errorf("%w: %s has %s, this store %d", ErrBucketMismatch, l.keys.foundation(), n, l.Buckets())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lost = l.epoch != "" && l.epoch != epoch
+	l.epoch, l.ready = epoch, true
+	return lost, nil
+}

@@ -1,0 +1,99 @@
+package ledger
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+	"github.com/redis/go-redis/v9"
+)
+
+// Found is a live session as a query finds it.
+type Found struct {
+	ID     string
+	Record []byte
+	Left   int64 // ms of its time to live
+}
+
+// Get reads a session without prolonging it. ok is false if it is not live.
+func (l *Ledger) Get(ctx context.Context, id string) (f Found, ok bool, err error) {
+	fs, err := l.live(ctx, l.keys.bucket(id), []string{id})
+	if err != nil || len(fs) == 0 {
+		return Found{}, false, err
+	}
+	return fs[0], true, nil
+}
+
+// live reads those of the sessions of one bucket that are live.
+func (l *Ledger) live(ctx context.Context, b int, ids []string) ([]Found, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = l.keys.session(b, id)
+	}
+	records, err := l.rdb.MGet(ctx, names...).Result()
+	if err != nil {
+		return nil, err
+	}
+	pipe := l.rdb.Pipeline()
+	left := make([]*redis.Cmd, len(ids))
+	for i, id := range ids {
+		if rec := toString(records[i]); len(rec) > token.ProofLength {
+			left[i] = pipe.Do(ctx, "pttl", l.keys.live(b, id, rec[:token.ProofLength]))
+		}
+	}
+	if pipe.Len() == 0 {
+		return nil, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	var found []Found
+	for i, id := range ids {
+		if left[i] == nil {
+			continue
+		}
+		if ms, _ := left[i].Int64(); ms != -2 {
+			found = append(found, Found{ID: id, Record: []byte(toString(records[i])), Left: ms})
+		}
+	}
+	return found, nil
+}
+
+// Scan reads the next page of a bucket's live sessions. It begins with cursor
+// 0 and is complete when it returns cursor 0. A session may come twice.
+func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([]Found, uint64, error) {
+	bctx, cancel := l.bound(ctx)
+	entries, next, err := l.rdb.ZScan(bctx, l.keys.due(b), cursor, "", count).Result()
+	cancel()
+	if err != nil || len(entries) == 0 {
+		return nil, next, err
+	}
+	ids := make([]string, 0, len(entries)/2)
+	for i := 0; i+1 < len(entries); i += 2 {
+		ids = append(ids, entries[i])
+	}
+	found, err := l.live(ctx, b, ids)
+	return found, next, err
+}
+
+// Count returns how many entries of all due-indexes are due in the future.
+func (l *Ledger) Count(ctx context.Context) (int64, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	now := strconv.FormatInt(l.clock.Unix(), 10)
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, l.Buckets())
+	for b := range cmds {
+		cmds[b] = pipe.ZCount(ctx, l.keys.due(b), now, "+inf")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, c := range cmds {
+		n += c.Val()
+	}
+	return n, nil
+}

@@ -1,0 +1,107 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+	"github.com/redis/go-redis/v9"
+)
+
+// An estimate of the clock older than this is renewed along with a load.
+const clockLife = time.Minute
+
+// Load reads the record of the session that t names and prolongs the session,
+// in one round trip. ok is false if there is no such live session.
+func (l *Ledger) Load(ctx context.Context, t token.Token) (rec []byte, ok bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	b := l.keys.bucket(t.ID)
+	sent := l.clock.local()
+
+	pipe := l.rdb.Pipeline()
+	touch := redis.NewStringCmd(ctx, touchArgs(l.keys.live(b, t.ID, t.Proof()), t.Timeouts, l.clock.Unix())...)
+	_ = pipe.Process(ctx, touch)
+	get := pipe.Get(ctx, l.keys.session(b, t.ID))
+	var now *redis.TimeCmd
+	if l.clock.Age() > clockLife {
+		now = pipe.Time(ctx)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, false, err
+	}
+	if now != nil {
+		l.clock.Sample(now.Val().UnixMilli(), sent)
+	}
+	if touch.Err() != nil || get.Err() != nil {
+		return nil, false, nil
+	}
+	rec, err = get.Bytes()
+	return rec, err == nil, err
+}
+
+// touchArgs prolongs a live key by the idle timeout, but never beyond the
+// absolute deadline. A relative time needs no clock; near the deadline the
+// deadline itself is sent, which needs none either.
+func touchArgs(key string, t token.Timeouts, now int64) []any {
+	if t.Deadline != 0 && now+t.Idle.Milliseconds() >= t.Deadline {
+		return []any{"getex", key, "pxat", t.Deadline}
+	}
+	return []any{"getex", key, "px", t.Idle.Milliseconds()}
+}
+
+// Create begins the session. ok is false if its time is already over.
+func (l *Ledger) Create(ctx context.Context, t token.Token, rec []byte) (ok bool, err error) {
+	b := l.keys.bucket(t.ID)
+	return l.yes(ctx, createScript,
+		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
+		t.ID, rec, t.Timeouts.Idle.Milliseconds(), t.Timeouts.Deadline, l.keys.wake(b))
+}
+
+// Save replaces the record of a live session and prolongs it. A nil rec leaves
+// the record. reindex must be true if the timeouts may have become shorter. ok
+// is false if the session is not live under t.
+func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte, reindex bool) (ok bool, err error) {
+	b := l.keys.bucket(t.ID)
+	flag := ""
+	if reindex {
+		flag = "1"
+	}
+	return l.yes(ctx, saveScript,
+		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
+		t.ID, rec, t.Timeouts.Idle.Milliseconds(), t.Timeouts.Deadline, flag, l.keys.wake(b))
+}
+
+// Rotate replaces the secret of old by that of next, a token of the same
+// session. ok is false if the session is not live under old.
+func (l *Ledger) Rotate(ctx context.Context, old, next token.Token) (ok bool, err error) {
+	b := l.keys.bucket(old.ID)
+	proof := next.Proof()
+	return l.yes(ctx, rotateScript,
+		[]string{l.keys.session(b, old.ID), l.keys.live(b, old.ID, old.Proof()), l.keys.live(b, old.ID, proof)},
+		proof, next.Timeouts.Idle.Milliseconds(), next.Timeouts.Deadline)
+}
+
+// Watch notes that instance holds closures of the session. ok is false if it
+// is not live under proof.
+func (l *Ledger) Watch(ctx context.Context, id, proof, instance string) (ok bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	b := l.keys.bucket(id)
+	n, err := watchScript.Run(ctx, l.rdb, []string{l.keys.live(b, id, proof), l.keys.watch(b, id)}, instance).Int()
+	return n == 1, err
+}
+
+// yes runs a script that replies {now, 1} or {now, 0}.
+func (l *Ledger) yes(ctx context.Context, s *redis.Script, keys []string, args ...any) (bool, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	sent := l.clock.local()
+	reply, err := s.Run(ctx, l.rdb, keys, args...).Int64Slice()
+	if err != nil {
+		return false, err
+	}
+	l.clock.Sample(reply[0], sent)
+	return reply[1] == 1, nil
+}

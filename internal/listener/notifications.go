@@ -1,0 +1,140 @@
+package listener
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// State tells what becomes of keyspace notifications.
+type State int
+
+// States.
+const (
+	Off          State = iota // not wanted
+	Disconnected              // no subscription at the moment
+	Standby                   // another instance listens
+	On                        // the server sends them
+	Missing                   // the server's setting lacks what is needed
+	Refused                   // the server refuses CONFIG; they may come or not
+)
+
+// setting is the parameter, and needed the flags that must be in it: keyevent
+// channels; expired, evicted and generic (del) events. "A" stands for all kinds.
+const (
+	setting = "notify-keyspace-events"
+	needed  = "Exeg"
+)
+
+func eventChannels(db int) []string {
+	prefix := fmt.Sprintf("__keyevent@%d__:", db)
+	return []string{prefix + "expired", prefix + "evicted", prefix + "del"}
+}
+
+// notifications looks after the server's setting.
+type notifications struct {
+	rdb redis.UniversalClient
+	log *slog.Logger
+
+	mu    sync.Mutex
+	state State
+}
+
+func (n *notifications) get() State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state
+}
+
+// set notes the state and says so once when it has become worse or better.
+func (n *notifications) set(s State, err error) {
+	n.mu.Lock()
+	old := n.state
+	n.state = s
+	n.mu.Unlock()
+	if old == s {
+		return
+	}
+	const without = "sessions end on time all the same; only a session deleted or evicted by others is noticed late, at its idle timeout"
+	switch s {
+	case Refused:
+		n.log.Warn("lifecycle: Redis refuses CONFIG; going on without keyspace notifications unless the operator has set them: "+without,
+			"setting", setting, "needed", needed, "error", err)
+	case Missing:
+		n.log.Warn("lifecycle: keyspace notifications are off: "+without, "setting", setting, "needed", needed)
+	case On:
+		if old == Missing || old == Refused {
+			n.log.Info("lifecycle: keyspace notifications are on again")
+		}
+	}
+}
+
+// heard notes that an event came: they are on, whatever CONFIG said.
+func (n *notifications) heard() {
+	if n.get() == Refused {
+		n.set(On, nil)
+	}
+}
+
+// ensure adds what is missing to the server's setting. A restart forgets the
+// setting, so it is called with every new connection.
+func (n *notifications) ensure(ctx context.Context) {
+	flags, err := n.read(ctx)
+	if err == nil {
+		if lacks := missing(flags); lacks != "" {
+			err = n.rdb.ConfigSet(ctx, setting, flags+lacks).Err()
+		}
+	}
+	switch {
+	case err == nil:
+		n.set(On, nil)
+	case isRefusal(err):
+		n.set(Refused, err)
+	}
+}
+
+// check reads the setting and reports it, without arguing with whoever changed it.
+func (n *notifications) check(ctx context.Context) {
+	flags, err := n.read(ctx)
+	switch {
+	case err != nil:
+	case missing(flags) != "":
+		n.set(Missing, nil)
+	default:
+		n.set(On, nil)
+	}
+}
+
+func (n *notifications) read(ctx context.Context) (string, error) {
+	m, err := n.rdb.ConfigGet(ctx, setting).Result()
+	if err != nil {
+		return "", err
+	}
+	flags, ok := m[setting]
+	if !ok {
+		return "", errNoSetting
+	}
+	return flags, nil
+}
+
+// missing returns the needed flags that are not in flags.
+func missing(flags string) string {
+	all := strings.Contains(flags, "A")
+	var out strings.Builder
+	for _, f := range needed {
+		if !strings.ContainsRune(flags, f) && (!all || f == 'E') {
+			out.WriteRune(f)
+		}
+	}
+	return out.String()
+}
+
+// isRefusal tells an answer of the server from a failure to reach it.
+func isRefusal(err error) bool {
+	_, isReply := err.(redis.Error)
+	return isReply || err == errNoSetting
+}

@@ -1,0 +1,131 @@
+// Package membership says which instance looks after which bucket.
+//
+// Instances tell of themselves by heartbeats in Redis; each computes from the
+// list of those that are alive, by rendezvous hashing, which buckets are its
+// own. Two instances may disagree for a moment: claims are atomic, so that
+// costs a wasted look and nothing else.
+package membership
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+// View is what an instance knows of the fleet.
+type View struct {
+	Instances []string // alive, sorted; includes this one
+	Own       []int    // buckets that this instance looks after
+	// Leader is true on the one instance that listens to keyspace
+	// notifications: if each did, every end would be told to every instance.
+	Leader bool
+}
+
+// Membership keeps the heartbeat of one instance. Make it with New.
+type Membership struct {
+	ledger   *ledger.Ledger
+	instance string
+	interval time.Duration
+	poke     chan struct{}
+}
+
+// missed heartbeats after which an instance counts as gone.
+const missed = 4
+
+// New returns a membership that beats every interval.
+func New(l *ledger.Ledger, instance string, interval time.Duration) *Membership {
+	return &Membership{ledger: l, instance: instance, interval: interval, poke: make(chan struct{}, 1)}
+}
+
+// Poke asks for a heartbeat now: the set of instances is said to have changed.
+func (m *Membership) Poke() {
+	select {
+	case m.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Events is what Run reports, from its own goroutine.
+type Events struct {
+	Changed func(View)  // a new view, the first one included
+	Lost    func()      // the data in Redis was flushed or replaced
+	Beat    func(error) // every heartbeat's outcome
+}
+
+// Run beats until ctx ends, then takes the instance off the list.
+func (m *Membership) Run(ctx context.Context, on Events) {
+	var last []string
+	ticker := time.NewTicker(m.interval)
+	defer ticker.Stop()
+	for {
+		alive, err := m.beat(ctx, on)
+		if ctx.Err() != nil {
+			m.leave(ctx)
+			return
+		}
+		on.Beat(err)
+		if err == nil && !slices.Equal(alive, last) {
+			on.Changed(view(m.instance, alive, m.ledger.Buckets()))
+			if !slices.Contains(last, m.instance) {
+				_ = m.ledger.Announce(ctx) // others find out with their next heartbeat
+			}
+			last = alive
+		}
+		select {
+		case <-ctx.Done():
+			m.leave(ctx)
+			return
+		case <-ticker.C:
+		case <-m.poke:
+		}
+	}
+}
+
+func (m *Membership) beat(ctx context.Context, on Events) ([]string, error) {
+	lost, err := m.ledger.Foundation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if lost {
+		on.Lost()
+	}
+	alive, err := m.ledger.Heartbeat(ctx, m.instance, missed*m.interval)
+	slices.Sort(alive)
+	return alive, err
+}
+
+func (m *Membership) leave(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if m.ledger.Leave(ctx, m.instance) == nil {
+		_ = m.ledger.Announce(ctx)
+	}
+}
+
+func view(self string, alive []string, buckets int) View {
+	v := View{Instances: alive}
+	for b := range buckets {
+		if Keeper(alive, b) == self {
+			v.Own = append(v.Own, b)
+			v.Leader = v.Leader || b == 0
+		}
+	}
+	return v
+}
+
+// Keeper returns the instance that looks after bucket b: the one whose hash
+// with b is highest, so that a coming or going instance moves only its share.
+func Keeper(alive []string, b int) string {
+	var keeper string
+	var best uint64
+	suffix := "/" + strconv.Itoa(b)
+	for _, instance := range alive {
+		if h := xxhash.Sum64String(instance + suffix); keeper == "" || h > best {
+			keeper, best = instance, h
+		}
+	}
+	return keeper
+}

@@ -1,0 +1,391 @@
+// Package reaper finds ends: it looks at what the due-index says is due, and at
+// what a hint says may have ended, and hands the claims on.
+package reaper
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+const (
+	// batch is how many sessions of one bucket a look takes at most.
+	batch    = 128
+	minBatch = 8
+	// maxHints bounds the hints that wait; what is dropped is found when due.
+	maxHints = 100_000
+
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 2 * time.Second
+)
+
+// Sink takes claims. Free tells how many it wants; Ready receives when that
+// has grown.
+type Sink interface {
+	Free() int
+	Ready() <-chan struct{}
+	Submit(claims []*ledger.Claim)
+}
+
+// Config is what a Reaper is made of.
+type Config struct {
+	Ledger   *ledger.Ledger
+	Sink     Sink
+	Instance string
+	Interval time.Duration // longest pause between two looks at a bucket
+	Lease    time.Duration
+	Log      *slog.Logger
+}
+
+// Reaper is the loop over the due-index. Its methods are safe for concurrent
+// use and never wait for Redis.
+type Reaper struct {
+	c    Config
+	wake chan struct{}
+	seq  int // of claims
+
+	mu      sync.Mutex
+	next    map[int]int64     // own bucket -> when its next entry is due
+	unread  map[int]struct{}  // own buckets whose next entry is to be read again
+	hints   map[string]string // session -> what was said of it
+	recent  [2]map[string]struct{}
+	turned  time.Time
+	overdue time.Duration
+}
+
+// New returns a reaper that looks after nothing yet.
+func New(c Config) *Reaper {
+	return &Reaper{
+		c:      c,
+		wake:   make(chan struct{}, 1),
+		next:   make(map[int]int64),
+		unread: make(map[int]struct{}),
+		hints:  make(map[string]string),
+		recent: [2]map[string]struct{}{{}, {}},
+	}
+}
+
+// Keep sets the buckets that this reaper looks after, and looks at all of them.
+func (r *Reaper) Keep(buckets []int) {
+	r.mu.Lock()
+	clear(r.next)
+	clear(r.unread)
+	for _, b := range buckets {
+		r.next[b] = never
+		r.unread[b] = struct{}{}
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// LookAtAll asks for a look at every bucket: something may have been missed.
+func (r *Reaper) LookAtAll() {
+	r.mu.Lock()
+	for b := range r.next {
+		r.unread[b] = struct{}{}
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// LookAt asks for a look at one bucket, if it is this reaper's.
+func (r *Reaper) LookAt(bucket int) {
+	r.mu.Lock()
+	_, own := r.next[bucket]
+	if own {
+		r.unread[bucket] = struct{}{}
+	}
+	r.mu.Unlock()
+	if own {
+		r.poke()
+	}
+}
+
+// Suspect asks for a look at one session, in whatever bucket, of whose live key
+// hint was said.
+func (r *Reaper) Suspect(id, hint string) {
+	r.mu.Lock()
+	_, a := r.recent[0][id]
+	_, b := r.recent[1][id]
+	if a || b || len(r.hints) >= maxHints {
+		r.mu.Unlock()
+		return // the event of an end that was found here, or too much at once
+	}
+	r.hints[id] = hint
+	r.mu.Unlock()
+	r.poke()
+}
+
+// Overdue returns for how long the oldest entry of this reaper's buckets has
+// been due, as of its last look.
+func (r *Reaper) Overdue() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.overdue
+}
+
+func (r *Reaper) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks until ctx ends.
+func (r *Reaper) Run(ctx context.Context) {
+	var (
+		full    time.Time // of the last look at everything
+		backoff time.Duration
+		timer   = time.NewTimer(0)
+	)
+	defer timer.Stop()
+	for {
+		if time.Since(full) >= r.c.Interval {
+			r.LookAtAll()
+			full = time.Now()
+		}
+		blocked, err := r.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := r.pause(full)
+		wake := r.wake
+		if err != nil {
+			if backoff == 0 {
+				r.c.Log.Warn("lifecycle: looking for ended sessions fails, will be retried", "error", err)
+			}
+			backoff = min(max(2*backoff, minBackoff), maxBackoff)
+			wait = backoff/2 + rand.N(backoff)
+			wake = nil
+		} else if backoff > 0 {
+			r.c.Log.Info("lifecycle: looking for ended sessions works again")
+			backoff = 0
+		}
+		var ready <-chan struct{}
+		if blocked {
+			ready, wake = r.c.Sink.Ready(), nil
+			wait = r.c.Interval
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-wake:
+		case <-ready:
+		}
+	}
+}
+
+// pause returns how long there is nothing to do.
+func (r *Reaper) pause(full time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wait := r.c.Interval - time.Since(full)
+	if len(r.hints) > 0 || len(r.unread) > 0 {
+		return 0
+	}
+	first := never
+	for _, at := range r.next {
+		first = min(first, at)
+	}
+	if first < never {
+		// Redis lets a key go when its clock is past the deadline, not at it.
+		wait = min(wait, r.c.Ledger.Clock().Until(first+1))
+	}
+	return max(wait, 0)
+}
+
+// look does one round: reads the buckets of which nothing is known, then looks
+// at what is due or hinted at. blocked means that it stopped because the sink
+// is full.
+func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
+	if err := r.readHeads(ctx); err != nil {
+		return false, err
+	}
+	if err := r.lookHints(ctx); err != nil {
+		return false, err
+	}
+	for ctx.Err() == nil {
+		due := r.dueBuckets()
+		if len(due) == 0 {
+			return false, nil
+		}
+		free := r.c.Sink.Free()
+		if free <= 0 {
+			return true, nil
+		}
+		// Few buckets deep rather than many flat: each costs a script call.
+		n := min(max(free/len(due), minBatch), batch)
+		due = due[:min(len(due), max(free/n, 1))]
+		if err := r.lookDue(ctx, due, min(n, free)); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// readHeads reads when the next entry is due in the buckets that need it.
+func (r *Reaper) readHeads(ctx context.Context) error {
+	r.mu.Lock()
+	unread := slices.Collect(maps.Keys(r.unread))
+	clear(r.unread)
+	r.mu.Unlock()
+	if len(unread) == 0 {
+		return nil
+	}
+	heads, err := r.c.Ledger.Heads(ctx, unread, 1)
+	if err != nil {
+		r.mu.Lock()
+		for _, b := range unread {
+			r.unread[b] = struct{}{}
+		}
+		r.mu.Unlock()
+		return err
+	}
+	now := r.c.Ledger.Clock().Unix()
+	var oldest int64
+	for i, b := range unread {
+		at := never
+		if len(heads[i]) > 0 {
+			at = heads[i][0].At
+			oldest = max(oldest, now-at)
+		}
+		r.setNext(b, at)
+	}
+	r.mu.Lock()
+	r.overdue = time.Duration(oldest) * time.Millisecond
+	r.mu.Unlock()
+	return nil
+}
+
+// never stands for a bucket without entries.
+const never = int64(1) << 60
+
+func (r *Reaper) setNext(b int, at int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, own := r.next[b]; own {
+		r.next[b] = at
+	}
+}
+
+func (r *Reaper) dueBuckets() []int {
+	now := r.c.Ledger.Clock().Unix()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []int
+	for b, at := range r.next {
+		if at < now {
+			due = append(due, b)
+		}
+	}
+	return due
+}
+
+// lookDue looks at up to n due sessions of each bucket.
+func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
+	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1)
+	if err != nil {
+		return err
+	}
+	now := r.c.Ledger.Clock().Unix()
+	suspects := make([][]ledger.Suspect, 0, len(buckets))
+	looked := make([]int, 0, len(buckets))
+	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
+	for i, b := range buckets {
+		var due []ledger.Suspect
+		next := never
+		for _, d := range heads[i] {
+			if d.At >= now || len(due) == n {
+				next = d.At
+				break
+			}
+			due = append(due, ledger.Suspect{ID: d.ID})
+		}
+		if len(due) == 0 {
+			r.setNext(b, next)
+			continue
+		}
+		suspects, looked, rest = append(suspects, due), append(looked, b), append(rest, next)
+	}
+	if len(looked) == 0 {
+		return nil
+	}
+	found, err := r.lookAt(ctx, looked, suspects)
+	for i, b := range looked {
+		if err != nil {
+			r.LookAt(b)
+			continue
+		}
+		if at := found[i].Next; at != 0 {
+			rest[i] = min(rest[i], at)
+		}
+		r.setNext(b, rest[i])
+	}
+	return err
+}
+
+// lookHints looks at the sessions that hints name.
+func (r *Reaper) lookHints(ctx context.Context) error {
+	r.mu.Lock()
+	if len(r.hints) == 0 {
+		r.mu.Unlock()
+		return nil
+	}
+	at := make(map[int]int)
+	var buckets []int
+	var suspects [][]ledger.Suspect
+	for id, hint := range r.hints {
+		b := r.c.Ledger.Bucket(id)
+		i, ok := at[b]
+		if !ok {
+			i = len(buckets)
+			at[b] = i
+			buckets, suspects = append(buckets, b), append(suspects, nil)
+		}
+		if len(suspects[i]) < batch {
+			suspects[i] = append(suspects[i], ledger.Suspect{ID: id, Hint: hint})
+			delete(r.hints, id)
+		}
+	}
+	r.mu.Unlock()
+	_, err := r.lookAt(ctx, buckets, suspects)
+	return err
+}
+
+func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.Suspect) ([]ledger.Looked, error) {
+	r.seq++
+	found, err := r.c.Ledger.Look(ctx, buckets, suspects, ledger.Lease{
+		Token:    r.c.Instance + ":" + strconv.Itoa(r.seq),
+		Duration: r.c.Lease,
+	})
+	for _, f := range found {
+		if len(f.Claims) > 0 {
+			r.remember(f.Claims)
+			r.c.Sink.Submit(f.Claims)
+		}
+	}
+	return found, err
+}
+
+// remember keeps the IDs of ends found here for a while, so that the events
+// that these looks provoke are not looked at again.
+func (r *Reaper) remember(claims []*ledger.Claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.turned) > 5*time.Second {
+		r.recent[0], r.recent[1] = map[string]struct{}{}, r.recent[0]
+		r.turned = now
+	}
+	for _, c := range claims {
+		r.recent[0][c.ID] = struct{}{}
+	}
+}

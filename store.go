@@ -1,0 +1,167 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	gsessions "github.com/gorilla/sessions"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// Store keeps sessions in Redis for gin-contrib/sessions. Make it with NewStore.
+// It is safe for concurrent use.
+//
+// A session is live as long as its live key exists; every request that reads
+// it prolongs it by its idle timeout, up to its absolute one. Both are judged by
+// the Redis server's clock.
+//
+// Save replaces all values of the session at once. Of two requests that save the
+// same session at the same time the later Save wins, as in gin-contrib's own
+// stores; nothing is merged.
+//
+// Used without a lifecycle middleware, a session begins at its first Save, and
+// no created hooks run.
+type Store struct {
+	config  config
+	ledger  *ledger.Ledger
+	client  redis.UniversalClient
+	options atomic.Pointer[gsessions.Options]
+}
+
+var _ sessions.Store = (*Store)(nil)
+
+// NewStore returns a store on client. It does not talk to Redis: a server that
+// is away makes requests fail, not the start of the application. The client
+// stays the caller's, who closes it after Shutdown. Its settings (TLS, password,
+// pool) are used as they are, except that every call ends with its context's
+// deadline. The error names the option and the value that is wrong.
+func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
+	if client == nil {
+		return nil, fmt.Errorf("lifecycle: NewStore: a Redis client is needed")
+	}
+	c := defaults()
+	if err := c.apply(opts); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		config: c,
+		client: client,
+		ledger: ledger.New(client, ledger.Config{
+			Prefix:  c.prefix,
+			Buckets: c.buckets,
+			Timeout: c.redisTimeout,
+			Now:     c.now,
+		}),
+	}
+	s.Options(sessions.Options{Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	return s, nil
+}
+
+// Options sets the form of the cookie, and by MaxAge the idle timeout, for all
+// sessions that have no options of their own. It replaces the default, which is
+// Path "/", HttpOnly, SameSite Lax and MaxAge 0, as a whole.
+//
+// A MaxAge above 0 is the cookie's age and the session's idle timeout in
+// seconds; the middleware sends such a cookie anew with every response, so that
+// it outlives the session. 0 is a cookie that ends with the browser session. A
+// MaxAge below 0 makes no sense for all sessions and counts as 0.
+//
+// For one session use sessions.Default(c).Options and Save; there a MaxAge
+// below 0 destroys the session.
+func (s *Store) Options(o sessions.Options) {
+	g := o.ToGorillaOptions()
+	g.MaxAge = max(g.MaxAge, 0)
+	s.options.Store(g)
+}
+
+// Get returns the session of this request, reading it from Redis at the first
+// call. With an error the session is not nil but cannot be saved.
+func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
+	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
+	if all == nil {
+		all = new(bindings)
+		*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
+	}
+	b := all.find(s, name)
+	if b == nil {
+		b = s.load(r, name)
+		all.add(b)
+	}
+	return b.session, b.err
+}
+
+// New reads the session from Redis, without looking for it in the request's
+// context first. With an error the session is not nil but cannot be saved.
+func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
+	b := s.load(r, name)
+	return b.session, b.err
+}
+
+// Save writes the session and its cookie. It must come before the response's
+// body. It returns ErrSessionEnded if the session has ended meanwhile: nothing
+// revives it.
+func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.Session) error {
+	if b, ok := session.Store().(*binding); ok && b.store == s {
+		return b.Save(r, w, session)
+	}
+	// A session that gorilla's NewSession made: it begins here.
+	b := s.bind(session.Name())
+	b.session.Values, b.session.Options = session.Values, session.Options
+	if err := b.Save(r, w, b.session); err != nil {
+		return err
+	}
+	session.ID, session.IsNew = b.session.ID, b.session.IsNew
+	return nil
+}
+
+// timeouts returns the timeouts of a session with these options that began at
+// created (Unix ms); deadline is that of an existing session, or -1.
+func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Timeouts {
+	t := token.Timeouts{Idle: s.config.idle, Deadline: deadline}
+	if o.MaxAge > 0 {
+		t.Idle = min(time.Duration(o.MaxAge)*time.Second, token.MaxTimeout)
+	}
+	if deadline < 0 {
+		t.Deadline = 0
+		if s.config.absolute > 0 {
+			t.Deadline = created + s.config.absolute.Milliseconds()
+		}
+	}
+	t.Idle = t.Idle.Truncate(time.Millisecond)
+	return t
+}
+
+type bindingsKey struct{}
+
+// bindings are the sessions that one request has asked for, mostly one.
+type bindings struct {
+	first *binding
+	more  []*binding
+}
+
+func (all *bindings) find(s *Store, name string) *binding {
+	if b := all.first; b != nil && b.store == s && b.name == name {
+		return b
+	}
+	for _, b := range all.more {
+		if b.store == s && b.name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+func (all *bindings) add(b *binding) {
+	if all.first == nil {
+		all.first = b
+		return
+	}
+	all.more = append(all.more, b)
+}
