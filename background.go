@@ -94,7 +94,7 @@ func startBackground(m *Manager) *background {
 
 // database returns the number of the client's database.
 func database(client redis.UniversalClient) int {
-	if c, ok := client.(*redis.Client); ok {
+	if c, ok := client.(interface{ Options() *redis.Options }); ok {
 		return c.Options().DB
 	}
 	return 0

@@ -54,11 +54,14 @@ func New(rdb redis.UniversalClient, c Config) *Ledger {
 // with their context's deadline. go-redis ignores deadlines unless the client
 // was made with ContextTimeoutEnabled; the caller's own client is left as it is.
 func bounded(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalClient {
-	single, ok := rdb.(*redis.Client)
+	// *redis.Client, or a type around it.
+	c, ok := rdb.(interface {
+		WithTimeout(timeout time.Duration) *redis.Client
+	})
 	if !ok {
 		return rdb
 	}
-	single = single.WithTimeout(timeout)
+	single := c.WithTimeout(timeout)
 	single.Options().ContextTimeoutEnabled = true
 	return single
 }
