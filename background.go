@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -183,15 +184,11 @@ func (bg *background) countDead(ctx context.Context) {
 // stop ends everything; see Manager.Shutdown.
 func (bg *background) stop(ctx context.Context) error {
 	bg.cancel()
-	bg.wg.Wait()
-
-	closed := make(chan struct{})
-	go func() {
-		bg.runLeft(ctx)
-		close(closed)
-	}()
+	var left sync.WaitGroup
+	left.Go(func() { bg.runLeft(ctx) })
 	err := bg.delivery.Drain(ctx)
-	<-closed
+	left.Wait()
+	bg.wg.Wait()
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -205,6 +202,7 @@ func (bg *background) runLeft(ctx context.Context) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, m.config.concurrency)
 	detached := context.WithoutCancel(ctx)
+	var away atomic.Bool // Redis: one timeout is enough
 	var ids []string
 	for id, held := range m.closures.close() {
 		if len(held.hooks) == 0 {
@@ -215,14 +213,21 @@ func (bg *background) runLeft(ctx context.Context) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			end := ledger.End{ID: id, Record: held.record, Reason: string(ReasonShutdown), At: m.store.ledger.Clock().Unix(), Left: -1, Attempt: 1}
-			if rec, err := m.store.ledger.Record(ctx, id); err == nil && len(rec) > 0 {
-				end.Record = rec
+			if !away.Load() {
+				rec, err := m.store.ledger.Record(ctx, id)
+				if len(rec) > 0 {
+					end.Record = rec
+				}
+				away.Store(err != nil)
 			}
 			m.runClosures(ctx, held.hooks, endedSession(m.store.config.codec, end))
 		})
 	}
 	wg.Wait()
 	for chunk := range slices.Chunk(ids, sweepBatch) {
+		if away.Load() {
+			return
+		}
 		_ = m.store.ledger.Unwatch(detached, m.instance, chunk...) // a watcher too many costs a tombstone
 	}
 }

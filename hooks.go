@@ -70,7 +70,7 @@ func (m *Manager) Deliver(ctx context.Context, c *ledger.Claim) delivery.Outcome
 	m.runClosures(ctx, hooks, s)
 	if !mine {
 		if len(hooks) > 0 {
-			_ = m.store.ledger.Unwatch(ctx, m.instance, c.ID) // a tombstone goes by itself
+			_ = m.store.ledger.Unwatch(ctx, m.instance, c.ID) // else the tombstone goes by itself
 		}
 		return delivery.Outcome{}
 	}

@@ -157,8 +157,28 @@ func (m *Manager) Start(ctx context.Context) error {
 }
 
 func (m *Manager) start(ctx context.Context, store *Store) error {
+	if err := m.serve(store); err != nil || m.started.Load() != nil {
+		return err
+	}
+	// Without the lock: with Redis away, requests must not queue up here.
+	if err := store.ledger.Open(ctx); err != nil {
+		return unavailable("start", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrShutdown
+	}
+	if m.started.Load() == nil {
+		m.started.Store(startBackground(m))
+	}
+	return nil
+}
+
+// serve gives the manager its store and ends the registration of hooks.
+func (m *Manager) serve(store *Store) error {
 	if m.started.Load() != nil && m.store == store {
-		return nil
+		return nil // the common case, without the lock
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,17 +188,10 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	if m.store != store {
 		return errors.New("lifecycle: this manager serves another store: make a manager of its own for each with lifecycle.New")
 	}
+	m.serving = true
 	if m.closed {
 		return ErrShutdown
 	}
-	m.serving = true
-	if m.started.Load() != nil {
-		return nil
-	}
-	if err := store.ledger.Open(ctx); err != nil {
-		return unavailable("start", err)
-	}
-	m.started.Store(startBackground(m))
 	return nil
 }
 

@@ -41,12 +41,15 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 
 // prepare starts the background work if it has not been, and the session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
-	// After Shutdown requests are served on: it is the hooks that have ended.
-	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
+	if err := m.serve(b.store); err != nil && !errors.Is(err, ErrShutdown) {
 		return err
 	}
 	if b.err != nil {
 		return b.err
+	}
+	// After Shutdown requests are served on: it is the hooks that have ended.
+	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
+		return err
 	}
 	if b.state == absent && !m.config.lazy {
 		values, err := b.encode(b.session.Values)

@@ -42,14 +42,13 @@ func (c *Caller) Call(ctx context.Context, timeout time.Duration, fn func(contex
 	defer cancel()
 	done := make(chan error, 1)
 	var left atomic.Bool
-	go func() {
-		err := run(ctx, fn)
+	go run(ctx, fn, func(err error) {
 		if !left.CompareAndSwap(false, true) {
 			c.hung.Add(-1)
 			return
 		}
 		done <- err
-	}()
+	})
 	select {
 	case err := <-done:
 		return err
@@ -70,20 +69,15 @@ func (c *Caller) Call(ctx context.Context, timeout time.Duration, fn func(contex
 	return fmt.Errorf("%w: %w", ErrHung, context.Cause(ctx))
 }
 
-func run(ctx context.Context, fn func(context.Context) error) (err error) {
-	finished := false
+// run calls fn and then, in any case, done.
+func run(ctx context.Context, fn func(context.Context) error, done func(error)) {
+	// Not only by a panic: runtime.Goexit, as t.FailNow calls it, ends here too.
+	err := errors.New("hook ended its goroutine")
 	defer func() {
-		if finished {
-			return
-		}
-		// Not only a panic: runtime.Goexit, as t.FailNow calls it, ends here too.
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
-		} else {
-			err = errors.New("hook ended its goroutine")
 		}
+		done(err)
 	}()
 	err = fn(ctx)
-	finished = true
-	return err
 }

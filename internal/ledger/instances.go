@@ -33,15 +33,25 @@ func (l *Ledger) Leave(ctx context.Context, instance string) error {
 	return l.rdb.ZRem(ctx, l.keys.instances(), instance).Err()
 }
 
-// Unwatch notes that instance no longer holds closures of these sessions.
+// Unwatch notes that instance no longer holds closures of these sessions, in
+// one round trip.
 func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) error {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	pipe := l.rdb.Pipeline()
+	var calls []call
+	at := make(map[int]int)
 	for _, id := range ids {
-		pipe.SRem(ctx, l.keys.watch(l.keys.bucket(id), id), instance)
+		b := l.keys.bucket(id)
+		i, ok := at[b]
+		if !ok {
+			i = len(calls)
+			at[b] = i
+			calls = append(calls, call{unwatchScript, []string{l.keys.due(b), l.keys.dead(b)}, []any{instance}})
+		}
+		calls[i].keys = append(calls[i].keys, l.keys.session(b, id), l.keys.end(b, id), l.keys.watch(b, id))
+		calls[i].args = append(calls[i].args, id)
 	}
-	_, err := pipe.Exec(ctx)
+	_, err := l.runAll(ctx, calls)
 	return err
 }
 

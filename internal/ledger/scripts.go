@@ -22,6 +22,7 @@ var (
 	releaseScript   = script("release")
 	buryScript      = script("bury")
 	watchScript     = script("watch")
+	unwatchScript   = script("unwatch")
 	heartbeatScript = script("heartbeat")
 )
 

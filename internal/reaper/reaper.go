@@ -19,7 +19,8 @@ const (
 	// batch is how many sessions of one bucket a look takes at most.
 	batch    = 128
 	minBatch = 8
-	// maxHints bounds the hints that wait; what is dropped is found when due.
+	// maxHints bounds the hints that wait, and the ends that are remembered so
+	// as not to be looked at again; what is dropped is found when due.
 	maxHints = 100_000
 
 	minBackoff = 50 * time.Millisecond
@@ -358,6 +359,16 @@ func (r *Reaper) lookHints(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	_, err := r.lookAt(ctx, buckets, suspects)
+	if err != nil {
+		// Out of memory, for one: just when sessions are evicted.
+		r.mu.Lock()
+		for _, suspects := range suspects {
+			for _, s := range suspects {
+				r.hints[s.ID] = s.Hint
+			}
+		}
+		r.mu.Unlock()
+	}
 	return err
 }
 
@@ -386,6 +397,8 @@ func (r *Reaper) remember(claims []*ledger.Claim) {
 		r.turned = now
 	}
 	for _, c := range claims {
-		r.recent[0][c.ID] = struct{}{}
+		if len(r.recent[0]) < maxHints {
+			r.recent[0][c.ID] = struct{}{}
+		}
 	}
 }

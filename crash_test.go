@@ -1,0 +1,183 @@
+package lifecycle_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// childEnv makes the test binary an instance to be killed: "addr prefix mode".
+const childEnv = "LIFECYCLE_TEST_CHILD"
+
+// runChild is an instance that begins a session, tells of it, and then does
+// what its mode says. Every line it prints is a state that the test waits for.
+func runChild() {
+	var addr, prefix, mode string
+	_, _ = fmt.Sscan(os.Getenv(childEnv), &addr, &prefix, &mode)
+	must := func(err error) {
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: addr})
+	store, err := lifecycle.NewStore(rdb, lifecycle.WithPrefix(prefix), lifecycle.WithBuckets(8),
+		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(300*time.Millisecond))
+	must(err)
+	m, err := lifecycle.New(store)
+	must(err)
+	m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("hook", s.ID, s.Attempt)
+		if mode == "hang-in-hook" {
+			select {}
+		}
+		return nil
+	})
+	m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("second", s.ID, s.Attempt)
+		return nil
+	})
+	router := gin.New()
+	router.Use(m.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		must(c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			fmt.Println("closure", s.ID, s.Reason)
+			return nil
+		}))
+		fmt.Println("began", c.Session().ID)
+	}))
+	must(m.Start(context.Background()))
+	fmt.Println("started", m.Stats().Instances)
+	if mode != "idle" {
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	}
+	select {} // until it is killed
+}
+
+// child is a process of this test binary.
+type child struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines chan string
+}
+
+func startChild(t *testing.T, addr, prefix, mode string) *child {
+	t.Helper()
+	c := &child{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1000)}
+	c.cmd.Env = append(os.Environ(), childEnv+"="+addr+" "+prefix+" "+mode)
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			c.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		<-read
+		_ = c.cmd.Wait()
+	})
+	return c
+}
+
+// wait waits for a line that begins with word and returns what follows.
+func (c *child) wait(word string) []string {
+	c.t.Helper()
+	for {
+		fields := strings.Fields(receive(c.t, c.lines))
+		if len(fields) > 0 && fields[0] == "error" {
+			c.t.Fatalf("child: %v", fields)
+		}
+		if len(fields) > 0 && fields[0] == word {
+			return fields[1:]
+		}
+	}
+}
+
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// Promise 2: an instance killed while it runs the hooks of an end is replaced:
+// another one runs all of them, as the second attempt.
+func TestKilledWhileRunningAHook(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	c := startChild(t, addr, p, "hang-in-hook")
+	id := c.wait("began")[0]
+	if got := c.wait("closure"); got[0] != id || got[1] != "idle" {
+		t.Errorf("closure: %v", got)
+	}
+	if got := c.wait("hook"); got[0] != id || got[1] != "1" {
+		t.Errorf("first attempt: %v", got)
+	}
+	a := newApp(t, addr, p, lifecycle.WithLease(300*time.Millisecond)).start()
+	c.kill()
+	if s := a.nextDestroyed(); s.ID != id || s.Attempt != 2 || s.Reason != lifecycle.ReasonIdleTimeout {
+		t.Errorf("taken over: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
+	}
+	eventually(t, "all acked", func() bool { return len(a.keys("due")) == 0 })
+	a.quiet()
+}
+
+// Promise 2: sessions that end while no instance runs are handled by the next
+// one, without a visitor.
+func TestEndsWhileNobodyRuns(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	c := startChild(t, addr, p, "begin")
+	id := c.wait("began")[0]
+	c.kill() // its session is live and has a deadline
+	rdb := redistest.Client(t, addr)
+	eventually(t, "the session's time is over", func() bool {
+		keys, err := rdb.Keys(within(t), p+":{*}:live:*").Result()
+		return err == nil && len(keys) == 0
+	})
+	a := newApp(t, addr, p).start()
+	s := a.nextDestroyed()
+	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Request.Method != http.MethodGet {
+		t.Errorf("ended: %s, %s, %+v", s.ID, s.Reason, s.Request)
+	}
+}
+
+// A killed instance's buckets are looked after by the others.
+func TestKilledInstanceIsReplaced(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	c := startChild(t, addr, p, "idle")
+	c.wait("started")
+	a := newApp(t, addr, p, lifecycle.WithIdleTimeout(200*time.Millisecond)).start()
+	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 })
+	c.kill()
+	ids := make(map[string]bool)
+	for range 32 { // some in every bucket
+		id, _ := a.begin()
+		ids[id] = true
+	}
+	for range ids {
+		if s := a.nextDestroyed(); !ids[s.ID] {
+			t.Errorf("unknown session %s", s.ID)
+		}
+	}
+	eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
+}

@@ -1,0 +1,96 @@
+package token
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, timeouts := range []Timeouts{
+		{Idle: time.Millisecond},
+		{Idle: 30 * time.Minute, Deadline: 1_800_000_000_000},
+		{Idle: MaxTimeout, Deadline: 1<<48 - 1},
+	} {
+		want := New(timeouts)
+		s := want.String()
+		got, ok := Parse(s)
+		if !ok || got != want || len(s) != Length || !ValidID(want.ID) || len(want.Proof()) != ProofLength {
+			t.Errorf("%+v became %+v, %v", want, got, ok)
+		}
+		next := want.Rotate()
+		if next.ID != want.ID || next.Proof() == want.Proof() || next.Timeouts != want.Timeouts {
+			t.Errorf("rotated: %+v", next)
+		}
+	}
+}
+
+func TestParseTakesOneSpelling(t *testing.T) {
+	t.Parallel()
+	s := New(Timeouts{Idle: time.Minute}).String()
+	for i := range len(s) {
+		for _, c := range []byte("A_-.=+/\n \x00~") {
+			bad := s[:i] + string(c) + s[i+1:]
+			if got, ok := Parse(bad); ok && got.String() != bad {
+				t.Errorf("%q is a second spelling of %q", bad, got)
+			}
+		}
+	}
+	for _, bad := range []string{"", ".", s[1:], s + "A", s[:Length-1], strings.Repeat("A", Length)} {
+		if _, ok := Parse(bad); ok {
+			t.Errorf("%q is a token", bad)
+		}
+	}
+}
+
+// Secrets and IDs are what their size promises: all different, all bits used.
+func TestRandomness(t *testing.T) {
+	t.Parallel()
+	var ones [secretBytes * 8]int
+	ids := make(map[string]bool)
+	const n = 2000
+	for range n {
+		k := New(Timeouts{Idle: time.Minute})
+		ids[k.ID] = true
+		for bit := range ones {
+			ones[bit] += int(k.secret[bit/8]>>(bit%8)) & 1
+		}
+	}
+	if len(ids) != n {
+		t.Errorf("%d IDs for %d sessions", len(ids), n)
+	}
+	for bit, count := range ones {
+		if count < n/3 || count > 2*n/3 { // fifteen standard deviations
+			t.Errorf("bit %d is set in %d of %d secrets", bit, count, n)
+		}
+	}
+}
+
+func TestBucketsAreEven(t *testing.T) {
+	t.Parallel()
+	const n, buckets = 20_000, 16
+	var count [buckets]int
+	for range n {
+		count[Bucket(New(Timeouts{Idle: time.Minute}).ID, buckets)]++
+	}
+	for b, c := range count {
+		if c < n/buckets/2 || c > n/buckets*2 {
+			t.Errorf("bucket %d has %d of %d sessions", b, c, n)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(New(Timeouts{Idle: time.Minute, Deadline: 1}).String())
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := Parse(s)
+		if !ok {
+			return
+		}
+		if got.String() != s || !ValidID(got.ID) || got.Timeouts.Idle <= 0 || got.Timeouts.Idle > MaxTimeout {
+			t.Errorf("%q became %+v", s, got)
+		}
+	})
+}

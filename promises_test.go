@@ -1,0 +1,634 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// Promise 1: every session that began ends exactly once, whoever finds it.
+func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	a := newApp(t, addr, p, lifecycle.WithIdleTimeout(time.Second)).start()
+	b := newApp(t, addr, p, lifecycle.WithIdleTimeout(time.Second)).start()
+
+	const n = 200
+	var wg sync.WaitGroup
+	for range n {
+		id, v := a.begin()
+		live := a.key("live:" + id + ":*")
+		for _, end := range []func(){
+			func() { _ = a.m.Destroy(within(t), id, "") },
+			func() { _ = b.m.Destroy(within(t), id, "") },
+			func() { a.visit(&visitor{v.cookie}, "/destroy") },
+			func() { b.visit(&visitor{v.cookie}, "/destroy") },
+			func() { a.rdb.Del(within(t), live) },
+		} {
+			wg.Go(end)
+		}
+	}
+	wg.Wait()
+
+	runs := make(map[string]int)
+	for range n {
+		var s *lifecycle.Session
+		select {
+		case s = <-a.destroyed:
+		case s = <-b.destroyed:
+		case <-time.After(patience):
+			t.Fatalf("%d of %d ends came", len(runs), n)
+		}
+		if runs[s.ID]++; s.Attempt != 1 {
+			t.Errorf("attempt %d", s.Attempt)
+		}
+	}
+	// Visits with a destroyed session's cookie to /destroy began sessions of
+	// their own and ended them; all others have ended by now.
+	eventually(t, "all acked", func() bool { return len(a.keys("end:*"))+len(a.keys("due")) == 0 })
+	for {
+		select {
+		case s := <-a.destroyed:
+			runs[s.ID]++
+			continue
+		case s := <-b.destroyed:
+			runs[s.ID]++
+			continue
+		default:
+		}
+		break
+	}
+	for id, times := range runs {
+		if times != 1 {
+			t.Errorf("session %s: hooks ran %d times", id, times)
+		}
+	}
+}
+
+// Promise 3: no destroyed hook for a live session, by forged, repeated or stale
+// events, for every kind of event and every instance.
+func TestForgedEventsEndNothing(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	a, b := newApp(t, addr, p).start(), newApp(t, addr, p).start()
+	eventually(t, "one instance listens", func() bool {
+		return a.m.Stats().Notifications == lifecycle.NotificationsOn || b.m.Stats().Notifications == lifecycle.NotificationsOn
+	})
+	id, v := a.begin()
+	live := a.key("live:" + id + ":*")
+	for range 20 {
+		for _, kind := range []string{"expired", "evicted", "del"} {
+			if err := a.rdb.Publish(within(t), "__keyevent@0__:"+kind, live).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range []*app{a, b} {
+			a.rdb.Publish(within(t), c.prefix+":instance:"+c.m.Instance(), "ended "+id)
+		}
+	}
+	// An event of the old secret's live key is stale too.
+	a.ok(v, "/rotate")
+	a.rdb.Publish(within(t), "__keyevent@0__:del", live)
+
+	// A real end behind them, noticed by an event, shows that they were heard.
+	other, _ := a.begin()
+	a.rdb.Del(within(t), a.key("live:"+other+":*"))
+	var s *lifecycle.Session
+	select {
+	case s = <-a.destroyed:
+	case s = <-b.destroyed:
+	case <-time.After(patience):
+		t.Fatal("the real end was not noticed")
+	}
+	if s.ID != other || s.Reason != lifecycle.ReasonDeleted {
+		t.Errorf("ended: %s, %q; want %s, deleted", s.ID, s.Reason, other)
+	}
+	if got := a.ok(v, "/"); got != id {
+		t.Errorf("the session is %q now, was %q", got, id)
+	}
+	a.quiet()
+	b.quiet()
+}
+
+// Promise 3: times are the server's; an instance's own clock does not matter.
+func TestClockSkewOfAnInstance(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
+		t.Run(skew.String(), func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, redistest.Shared(t), prefix(),
+				lifecycle.WithIdleTimeout(400*time.Millisecond), lifecycle.WithAbsoluteTimeout(time.Hour),
+				lifecycle.WithClock(func() time.Time { return time.Now().Add(skew) }))
+			id, _ := a.begin()
+			s := a.nextDestroyed()
+			now, err := a.rdb.Time(within(t)).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout {
+				t.Errorf("ended: %s, %s", s.ID, s.Reason)
+			}
+			if s.EndedAt.After(now) {
+				t.Errorf("ended at %v, the server's time is %v: early", s.EndedAt, now)
+			}
+			if got := s.EndedAt.Sub(s.CreatedAt); got < 0 || got > time.Minute {
+				t.Errorf("lived for %v", got)
+			}
+		})
+	}
+}
+
+// Promise 4: created comes before destroyed, even if the session ends at once.
+func TestCreatedComesBeforeDestroyed(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	var j journal
+	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
+		if err := a.m.Destroy(ctx, s.ID, ""); err != nil {
+			return err
+		}
+		// The end is claimed and on its way; this hook is not done yet.
+		eventually(t, "claimed", func() bool { return len(a.keys("end:"+s.ID)) == 1 })
+		j.add("created")
+		return nil
+	})
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		j.add("destroyed")
+		a.destroyed <- s
+		return nil
+	})
+	a.visit(new(visitor), "/")
+	a.nextDestroyed()
+	if j.String() != "created destroyed" {
+		t.Errorf("order: %s", &j)
+	}
+}
+
+// Promise 4: a rotation is not an end.
+func TestRotationIsNoEnd(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Shared(t), prefix())
+	id, v := a.begin()
+	a.ok(v, "/set?user=alice")
+	for range 5 {
+		old := *v
+		if got := a.ok(v, "/rotate"); got != id {
+			t.Fatalf("rotated to ID %s", got)
+		}
+		if old.cookie == v.cookie {
+			t.Fatal("the cookie is the same")
+		}
+		if got := a.ok(&old, "/"); got == id {
+			t.Error("the old token is still good")
+		}
+	}
+	if got := a.ok(v, "/get?key=user"); got != "alice" {
+		t.Errorf("user is %q", got)
+	}
+	if err := a.m.Destroy(within(t), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.nextDestroyed(); s.ID != id || s.Get("user") != "alice" {
+		t.Errorf("ended: %s %v", s.ID, s.Values())
+	}
+	a.quiet()
+}
+
+// Promise 5: closures run on the instance that registered them, once, wherever
+// the end was detected.
+func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	var j journal
+	instances := make([]*app, 3)
+	done := make(chan string, 10)
+	for i := range instances {
+		a := newApp(t, addr, p).start()
+		instances[i] = a
+		a.get("/hold", func(c *lifecycle.Context) {
+			a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+				j.add(fmt.Sprint(i))
+				done <- fmt.Sprintf("%d %s %s %v", i, s.ID, s.Reason, s.Get("user"))
+				return nil
+			}))
+		})
+	}
+	a, b, c := instances[0], instances[1], instances[2]
+	id, v := a.begin()
+	a.ok(v, "/set?user=alice")
+	a.ok(v, "/hold")
+	b.ok(v, "/hold")
+	if err := c.m.Destroy(within(t), id, "banned"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"0 " + id + " banned alice": true, "1 " + id + " banned alice": true}
+	for range 2 {
+		got := receive(t, done)
+		if !want[got] {
+			t.Errorf("ran: %s", got)
+		}
+		delete(want, got)
+	}
+	c.nextDestroyed()
+	for _, x := range instances {
+		x.shutdown()
+	}
+	if len(done) > 0 {
+		t.Errorf("ran again: %s", &j)
+	}
+	if keys := a.keys("watch:*"); len(keys) > 0 {
+		t.Errorf("left behind: %v", keys)
+	}
+}
+
+// Promise 5: a missed message delays closures; it does not lose them.
+func TestClosuresRunAfterAMissedMessage(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	p := prefix()
+	a := newApp(t, server.Addr, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
+	b := newApp(t, server.Addr, p, lifecycle.WithNotifications(false)).start()
+	ran := make(chan lifecycle.Reason, 10)
+	a.get("/hold", func(c *lifecycle.Context) {
+		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			ran <- s.Reason
+			return nil
+		}))
+	})
+	id, v := a.begin()
+	a.ok(v, "/hold")
+	// Nobody gets messages any more: PUBLISH does nothing.
+	admin := redistest.Client(t, server.Addr)
+	if err := admin.Do(within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.m.Destroy(within(t), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	if r := receive(t, ran); r != lifecycle.ReasonRevoked {
+		t.Errorf("reason %q", r)
+	}
+	admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
+}
+
+// Promise 5: what an instance still holds runs at its shutdown, and not again.
+func TestClosuresRunAtShutdown(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
+	ran := make(chan *lifecycle.Session, 10)
+	a.get("/hold", func(c *lifecycle.Context) {
+		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			ran <- s
+			return nil
+		}))
+	})
+	id, v := a.begin()
+	a.ok(v, "/hold")
+	a.ok(v, "/set?user=alice")
+	a.shutdown()
+	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Get("user") != "alice" {
+		t.Errorf("ran with %s, %q, %v", s.ID, s.Reason, s.Values())
+	}
+	a.quiet() // the session lives on
+	if got := b.ok(v, "/"); got != id {
+		t.Errorf("the session is %q on the other instance", got)
+	}
+	if w := a.visit(v, "/hold"); w.Body.String() != lifecycle.ErrShutdown.Error() {
+		t.Errorf("registering after shutdown: %d %s", w.Code, w.Body)
+	}
+	if err := b.m.Destroy(within(t), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.nextDestroyed()
+	if len(ran) > 0 {
+		t.Error("ran again at the end")
+	}
+}
+
+// Promise 6: a save never revives an ended session.
+func TestSaveDoesNotRevive(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	a := newApp(t, addr, p)
+	b := newApp(t, addr, p).start()
+	entered, resume := make(chan struct{}), make(chan struct{})
+	a.get("/slow", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Set("user", "mallory")
+		close(entered)
+		<-resume
+		err := s.Save()
+		if !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("save: %v", err)
+		}
+		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+			t.Error("ran")
+			return nil
+		}); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("register: %v", err)
+		}
+		if err := c.RotateSession(); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("rotate: %v", err)
+		}
+		if err := c.DestroySession(); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("destroy: %v", err)
+		}
+		if c.Session() != nil {
+			t.Error("there is still a session")
+		}
+	})
+	id, v := a.begin()
+	var wg sync.WaitGroup
+	wg.Go(func() { a.visit(&visitor{v.cookie}, "/slow") })
+	<-entered
+	b.ok(&visitor{v.cookie}, "/destroy")
+	b.nextDestroyed()
+	close(resume)
+	wg.Wait()
+	if _, err := a.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
+		t.Errorf("get: %v", err)
+	}
+	if keys := a.keys("*" + id + "*"); len(keys) > 0 {
+		t.Errorf("left behind: %v", keys)
+	}
+	a.quiet()
+	b.quiet()
+}
+
+// Promise 7: hooks that fail, panic or hang harm no other hook, session or request.
+func TestBadHooksHarmNothing(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
+		lifecycle.WithConcurrency(4), lifecycle.WithHookTimeout(20*time.Millisecond),
+		lifecycle.WithRetry(2, time.Millisecond, time.Millisecond))
+	hang := make(chan struct{})
+	bad := func(_ context.Context, s *lifecycle.Session) error {
+		switch {
+		case strings.Contains(s.Request.URI, "error"):
+			return errors.New("bad hook")
+		case strings.Contains(s.Request.URI, "panic"):
+			panic("bad hook")
+		case strings.Contains(s.Request.URI, "hang"):
+			<-hang // whatever its context says
+		}
+		return nil
+	}
+	var created, destroyed journal
+	a.m.OnSessionCreated(bad)
+	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
+		created.add(s.Request.URI)
+		return nil
+	})
+	a.m.OnSessionDestroyed(bad)
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		destroyed.add(s.Request.URI)
+		return nil
+	})
+	uris := []string{"/?error", "/?panic", "/?hang", "/?fine"}
+	for _, uri := range uris {
+		id := a.ok(new(visitor), uri)
+		if err := a.m.Destroy(within(t), id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := strings.Join(uris, " ")
+	if created.String() != want {
+		t.Errorf("created hooks behind the bad one: %s", &created)
+	}
+	eventually(t, "the other destroyed hook of all sessions, and dead ends", func() bool {
+		for _, uri := range uris {
+			if !strings.Contains(destroyed.String(), uri) {
+				return false
+			}
+		}
+		return a.m.Stats().Buried == 3
+	})
+	// The hook that has succeeded is not called again with those that have not.
+	if n := len(strings.Fields(destroyed.String())); n != len(uris) {
+		t.Errorf("calls: %s", &destroyed)
+	}
+	s := a.m.Stats()
+	if s.HooksHung != 3 { // one created, two attempts of the destroyed one
+		t.Errorf("hung: %d", s.HooksHung)
+	}
+	if s.HooksRetried != 3 {
+		t.Errorf("retried: %d", s.HooksRetried)
+	}
+	close(hang)
+	eventually(t, "the hung hooks return", func() bool { return a.m.Stats().HooksHung == 0 })
+}
+
+// Promise 8: with Redis away requests fail with a clear error, and everything
+// goes on by itself when it is back, with the ends of the meantime.
+func TestRedisAwayAndBack(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	var failure error
+	a := newApp(t, server.Addr, prefix(), lifecycle.WithIdleTimeout(500*time.Millisecond),
+		lifecycle.WithRedisTimeout(200*time.Millisecond),
+		lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+			failure = err
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+		}))
+	id, v := a.begin()
+	a.ok(v, "/set?user=alice")
+	server.Kill()
+	for range 3 {
+		w := a.visit(&visitor{v.cookie}, "/set?user=mallory")
+		if w.Code != http.StatusServiceUnavailable || !errors.Is(failure, lifecycle.ErrUnavailable) {
+			t.Fatalf("with Redis away: %d, %v", w.Code, failure)
+		}
+		if len(w.Result().Cookies()) > 0 {
+			t.Error("the answer without a session touches the cookie")
+		}
+	}
+	eventually(t, "the log says so", func() bool { return strings.Contains(a.log.String(), "Redis is away") })
+	server.Restart(t)
+	s := a.nextDestroyed()
+	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Get("user") != "alice" {
+		t.Errorf("ended: %s, %s, %v", s.ID, s.Reason, s.Values())
+	}
+	eventually(t, "requests work again", func() bool { return a.visit(new(visitor), "/").Code == http.StatusOK })
+	eventually(t, "the log says so", func() bool { return strings.Contains(a.log.String(), "works again") })
+}
+
+// Promise 8: a server that is there and does not answer costs a request the
+// bound of WithRedisTimeout, not forever.
+func TestRedisDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	_, v := a.begin()
+	server.Pause()
+	defer server.Resume()
+	if w := a.visit(v, "/"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", w.Code)
+	}
+	if w := a.visit(new(visitor), "/"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+// Promise 9: without notifications, without CONFIG and on another server the
+// same things happen.
+func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
+	t.Parallel()
+	for name, setup := range map[string]func(t *testing.T) (*redis.Client, []lifecycle.Option){
+		"switched off": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
+			return redistest.Client(t, redistest.Shared(t)), []lifecycle.Option{lifecycle.WithNotifications(false)}
+		},
+		"CONFIG refused": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
+			server := redistest.Start(t, "--rename-command", "CONFIG", "")
+			return redistest.Client(t, server.Addr), nil
+		},
+		"no active expiry": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
+			rdb := redistest.Client(t, redistest.Start(t).Addr)
+			if err := rdb.Do(within(t), "DEBUG", "SET-ACTIVE-EXPIRE", "0").Err(); err != nil {
+				t.Fatal(err)
+			}
+			return rdb, nil
+		},
+		"in process": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
+			c, err := embedded.Start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			return c.Client, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb, opts := setup(t)
+			p := prefix()
+			opts = append(opts, lifecycle.WithIdleTimeout(300*time.Millisecond))
+			a := newAppWithoutHooks(t, rdb, p, opts...)
+			b := newAppWithoutHooks(t, rdb, p, opts...)
+			for _, x := range []*app{a, b} {
+				x.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+					a.destroyed <- s
+					return nil
+				})
+				x.start()
+			}
+			ran := make(chan lifecycle.Reason, 1)
+			a.get("/hold", func(c *lifecycle.Context) {
+				a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+					ran <- s.Reason
+					return nil
+				}))
+			})
+			id, v := a.begin()
+			a.ok(v, "/set?user=alice")
+			a.ok(v, "/hold")
+			if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Get("user") != "alice" {
+				t.Errorf("timed out: %s, %s, %v", s.ID, s.Reason, s.Values())
+			}
+			if r := receive(t, ran); r != lifecycle.ReasonIdleTimeout {
+				t.Errorf("closure: %s", r)
+			}
+			id, v = a.begin()
+			a.ok(v, "/destroy")
+			if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed {
+				t.Errorf("destroyed: %s, %s", s.ID, s.Reason)
+			}
+			eventually(t, "all acked", func() bool { return len(a.keys("*")) == 0 })
+			if a.quiet(); name == "CONFIG refused" {
+				// Each instance that has been the one to listen says so once.
+				n, m := strings.Count(a.log.String(), "refuses CONFIG"), strings.Count(b.log.String(), "refuses CONFIG")
+				if n > 1 || m > 1 || n+m == 0 {
+					t.Errorf("said %d and %d times that CONFIG is refused", n, m)
+				}
+			}
+		})
+	}
+}
+
+// Promise 10: what an end and a request cost does not depend on the number of
+// instances.
+func TestCostDoesNotGrowWithInstances(t *testing.T) {
+	t.Parallel()
+	const ends = 40
+	cost := func(instances int) (perEnd map[string]int64, listeners int64) {
+		server := redistest.Start(t)
+		p := prefix()
+		all := make([]*app, instances)
+		destroyed := make(chan *lifecycle.Session, ends)
+		for i := range all {
+			all[i] = newAppWithoutHooks(t, redistest.Client(t, server.Addr), p)
+			all[i].m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+				destroyed <- s
+				return nil
+			})
+			all[i].start()
+		}
+		for _, x := range all {
+			eventually(t, "the fleet knows itself", func() bool {
+				s := x.m.Stats()
+				return s.Instances == instances && s.Notifications != lifecycle.NotificationsDisconnected
+			})
+		}
+		a := all[0]
+		ids := make([]string, ends)
+		for i := range ids {
+			ids[i], _ = a.begin()
+		}
+		if err := a.rdb.ConfigResetStat(within(t)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids { // nobody is told: it must be found
+			a.rdb.Del(within(t), a.key("live:"+id+":*"))
+		}
+		for range ids {
+			receive(t, destroyed)
+		}
+		eventually(t, "all acked", func() bool { return len(a.keys("session:*")) == 0 })
+		info, err := a.rdb.Info(within(t), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		perEnd = make(map[string]int64)
+		for line := range strings.Lines(info) {
+			name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+			if ok {
+				var calls int64
+				_, _ = fmt.Sscanf(rest, "%d,", &calls)
+				perEnd[name] = calls
+			}
+		}
+		subs, err := a.rdb.PubSubNumSub(within(t), "__keyevent@0__:del").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return perEnd, subs["__keyevent@0__:del"]
+	}
+	one, _ := cost(1)
+	many, listeners := cost(8)
+	// What is written, and how often a session is looked at, is counted per end.
+	// Heartbeats and the polls of buckets are not among these commands.
+	for _, name := range []string{"hset", "zrem", "pttl", "getrange", "smembers", "hmget"} {
+		if one[name] == 0 || many[name] > one[name]*3/2 {
+			t.Errorf("%s: %d calls for %d ends with one instance, %d with eight", name, one[name], ends, many[name])
+		}
+	}
+	if listeners != 1 {
+		t.Errorf("every end is told to %d instances", listeners)
+	}
+	if many["publish"] > one["publish"]+ends/2 {
+		t.Errorf("publish: %d calls, with one instance %d", many["publish"], one["publish"])
+	}
+}
