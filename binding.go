@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -133,7 +134,7 @@ func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Sess
 	if g.Options.MaxAge < 0 {
 		err := b.destroy(r.Context(), ReasonDestroyed)
 		b.expireCookie(r, w)
-		if err == ErrSessionEnded || err == ErrNoSession {
+		if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrNoSession) {
 			return nil // it is gone, as asked
 		}
 		return err

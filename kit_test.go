@@ -42,12 +42,6 @@ func TestMain(m *testing.M) {
 // broken.
 const patience = 30 * time.Second
 
-// event is a call of a hook.
-type event struct {
-	hook string
-	s    *lifecycle.Session
-}
-
 // app is an instance of an application under test.
 type app struct {
 	t         testing.TB

@@ -463,14 +463,17 @@ func TestQueries(t *testing.T) {
 	if got := list(); !slices.Equal(got, ids) {
 		t.Errorf("all: %v", got)
 	}
-	for range b.m.All(within(t)) {
+	for _, err := range b.m.All(within(t)) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // an iteration may be left
 	}
 	if n, err := b.m.Count(within(t)); n != 20 || err != nil {
 		t.Errorf("count: %d, %v", n, err)
 	}
 	s, err := b.m.Get(within(t), ids[0])
-	if err != nil || s.ID != ids[0] || s.CreatedAt.IsZero() || s.Request.Method != "GET" {
+	if err != nil || s.ID != ids[0] || s.CreatedAt.IsZero() || s.Request.Method != http.MethodGet {
 		t.Errorf("get: %+v, %v", s, err)
 	}
 	if err := b.m.Destroy(within(t), ids[0], ""); err != nil {
@@ -535,8 +538,8 @@ func TestShutdown(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- a.m.Shutdown(within(t)) }()
 		select {
-		case <-done:
-			t.Error("did not wait")
+		case err := <-done:
+			t.Errorf("did not wait: %v", err)
 		default:
 		}
 		close(resume)

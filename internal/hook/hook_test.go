@@ -16,7 +16,7 @@ func TestCallReturnsWhatHappened(t *testing.T) {
 	t.Parallel()
 	var c Caller
 	bad := errors.New("bad")
-	if err := c.Call(context.Background(), time.Minute, func(context.Context) error { return bad }); err != bad {
+	if err := c.Call(context.Background(), time.Minute, func(context.Context) error { return bad }); !errors.Is(err, bad) {
 		t.Errorf("error: %v", err)
 	}
 	var p *PanicError

@@ -3,8 +3,9 @@ package ledger
 import (
 	"context"
 
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Due is an entry of the due-index.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Reasons that the ledger itself finds; others are the caller's text.

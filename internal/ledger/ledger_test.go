@@ -46,9 +46,9 @@ func begin(t *testing.T, l *Ledger, timeouts token.Timeouts) (token.Token, []byt
 	return k, rec
 }
 
-func look(t *testing.T, l *Ledger, id, claim, hint string, lease time.Duration) Looked {
+func look(t *testing.T, l *Ledger, id, claim, hint string) Looked {
 	t.Helper()
-	found, err := l.Look(context.Background(), []int{l.Bucket(id)}, [][]Suspect{{{ID: id, Hint: hint}}}, Lease{claim, lease})
+	found, err := l.Look(context.Background(), []int{l.Bucket(id)}, [][]Suspect{{{ID: id, Hint: hint}}}, Lease{claim, time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 	k, _ = begin(t, l, hour)
 	rdb.Del(ctx, l.keys.live(l.Bucket(k.ID), k.ID, k.Proof()))
 	for range 2 {
-		if got := look(t, l, k.ID, "i:2", Deleted, time.Minute); len(got.Claims) != 1 || got.Claims[0].Attempt != 1 {
+		if got := look(t, l, k.ID, "i:2", Deleted); len(got.Claims) != 1 || got.Claims[0].Attempt != 1 {
 			t.Errorf("claim: %+v", got)
 		}
 	}
@@ -120,16 +120,16 @@ func TestLookAtALiveSession(t *testing.T) {
 	l, rdb := newLedger(t)
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
 	for _, hint := range []string{"", Expired, Evicted, Deleted} {
-		if got := look(t, l, k.ID, "i:1", hint, time.Minute); len(got.Claims) > 0 || got.Next < l.Clock().Unix()+3_000_000 {
+		if got := look(t, l, k.ID, "i:1", hint); len(got.Claims) > 0 || got.Next < l.Clock().Unix()+3_000_000 {
 			t.Errorf("hint %q: %+v", hint, got)
 		}
 	}
 	// Nor a session whose live key lost its time to live.
 	rdb.Persist(context.Background(), l.keys.live(l.Bucket(k.ID), k.ID, k.Proof()))
-	if got := look(t, l, k.ID, "i:1", Deleted, time.Minute); len(got.Claims) > 0 {
+	if got := look(t, l, k.ID, "i:1", Deleted); len(got.Claims) > 0 {
 		t.Errorf("persisted: %+v", got)
 	}
-	if got := look(t, l, token.New(token.Timeouts{}).ID, "i:1", Deleted, time.Minute); len(got.Claims) > 0 || got.Next != 0 {
+	if got := look(t, l, token.New(token.Timeouts{}).ID, "i:1", Deleted); len(got.Claims) > 0 || got.Next != 0 {
 		t.Errorf("unknown session: %+v", got)
 	}
 }
@@ -170,7 +170,7 @@ func TestStaleClaim(t *testing.T) {
 	}
 	var taken Looked
 	for len(taken.Claims) == 0 { // until the lease is over
-		taken = look(t, l, k.ID, "j:1", "", time.Minute)
+		taken = look(t, l, k.ID, "j:1", "")
 	}
 	if c := taken.Claims[0]; c.Attempt != 2 || c.Reason != "why" {
 		t.Errorf("taken over: %+v", c)
@@ -184,7 +184,7 @@ func TestStaleClaim(t *testing.T) {
 	if r := l.Renew(ctx, []Held{stale, {k.ID, "j:1"}}, time.Minute); r[0].OK || !r[1].OK || r[0].Err != nil || r[1].Err != nil {
 		t.Errorf("renew: %+v", r)
 	}
-	if got := look(t, l, k.ID, "k:1", "", time.Minute); len(got.Claims) > 0 {
+	if got := look(t, l, k.ID, "k:1", ""); len(got.Claims) > 0 {
 		t.Error("claimed twice at a time")
 	}
 	if !settle(t, l, Settlement{Held: Held{k.ID, "j:1"}, Verdict: Bury, Attempt: 2, Error: "bad"}) {

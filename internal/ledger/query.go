@@ -4,8 +4,9 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Found is a live session as a query finds it.

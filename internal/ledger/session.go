@@ -5,8 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // An estimate of the clock older than this is renewed along with a load.

@@ -141,7 +141,7 @@ func (l *Listener) Run(ctx context.Context, on Events) {
 // session listens on one connection until it breaks or ctx ends.
 func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err error) {
 	ps := l.c.Ledger.Client().Subscribe(ctx)
-	defer ps.Close()
+	defer func() { _ = ps.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
 
 	l.mu.Lock()

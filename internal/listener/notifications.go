@@ -2,6 +2,7 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -135,6 +136,6 @@ func missing(flags string) string {
 
 // isRefusal tells an answer of the server from a failure to reach it.
 func isRefusal(err error) bool {
-	_, isReply := err.(redis.Error)
-	return isReply || err == errNoSetting
+	var reply redis.Error
+	return errors.As(err, &reply) || errors.Is(err, errNoSetting)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 

@@ -192,7 +192,8 @@ func (s *Server) Restart(t testing.TB) {
 	}
 }
 
-// Pause stops the server's process, and Resume lets it go on: it is there and
-// does not answer.
-func (s *Server) Pause()  { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+// Pause stops the server's process: it is there and does not answer.
+func (s *Server) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
 func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
