@@ -31,7 +31,7 @@ func (m *Manager) runCreated(r *http.Request, s *Session) error {
 	m.stats.created.Add(1)
 	s.live = r
 	for i, h := range m.created {
-		err := m.call(r.Context(), h, s)
+		err := m.call(context.WithoutCancel(r.Context()), h, s)
 		if err == nil {
 			continue
 		}

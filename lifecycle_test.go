@@ -595,6 +595,61 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// With Redis away closures run all the same, and Shutdown comes to an end.
+func TestShutdownWithRedisAway(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	ran := make(chan *lifecycle.Session, 1)
+	a.get("/hold", func(c *lifecycle.Context) {
+		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			ran <- s
+			return nil
+		}))
+	})
+	id, v := a.begin()
+	a.ok(v, "/hold")
+	server.Pause()
+	defer server.Resume()
+	a.shutdown()
+	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
+		t.Errorf("ran with %s, %s, %+v", s.ID, s.Reason, s.Request)
+	}
+}
+
+// A visitor who goes away does not stop what the request has begun.
+func TestCancelledRequest(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	ctx, cancel := context.WithCancel(context.Background())
+	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
+		cancel()
+		a.created <- s
+		return ctx.Err()
+	})
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		a.destroyed <- s
+		return nil
+	})
+	a.get("/all", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Set("user", "alice")
+		for what, err := range map[string]error{"save": s.Save(), "rotate": c.RotateSession(), "destroy": c.DestroySession()} {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+	a.router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/all", nil).WithContext(ctx))
+	created, ended := a.nextCreated(), a.nextDestroyed()
+	if ended.ID != created.ID || ended.Get("user") != "alice" || ended.Reason != lifecycle.ReasonDestroyed {
+		t.Errorf("ended: %s, %v, %s", ended.ID, ended.Values(), ended.Reason)
+	}
+	if s := a.m.Stats(); s.HooksFailed != 0 {
+		t.Error("the created hook's context ended with the request")
+	}
+}
+
 // A retry runs only the hooks that have not succeeded.
 func TestRetries(t *testing.T) {
 	t.Parallel()

@@ -472,9 +472,15 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	lazy := newApp(t, server.Addr, a.prefix, lifecycle.WithRedisTimeout(50*time.Millisecond), lifecycle.WithLazyCreation())
 	_, v := a.begin()
+	lazy.start()
 	server.Pause()
 	defer server.Resume()
+	// No handler runs with an empty session in place of one that cannot be read.
+	if w := lazy.visit(&visitor{v.cookie}, "/get?key=user"); w.Code != http.StatusServiceUnavailable || w.Body.Len() > 0 {
+		t.Errorf("status %d, %q", w.Code, w.Body)
+	}
 	if w := a.visit(v, "/"); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("status %d", w.Code)
 	}

@@ -13,9 +13,11 @@ import (
 )
 
 // Hook is called when a session begins or ends. Its context ends after the time
-// of WithHookTimeout, and for created hooks with the request. It may use the
-// whole API, of the session or of others. What it must not do is keep s.Request
-// of a created hook, or a gin context, beyond its return.
+// of WithHookTimeout; that of a created hook has the values of the request's
+// context but does not end with the request, so that a visitor who goes away
+// does not leave half of its work undone. A hook may use the whole API, of its
+// session or of others. It must not keep the *http.Request of a created hook, or a
+// gin context, beyond its return.
 type Hook func(ctx context.Context, s *Session) error
 
 // Reason tells why a session ended. Applications may use their own with

@@ -3,6 +3,7 @@
 package reaper
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -208,13 +209,14 @@ func (r *Reaper) pause(full time.Time) time.Duration {
 // at what is due or hinted at. blocked means that it stopped because the sink
 // is full.
 func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
-	if err := r.readHeads(ctx); err != nil {
-		return false, err
-	}
-	if err := r.lookHints(ctx); err != nil {
-		return false, err
-	}
 	for ctx.Err() == nil {
+		// With every turn: a burst of ends must not hold up what is said meanwhile.
+		if err := r.readHeads(ctx); err != nil {
+			return false, err
+		}
+		if err := r.lookHints(ctx); err != nil {
+			return false, err
+		}
 		due := r.dueBuckets()
 		if len(due) == 0 {
 			return false, nil
@@ -278,6 +280,7 @@ func (r *Reaper) setNext(b int, at int64) {
 	}
 }
 
+// dueBuckets returns the buckets with a due entry, the oldest first.
 func (r *Reaper) dueBuckets() []int {
 	now := r.c.Ledger.Clock().Unix()
 	r.mu.Lock()
@@ -288,6 +291,7 @@ func (r *Reaper) dueBuckets() []int {
 			due = append(due, b)
 		}
 	}
+	slices.SortFunc(due, func(a, b int) int { return cmp.Compare(r.next[a], r.next[b]) })
 	return due
 }
 
