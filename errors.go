@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -62,7 +61,7 @@ func unavailable(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, ErrBucketMismatch) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ErrBucketMismatch) {
 		return fmt.Errorf("lifecycle: %s: %w", op, err)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, op, err)
@@ -70,7 +69,7 @@ func unavailable(op string, err error) error {
 
 // statusOf returns the response's status for an error of the middleware.
 func statusOf(err error) int {
-	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrShutdown) {
+	if errors.Is(err, ErrUnavailable) {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

@@ -373,9 +373,9 @@ func WithRequestHeaders(names ...string) Option {
 
 // WithErrorHandler sets what the middleware does when it cannot give the
 // request its session; the request's handler does not run. The error wraps
-// ErrUnavailable, ErrUndecodable, ErrRefused, ErrShutdown or ErrBucketMismatch.
-// Default: status 503 for ErrUnavailable and ErrShutdown, otherwise 500. In any
-// case the error is added to c.Errors.
+// ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch. Default: status
+// 503 for ErrUnavailable, otherwise 500. In any case the error is added to
+// c.Errors.
 func WithErrorHandler(handle func(c *gin.Context, err error)) Option {
 	return func(c *config) error {
 		if handle == nil {

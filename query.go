@@ -91,7 +91,8 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 }
 
 // Count returns how many sessions are live in the whole fleet. It reads the
-// due-index: ends whose hooks wait for another attempt are counted too.
+// due-index: ends whose hooks run or wait for another attempt are counted too, and
+// a live session is not while its entry waits for a look.
 func (m *Manager) Count(ctx context.Context) (int, error) {
 	l, err := m.open(ctx)
 	if err != nil {
