@@ -12,8 +12,10 @@ import (
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
@@ -238,6 +240,45 @@ func TestReasons(t *testing.T) {
 			a := run(t)
 			if s := a.nextDestroyed(); s.Reason != reason {
 				t.Errorf("reason %q", s.Reason)
+			}
+		})
+	}
+}
+
+// A session that is used up to its absolute deadline reaches just that, however
+// the due-index came to know of it.
+func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
+	t.Parallel()
+	rdb, err := embedded.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	for name, client := range map[string]*redis.Client{"real": redistest.Client(t, redistest.Shared(t)), "in process": rdb.Client} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond), lifecycle.WithAbsoluteTimeout(500*time.Millisecond))
+			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+				a.destroyed <- s
+				return nil
+			})
+			const n = 20
+			visitors := make(map[string]*visitor)
+			for range n {
+				id, v := a.begin()
+				visitors[id] = v
+			}
+			for len(visitors) > 0 { // each is used until it is gone
+				for id, v := range visitors {
+					if a.ok(v, "/") != id {
+						delete(visitors, id)
+					}
+				}
+			}
+			for range n {
+				s := a.nextDestroyed()
+				if s.Reason != lifecycle.ReasonAbsoluteTimeout || s.EndedAt.Sub(s.CreatedAt) != 500*time.Millisecond {
+					t.Errorf("ended: %s after %v", s.Reason, s.EndedAt.Sub(s.CreatedAt))
+				}
 			}
 		})
 	}

@@ -161,9 +161,12 @@ func endedSession(codec Codec, e ledger.End) *Session {
 			s = recorded(codec, e.ID, rec)
 		}
 	}
-	s.EndedAt = time.UnixMilli(e.At)
 	s.Attempt = e.Attempt
 	s.Reason = reasonOf(e, rec)
+	if s.Reason == ReasonAbsoluteTimeout {
+		e.At = rec.Timeouts.Deadline
+	}
+	s.EndedAt = time.UnixMilli(e.At)
 	if rec.Created != 0 {
 		seen := e.At
 		switch {
@@ -177,10 +180,15 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	return s
 }
 
+// rounding is by how much, in ms, an expired session's end may lie before its live
+// key's deadline: a script reads the time, and what is left of the key's, one
+// after the other.
+const rounding = 50
+
 func reasonOf(e ledger.End, rec record.Record) Reason {
 	switch e.Reason {
 	case ledger.Expired:
-		if d := rec.Timeouts.Deadline; d != 0 && e.At >= d {
+		if d := rec.Timeouts.Deadline; d != 0 && e.At >= d-rounding {
 			return ReasonAbsoluteTimeout
 		}
 		return ReasonIdleTimeout

@@ -3,11 +3,11 @@
 // with the process, other instances cannot see them, and it is slow.
 //
 //	client, err := embedded.Start()
-//	store, err := lifecycle.NewStore(client)
+//	store, err := lifecycle.NewStore(client, lifecycle.WithNotifications(false))
 //
 // It is miniredis (github.com/alicebob/miniredis): it has no keyspace
-// notifications and no CONFIG, which lifecycle does not need. The root package
-// does not import it.
+// notifications and no CONFIG, which lifecycle does not need; the option saves a
+// line in the log that says so. The root package does not import it.
 package embedded
 
 import (

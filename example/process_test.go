@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// The tests drive the application as its users do: it is a process of its own,
+// and they speak HTTP and signals with it. The process is this test binary, which
+// TestMain makes the application when timeoutsEnv holds "<idle> <absolute>".
+const timeoutsEnv = "LIFECYCLE_EXAMPLE_TIMEOUTS"
+
+func TestMain(m *testing.M) {
+	if timeouts := os.Getenv(timeoutsEnv); timeouts != "" {
+		i, a, _ := strings.Cut(timeouts, " ")
+		idle, err1 := time.ParseDuration(i)
+		absolute, err2 := time.ParseDuration(a)
+		if err := errors.Join(err1, err2); err != nil {
+			panic(err)
+		}
+		os.Exit(program(os.Args[1:], os.Stdout, os.Stderr, idle, absolute))
+	}
+	os.Exit(redistest.Run(m))
+}
+
+// patience bounds every wait. It is no expectation: what is slower than this is
+// broken.
+const patience = 30 * time.Second
+
+// eventually asks again and again until ok holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// output is what a process has written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// process is a run of the application.
+type process struct {
+	cmd    *exec.Cmd
+	out    output // both streams
+	tmp    string // its directory for temporary files
+	done   chan struct{}
+	status int // once done: the exit status, -1 after a signal
+
+	url string
+}
+
+// launch starts the application with these timeouts and arguments, without
+// waiting for anything.
+func launch(t *testing.T, idle, absolute time.Duration, args ...string) *process {
+	t.Helper()
+	p := &process{tmp: t.TempDir(), done: make(chan struct{})}
+	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp, fmt.Sprintf("%s=%v %v", timeoutsEnv, idle, absolute))
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // its status says it all
+		p.status = p.cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // mostly it is gone
+		<-p.done
+		if t.Failed() {
+			t.Logf("the application wrote:\n%s", &p.out)
+		}
+	})
+	return p
+}
+
+var openURL = regexp.MustCompile(`open (http://\S+)`)
+
+// start starts the application on a free port and waits until it serves.
+func start(t *testing.T, idle, absolute time.Duration, args ...string) *process {
+	t.Helper()
+	p := launch(t, idle, absolute, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	eventually(t, "the application serves", func() bool {
+		if m := openURL.FindStringSubmatch(p.out.String()); m != nil {
+			p.url = m[1]
+		}
+		return p.url != "" || p.exited()
+	})
+	if p.url == "" {
+		t.Fatal("the application exited at once")
+	}
+	return p
+}
+
+func (p *process) exited() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits for the exit and returns the status.
+func (p *process) wait(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("the application goes on for %v", patience)
+	}
+	return p.status
+}
+
+// signal sends a signal.
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// workspaces returns the files of the workspaces.
+func (p *process) workspaces(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.tmp, "lifecycle-example-*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// events returns the journal, newest first, and whether the session is live.
+func (p *process) events(t *testing.T, session string) (events []entry, live bool) {
+	t.Helper()
+	r, err := http.Get(p.url + "/events?session=" + url.QueryEscape(session))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close() //nolint:errcheck // only read
+	if cookies := r.Header.Values("Set-Cookie"); len(cookies) > 0 {
+		t.Errorf("GET /events set cookies: %q", cookies)
+	}
+	var answer struct {
+		Session *left
+		Events  []entry
+	}
+	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
+		t.Fatalf("GET /events: %v: %v", r.Status, err)
+	}
+	return answer.Events, answer.Session != nil
+}
+
+// ends returns what the hooks said of a session's end, oldest first, once the
+// global one has been called.
+func (p *process) ends(t *testing.T, session string) []entry {
+	t.Helper()
+	var ends []entry
+	eventually(t, "the destroyed hook is called", func() bool {
+		ends = nil
+		events, _ := p.events(t, session)
+		for _, e := range events {
+			if e.Session == session && (e.Event == eventClosed || e.Event == eventDestroyed) {
+				ends = append([]entry{e}, ends...)
+			}
+		}
+		return len(ends) > 0 && ends[len(ends)-1].Event == eventDestroyed
+	})
+	return ends
+}
+
+// visitor is a browser.
+type visitor struct {
+	t *testing.T
+	p *process
+	http.Client
+}
+
+func visit(t *testing.T, p *process) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &visitor{t: t, p: p, Client: http.Client{Jar: jar, Timeout: patience}}
+}
+
+// page is what a visitor sees.
+type page struct {
+	status  int
+	session string // its ID
+	html    string
+}
+
+var pageSession = regexp.MustCompile(`data-session="([^"]+)"`)
+
+func (v *visitor) read(r *http.Response, err error) page {
+	v.t.Helper()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer r.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	p := page{status: r.StatusCode, html: string(body)}
+	if m := pageSession.FindSubmatch(body); m != nil {
+		p.session = string(m[1])
+	}
+	return p
+}
+
+// get opens the home page.
+func (v *visitor) get() page {
+	v.t.Helper()
+	return v.read(v.Get(v.p.url + "/"))
+}
+
+// post sends a form of one field and follows the redirect.
+func (v *visitor) post(path, field, value string) page {
+	v.t.Helper()
+	return v.read(v.PostForm(v.p.url+path, url.Values{field: {value}}))
+}
+
+// cookie returns the session's cookie.
+func (v *visitor) cookie() string {
+	v.t.Helper()
+	u, err := url.Parse(v.p.url)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, c := range v.Jar.Cookies(u) {
+		if c.Name == sessionName {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// signIn signs in and returns the page and the file of the workspace.
+func (v *visitor) signIn(name string) (signedIn page, file string) {
+	v.t.Helper()
+	signedIn = v.post("/sign-in", "name", name)
+	if signedIn.status != http.StatusOK || !strings.Contains(signedIn.html, "Signed in as") {
+		v.t.Fatalf("POST /sign-in: %d %s", signedIn.status, signedIn.html)
+	}
+	files := v.p.workspaces(v.t)
+	if len(files) != 1 {
+		v.t.Fatalf("after the sign-in there are the workspaces %q, want one", files)
+	}
+	return signedIn, files[0]
+}
