@@ -13,13 +13,16 @@ var Gob Codec = &gobCodec{}
 
 // gobCodec is encoding/gob; every encoding is complete in itself.
 //
-// A gob stream describes its types before its values, and reading such a
-// description costs a new decoder several times what the values of a session
-// cost. The map's own description is the same in all encodings of a process, so
-// decoders that have read it are kept and are given the rest only. Where that
-// does not work, because the values bring descriptions that a kept decoder has
-// met before, a new decoder reads the whole encoding.
+// A gob stream describes its types before its values, and a new encoder or
+// decoder takes several times longer over the description than over a session's
+// values. The description of the map itself is the same in all encodings of a
+// process. So encoders that have written it, and decoders that have read it, are
+// kept for values that need no further one; an encoding is then the description
+// and what a kept encoder writes. Where values bring descriptions of their own, a
+// new encoder writes, and a new decoder reads, the whole.
 type gobCodec struct {
+	encoders sync.Pool
+
 	mu       sync.Mutex
 	decoders map[string]*sync.Pool // by the description they have read
 }
@@ -28,12 +31,57 @@ type gobCodec struct {
 // build of an application may write its own.
 const maxDescriptions = 16
 
-func (*gobCodec) Encode(values map[any]any) ([]byte, error) {
-	var buf bytes.Buffer
-	if err := gob.NewEncoder(&buf).Encode(values); err != nil {
+func (c *gobCodec) Encode(values map[any]any) ([]byte, error) {
+	for k, v := range values {
+		if !basic(k) || !basic(v) {
+			e, err := newPrimedEncoder(values)
+			if err != nil {
+				return nil, err
+			}
+			return e.first, nil
+		}
+	}
+	e, _ := c.encoders.Get().(*primedEncoder)
+	if e == nil {
+		var err error
+		if e, err = newPrimedEncoder(map[any]any{}); err != nil {
+			return nil, err
+		}
+		e.first = e.first[:messageLength(e.first)]
+	}
+	e.out.Reset()
+	e.out.Write(e.first)
+	if err := e.enc.Encode(values); err != nil {
 		return nil, err
 	}
-	return buf.Bytes(), nil
+	data := bytes.Clone(e.out.Bytes())
+	c.encoders.Put(e)
+	return data, nil
+}
+
+// basic reports whether gob writes v without a description of its type.
+func basic(v any) bool {
+	switch v.(type) {
+	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, []byte:
+		return true
+	}
+	return false
+}
+
+type primedEncoder struct {
+	out   bytes.Buffer
+	enc   *gob.Encoder
+	first []byte // what it wrote first
+}
+
+func newPrimedEncoder(values map[any]any) (*primedEncoder, error) {
+	e := new(primedEncoder)
+	e.enc = gob.NewEncoder(&e.out)
+	if err := e.enc.Encode(values); err != nil {
+		return nil, err
+	}
+	e.first = bytes.Clone(e.out.Bytes())
+	return e, nil
 }
 
 func (c *gobCodec) Decode(data []byte) (map[any]any, error) {

@@ -15,7 +15,7 @@ import (
 
 // Defaults of the options.
 const (
-	DefaultPrefix          = "lifecycle"
+	DefaultPrefix          = "life"
 	DefaultBuckets         = 256
 	DefaultIdleTimeout     = 30 * time.Minute
 	DefaultAbsoluteTimeout = 24 * time.Hour
@@ -124,7 +124,7 @@ func duration(option string, d, least, most time.Duration) error {
 
 // WithPrefix sets what the store's keys and channels in Redis begin with.
 // Applications that share a Redis database need different prefixes. Default
-// "lifecycle"; letters, digits, '.', '_', '-' and ':', at most 64. For NewStore.
+// "life"; letters, digits, '.', '_', '-' and ':', at most 64. For NewStore.
 func WithPrefix(prefix string) Option {
 	return func(c *config) error {
 		bad := strings.ContainsFunc(prefix, func(r rune) bool {

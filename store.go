@@ -41,7 +41,10 @@ var _ sessions.Store = (*Store)(nil)
 // is away makes requests fail, not the start of the application. The client
 // stays the caller's, who closes it after Shutdown. Its settings (TLS, password,
 // pool) are used as they are, except that every call ends with its context's
-// deadline. The error names the option and the value that is wrong.
+// deadline. For that a *redis.Client made without ContextTimeoutEnabled is cloned,
+// and the clone lacks the hooks of AddHook: make the client with
+// ContextTimeoutEnabled if tracing is to see the store's commands. The error names
+// the option and the value that is wrong.
 func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if client == nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: a Redis client is needed")

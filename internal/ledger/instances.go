@@ -124,7 +124,7 @@ const (
 // Parse reads a message.
 func (l *Ledger) Parse(m *redis.Message) Message {
 	if event, ok := strings.CutPrefix(m.Channel, "__keyevent@"); ok {
-		id, _, ok := l.keys.parseLive(m.Payload)
+		id, ok := l.keys.parseLive(m.Payload)
 		if !ok {
 			return Message{}
 		}

@@ -26,10 +26,13 @@ func (k keys) bucket(id string) int { return token.Bucket(id, len(k.buckets)) }
 
 func (k keys) due(b int) string                { return k.buckets[b] + "due" }
 func (k keys) dead(b int) string               { return k.buckets[b] + "dead" }
-func (k keys) live(b int, id, p string) string { return k.buckets[b] + "live:" + id + ":" + p }
 func (k keys) session(b int, id string) string { return k.buckets[b] + "session:" + id }
 func (k keys) end(b int, id string) string     { return k.buckets[b] + "end:" + id }
 func (k keys) watch(b int, id string) string   { return k.buckets[b] + "watch:" + id }
+
+func (k keys) live(b int, id, proof string) string {
+	return k.buckets[b] + "live:" + id + ":" + token.ProofText(proof)
+}
 
 func (k keys) instances() string  { return k.prefix + ":instances" }
 func (k keys) foundation() string { return k.prefix + ":buckets" }
@@ -41,21 +44,21 @@ func (k keys) wake(b int) string { return k.buckets[b] + "wake" }
 // inbox is the channel of one instance.
 func (k keys) inbox(instance string) string { return k.prefix + ":instance:" + instance }
 
-// parseLive splits a live key's name.
-func (k keys) parseLive(key string) (id, proof string, ok bool) {
+// parseLive returns the session of a live key.
+func (k keys) parseLive(key string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(key, k.prefix+":{")
 	if !ok {
-		return "", "", false
+		return "", false
 	}
 	num, rest, ok := strings.Cut(rest, "}:live:")
 	if !ok {
-		return "", "", false
+		return "", false
 	}
-	id, proof, ok = strings.Cut(rest, ":")
+	id, _, ok = strings.Cut(rest, ":")
 	if !ok || !token.ValidID(id) || num != strconv.Itoa(k.bucket(id)) {
-		return "", "", false
+		return "", false
 	}
-	return id, proof, true
+	return id, true
 }
 
 // parseWake returns the bucket of a wake channel.

@@ -52,13 +52,16 @@ func New(rdb redis.UniversalClient, c Config) *Ledger {
 
 // bounded returns a client on the same connections whose reads and writes end
 // with their context's deadline. go-redis ignores deadlines unless the client
-// was made with ContextTimeoutEnabled; the caller's own client is left as it is.
+// was made with ContextTimeoutEnabled, in which case it is used as it is. The
+// other client is a clone, since the caller's must be left as it is; go-redis's
+// clones lack the hooks of AddHook.
 func bounded(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalClient {
 	// *redis.Client, or a type around it.
 	c, ok := rdb.(interface {
 		WithTimeout(timeout time.Duration) *redis.Client
+		Options() *redis.Options
 	})
-	if !ok {
+	if !ok || c.Options().ContextTimeoutEnabled {
 		return rdb
 	}
 	single := c.WithTimeout(timeout)

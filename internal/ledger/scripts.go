@@ -41,22 +41,42 @@ type call struct {
 	args   []any
 }
 
-// runAll runs calls in one round trip; reply i, or its error, belongs to call
-// i. A server that does not know a script (new, restarted, flushed) is sent the
-// source, which EVALSHA in a pipeline does not do by itself.
+// runAll runs calls in one round trip; reply i, or its error, belongs to call i.
+// A server that does not know a script (new, restarted, flushed) is sent the
+// source along with one of its calls, which EVALSHA in a pipeline does not do by
+// itself, and the others again.
 func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error) {
-	pipe := l.rdb.Pipeline()
 	cmds := make([]*redis.Cmd, len(calls))
-	for i, c := range calls {
-		cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+	todo := make([]int, len(calls))
+	for i := range todo {
+		todo[i] = i
 	}
-	_, _ = pipe.Exec(ctx) // its error is the first of those below
-	var errs []error
-	for i, c := range calls {
-		if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
-			cmds[i] = c.script.Eval(ctx, l.rdb, c.keys, c.args...)
+	unknown := make(map[*redis.Script]bool)
+	for len(todo) > 0 {
+		pipe := l.rdb.Pipeline()
+		for _, i := range todo {
+			c := calls[i]
+			if unknown[c.script] {
+				delete(unknown, c.script)
+				cmds[i] = c.script.Eval(ctx, pipe, c.keys, c.args...)
+			} else {
+				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+			}
 		}
-		if err := cmds[i].Err(); err != nil {
+		_, _ = pipe.Exec(ctx) // its error is the first of those in cmds
+		// Each turn finishes at least one call of each unknown script.
+		again := todo[:0]
+		for _, i := range todo {
+			if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
+				unknown[calls[i].script] = true
+				again = append(again, i)
+			}
+		}
+		todo = again
+	}
+	var errs []error
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -22,7 +22,8 @@ func (l *Ledger) Load(ctx context.Context, t token.Token) (rec []byte, ok bool, 
 	sent := l.clock.local()
 
 	pipe := l.rdb.Pipeline()
-	touch := redis.NewStringCmd(ctx, touchArgs(l.keys.live(b, t.ID, t.Proof()), t.Timeouts, l.clock.Unix())...)
+	unit, end := liveUntil(t.Timeouts, l.clock.Unix())
+	touch := redis.NewStringCmd(ctx, "getex", l.keys.live(b, t.ID, t.Proof()), unit, end)
 	_ = pipe.Process(ctx, touch)
 	get := pipe.Get(ctx, l.keys.session(b, t.ID))
 	var now *redis.TimeCmd
@@ -42,14 +43,14 @@ func (l *Ledger) Load(ctx context.Context, t token.Token) (rec []byte, ok bool, 
 	return rec, err == nil, err
 }
 
-// touchArgs prolongs a live key by the idle timeout, but never beyond the
-// absolute deadline. A relative time needs no clock; near the deadline the
-// deadline itself is sent, which needs none either.
-func touchArgs(key string, t token.Timeouts, now int64) []any {
+// liveUntil says, in Redis's words, until when a request keeps a session alive:
+// for the idle timeout, but not beyond the absolute deadline. Redis judges both by
+// its own clock; the estimate in now only says which of them comes first.
+func liveUntil(t token.Timeouts, now int64) (unit string, end int64) {
 	if t.Deadline != 0 && now+t.Idle.Milliseconds() >= t.Deadline {
-		return []any{"getex", key, "pxat", t.Deadline}
+		return "PXAT", t.Deadline
 	}
-	return []any{"getex", key, "px", t.Idle.Milliseconds()}
+	return "PX", t.Idle.Milliseconds()
 }
 
 // Create begins the session. ok is false if its time is already over.
@@ -69,9 +70,13 @@ func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte, reindex bo
 	if reindex {
 		flag = "1"
 	}
-	return l.yes(ctx, saveScript,
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	unit, end := liveUntil(t.Timeouts, l.clock.Unix())
+	n, err := saveScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
-		t.ID, rec, t.Timeouts.Idle.Milliseconds(), t.Timeouts.Deadline, flag, l.keys.wake(b))
+		t.ID, rec, unit, end, flag, l.keys.wake(b)).Int()
+	return n == 1, err
 }
 
 // Rotate replaces the secret of old by that of next, a token of the same

@@ -214,16 +214,19 @@ func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 		if err := r.readHeads(ctx); err != nil {
 			return false, err
 		}
-		if err := r.lookHints(ctx); err != nil {
-			return false, err
-		}
-		due := r.dueBuckets()
-		if len(due) == 0 {
+		due, hinted := r.dueBuckets()
+		if len(due) == 0 && !hinted {
 			return false, nil
 		}
 		free := r.c.Sink.Free()
 		if free <= 0 {
 			return true, nil
+		}
+		if hinted {
+			if err := r.lookHints(ctx, free); err != nil {
+				return false, err
+			}
+			continue // with what is free now
 		}
 		// Few buckets deep rather than many flat: each costs a script call.
 		n := min(max(free/len(due), minBatch), batch)
@@ -280,19 +283,19 @@ func (r *Reaper) setNext(b int, at int64) {
 	}
 }
 
-// dueBuckets returns the buckets with a due entry, the oldest first.
-func (r *Reaper) dueBuckets() []int {
+// dueBuckets returns the buckets with a due entry, the oldest first, and whether
+// there are hints.
+func (r *Reaper) dueBuckets() (due []int, hinted bool) {
 	now := r.c.Ledger.Clock().Unix()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var due []int
 	for b, at := range r.next {
 		if at < now {
 			due = append(due, b)
 		}
 	}
 	slices.SortFunc(due, func(a, b int) int { return cmp.Compare(r.next[a], r.next[b]) })
-	return due
+	return due, len(r.hints) > 0
 }
 
 // lookDue looks at up to n due sessions of each bucket.
@@ -338,17 +341,16 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	return err
 }
 
-// lookHints looks at the sessions that hints name.
-func (r *Reaper) lookHints(ctx context.Context) error {
+// lookHints looks at up to n of the sessions that hints name.
+func (r *Reaper) lookHints(ctx context.Context, n int) error {
 	r.mu.Lock()
-	if len(r.hints) == 0 {
-		r.mu.Unlock()
-		return nil
-	}
 	at := make(map[int]int)
 	var buckets []int
 	var suspects [][]ledger.Suspect
 	for id, hint := range r.hints {
+		if n == 0 {
+			break
+		}
 		b := r.c.Ledger.Bucket(id)
 		i, ok := at[b]
 		if !ok {
@@ -359,6 +361,7 @@ func (r *Reaper) lookHints(ctx context.Context) error {
 		if len(suspects[i]) < batch {
 			suspects[i] = append(suspects[i], ledger.Suspect{ID: id, Hint: hint})
 			delete(r.hints, id)
+			n--
 		}
 	}
 	r.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// version is the first byte behind the proof.
+// The first byte behind the proof is twice the version, plus one if a cookie
+// follows the times.
 const version = 1
 
 // ErrMalformed is returned for bytes that Pack cannot have written.
@@ -23,7 +24,7 @@ var ErrMalformed = errors.New("malformed session record")
 
 // Record is a session at rest.
 type Record struct {
-	Proof    string         // of the present secret, token.ProofLength characters
+	Proof    string         // of the present secret, token.ProofLength bytes
 	Created  int64          // Unix milliseconds, the Redis server's clock
 	Timeouts token.Timeouts // as in force
 	Cookie   *Cookie        // nil: the store's own options
@@ -60,11 +61,22 @@ const (
 func Pack(r Record) []byte {
 	b := make([]byte, 0, token.ProofLength+96+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values))
 	b = append(b, r.Proof...)
-	b = append(b, version)
+	head := byte(version << 1)
+	if r.Cookie != nil {
+		head++
+	}
+	b = append(b, head)
 	b = binary.AppendUvarint(b, uint64(r.Created))
 	b = binary.AppendUvarint(b, uint64(r.Timeouts.Idle.Milliseconds()))
-	b = binary.AppendUvarint(b, uint64(r.Timeouts.Deadline))
-	b = appendCookie(b, r.Cookie)
+	// The deadline lies behind the creation: the difference takes fewer bytes.
+	var life int64
+	if r.Timeouts.Deadline != 0 {
+		life = max(r.Timeouts.Deadline-r.Created, 1)
+	}
+	b = binary.AppendUvarint(b, uint64(life))
+	if r.Cookie != nil {
+		b = appendCookie(b, r.Cookie)
+	}
 	for _, s := range []string{r.Request.Method, r.Request.URI, r.Request.Host, r.Request.ClientIP, r.Request.UserAgent} {
 		b = appendString(b, s)
 	}
@@ -80,15 +92,20 @@ func Unpack(b []byte) (Record, error) {
 	if len(b) <= token.ProofLength {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	if v := b[token.ProofLength]; v != version {
+	head := b[token.ProofLength]
+	if v := head >> 1; v != version {
 		return Record{}, fmt.Errorf("%w: version %d, this release reads %d", ErrMalformed, v, version)
 	}
 	r := Record{Proof: string(b[:token.ProofLength])}
 	d := decoder{b: b[token.ProofLength+1:]}
 	r.Created = d.int64()
 	idle := d.int64()
-	r.Timeouts.Deadline = d.int64()
-	r.Cookie = d.cookie()
+	if life := d.int64(); life > 0 {
+		r.Timeouts.Deadline = r.Created + life
+	}
+	if head&1 == 1 {
+		r.Cookie = d.cookie()
+	}
 	for _, s := range []*string{&r.Request.Method, &r.Request.URI, &r.Request.Host, &r.Request.ClientIP, &r.Request.UserAgent} {
 		*s = d.string()
 	}
@@ -100,7 +117,7 @@ func Unpack(b []byte) (Record, error) {
 	} else if n != 0 {
 		d.bad = true
 	}
-	if d.bad || idle <= 0 || idle > token.MaxTimeout.Milliseconds() {
+	if d.bad || r.Timeouts.Deadline < 0 || idle <= 0 || idle > token.MaxTimeout.Milliseconds() {
 		return Record{}, ErrMalformed
 	}
 	r.Timeouts.Idle = time.Duration(idle) * time.Millisecond
@@ -113,9 +130,6 @@ func appendString(b []byte, s string) []byte {
 }
 
 func appendCookie(b []byte, c *Cookie) []byte {
-	if c == nil {
-		return append(b, 0)
-	}
 	var flags byte
 	if c.Secure {
 		flags |= flagSecure
@@ -126,7 +140,7 @@ func appendCookie(b []byte, c *Cookie) []byte {
 	if c.Partitioned {
 		flags |= flagPartitioned
 	}
-	b = append(b, 1, flags, byte(c.SameSite))
+	b = append(b, flags, byte(c.SameSite))
 	b = binary.AppendUvarint(b, uint64(max(c.MaxAge, 0)))
 	return appendString(appendString(b, c.Path), c.Domain)
 }
@@ -170,14 +184,6 @@ func (d *decoder) string() string {
 }
 
 func (d *decoder) cookie() *Cookie {
-	switch d.byte() {
-	case 0:
-		return nil
-	case 1:
-	default:
-		d.bad = true
-		return nil
-	}
 	flags := d.byte()
 	c := &Cookie{
 		Secure:      flags&flagSecure != 0,

@@ -3,7 +3,7 @@
 //
 // A token is "<id>.<secret>". The ID is 16 random bytes; it names the session
 // in keys, logs and hooks. The secret is 32 random bytes, known to the visitor
-// only: Redis holds their SHA-256 (the proof). OWASP's Session Management
+// only: Redis holds the first half of their SHA-256 (the proof). OWASP's Session Management
 // Cheat Sheet asks for at least 64 bits of entropy in a session identifier.
 //
 // Behind its random bytes the secret half carries the timeouts that the
@@ -23,8 +23,10 @@ import (
 const (
 	// IDLength is the length of an ID in characters.
 	IDLength = 22
-	// ProofLength is the length of a proof in characters.
-	ProofLength = 43
+	// ProofLength is the length of a proof in bytes. To find a secret for a proof
+	// of 128 bits is as hard as to guess an ID of 128 bits (NIST SP 800-107 on
+	// truncated hashes); a whole SHA-256 costs a tenth of a session's memory more.
+	ProofLength = 16
 
 	idBytes     = 16
 	secretBytes = 32
@@ -107,11 +109,15 @@ func (t Token) String() string {
 	return string(out)
 }
 
-// Proof returns what Redis may know of the secret: its SHA-256.
+// Proof returns what Redis may know of the secret: ProofLength bytes of its
+// SHA-256.
 func (t Token) Proof() string {
 	sum := sha256.Sum256(t.secret[:])
-	return encoding.EncodeToString(sum[:])
+	return string(sum[:ProofLength])
 }
+
+// ProofText returns a proof as it stands in a key's name.
+func ProofText(proof string) string { return encoding.EncodeToString([]byte(proof)) }
 
 // ValidID reports whether s is an ID, so that it may become part of a key.
 func ValidID(s string) bool {

@@ -16,7 +16,7 @@ func TestRoundTrip(t *testing.T) {
 		want := New(timeouts)
 		s := want.String()
 		got, ok := Parse(s)
-		if !ok || got != want || len(s) != Length || !ValidID(want.ID) || len(want.Proof()) != ProofLength {
+		if !ok || got != want || len(s) != Length || !ValidID(want.ID) || len(want.Proof()) != ProofLength || len(ProofText(want.Proof())) != 22 {
 			t.Errorf("%+v became %+v, %v", want, got, ok)
 		}
 		next := want.Rotate()

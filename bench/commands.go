@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// cost is what one operation takes.
+type cost struct {
+	commands, roundTrips float64            // as the client sends them
+	calls                map[string]float64 // as the server counts them, those within scripts included
+}
+
+func (c cost) minus(d cost) cost {
+	calls := maps.Clone(c.calls)
+	for name, n := range d.calls {
+		calls[name] -= n
+	}
+	return cost{c.commands - d.commands, c.roundTrips - d.roundTrips, calls}
+}
+
+// total returns all calls. What is less than a hundredth per operation is the
+// background's and left out.
+func (c cost) total() (n float64) {
+	for _, v := range c.calls {
+		if v >= 0.01 {
+			n += v
+		}
+	}
+	return n
+}
+
+func (c cost) list() string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.calls)) {
+		if v := c.calls[name]; v >= 0.01 {
+			out = append(out, name+" "+strconv.FormatFloat(v, 'f', 2, 64))
+		}
+	}
+	return strings.ReplaceAll(strings.Join(out, ", "), ".00", "")
+}
+
+// serverCalls reads how often the server has run each command since the last
+// CONFIG RESETSTAT.
+func (b *bench) serverCalls(ctx context.Context, rdb *redis.Client) (map[string]float64, error) {
+	fields, err := b.server.info(ctx, rdb, "commandstats")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]float64)
+	for key, v := range fields {
+		name := strings.TrimPrefix(key, "cmdstat_")
+		if name == "info" || name == "config|resetstat" || name == "dbsize" {
+			continue // ours, to measure
+		}
+		text, _, _ := strings.Cut(strings.TrimPrefix(v, "calls="), ",")
+		if out[name], err = strconv.ParseFloat(text, 64); err != nil {
+			return nil, fmt.Errorf("commandstats: %s: %w", key, err)
+		}
+	}
+	return out, nil
+}
+
+// measureCommands counts commands and round trips.
+func (b *bench) measureCommands(ctx context.Context) (err error) {
+	admin := b.server.client()
+	if err := b.server.flush(ctx, admin); err != nil {
+		return err
+	}
+	hook := new(counting)
+	rdb := hook.counted(b.server.client())
+	// The periodic look at every bucket is counted apart, as the idle second.
+	c, m, err := b.ours(ctx, rdb, "commands", lifecycle.WithLookInterval(time.Minute))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	c.engine.GET("/visit", func(g *gin.Context) { answer(g, user, nil) })
+	c.engine.GET("/rotate", func(g *gin.Context) { answer(g, user, lifecycle.From(g).RotateSession()) })
+	c.engine.GET("/destroy", func(g *gin.Context) { answer(g, user, lifecycle.From(g).DestroySession()) })
+	if err := atWork(ctx, m); err != nil {
+		return err
+	}
+	n := b.sizes.operations
+	b.progress("commands: %d of each operation", n)
+	// A new first entry of a bucket wakes the reaper: with sessions in all of
+	// them that is the exception, as in real life.
+	if err := parallel(ctx, 4*lifecycle.DefaultBuckets, func(int) error {
+		_, err := c.do(c.request(ctx, "/login"))
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := c.login(ctx); err != nil {
+		return err
+	}
+	same := func(int) string { return c.cookie }
+	read, err := b.costOf(ctx, admin, c, "/read", n, same, nil)
+	if err != nil {
+		return err
+	}
+	save, err := b.costOf(ctx, admin, c, "/save", n, same, nil)
+	if err != nil {
+		return err
+	}
+	visit, err := b.costOf(ctx, admin, c, "/visit", n, func(int) string { return "" }, nil)
+	if err != nil {
+		return err
+	}
+	cookies := make([]string, 2*n)
+	c.cookie = ""
+	for i := range cookies {
+		if cookies[i], err = c.do(c.request(ctx, "/login")); err != nil {
+			return err
+		}
+	}
+	rotate, err := b.costOf(ctx, admin, c, "/rotate", n, func(i int) string { return cookies[i] }, nil)
+	if err != nil {
+		return err
+	}
+	destroy, err := b.costOf(ctx, admin, c, "/destroy", n, func(i int) string { return cookies[n+i] }, hook)
+	if err != nil {
+		return err
+	}
+	if err := c.close(ctx); err != nil { // nobody else may be at work in the idle second
+		return err
+	}
+	idle, err := b.idleSecond(ctx, admin)
+	if err != nil {
+		return err
+	}
+	b.reportCommands([]operation{
+		{"read request", "read", read},
+		{"save", "save", save.minus(read)},
+		{"first visit", "first_visit", visit},
+		{"rotate", "rotate", rotate.minus(read)},
+		{"destroy, its hooks and their end included", "destroy", destroy.minus(read)},
+		{fmt.Sprintf("idle second of an instance, %d buckets", lifecycle.DefaultBuckets), "idle_second", idle},
+	})
+	return nil
+}
+
+// costOf serves n requests and returns the cost of one. With a hook everything
+// counts that the client sends until the sessions of the requests are gone from
+// Redis, otherwise what the requests themselves send.
+func (b *bench) costOf(ctx context.Context, admin *redis.Client, c *contestant, path string, n int, cookie func(int) string, hook *counting) (cost, error) {
+	was := c.cookie
+	defer func() { c.cookie = was }()
+	if err := admin.ConfigResetStat(ctx).Err(); err != nil {
+		return cost{}, err
+	}
+	before, err := admin.DBSize(ctx).Result()
+	if err != nil {
+		return cost{}, err
+	}
+	t := new(tally)
+	var commands, trips int64
+	if hook != nil {
+		commands, trips = hook.all.commands.Load(), hook.all.roundTrips.Load()
+	}
+	tagged := context.WithValue(ctx, tallyKey{}, t)
+	for i := range n {
+		c.cookie = cookie(i)
+		if _, err := c.do(c.request(tagged, path)); err != nil {
+			return cost{}, err
+		}
+	}
+	if hook != nil {
+		err := until(ctx, 30*time.Second, "destroyed sessions are not acked", func() (bool, error) {
+			size, err := admin.DBSize(ctx).Result()
+			return size <= before-2*int64(n), err // live key and record of each
+		})
+		if err != nil {
+			return cost{}, err
+		}
+		t = &tally{}
+		t.commands.Store(hook.all.commands.Load() - commands)
+		t.roundTrips.Store(hook.all.roundTrips.Load() - trips)
+	}
+	calls, err := b.serverCalls(ctx, admin)
+	for name := range calls {
+		calls[name] /= float64(n)
+	}
+	return cost{float64(t.commands.Load()) / float64(n), float64(t.roundTrips.Load()) / float64(n), calls}, err
+}
+
+// idleSecond returns what an instance sends while nothing happens.
+func (b *bench) idleSecond(ctx context.Context, admin *redis.Client) (c cost, err error) {
+	if err := b.server.flush(ctx, admin); err != nil {
+		return c, err
+	}
+	hook := new(counting)
+	rdb := hook.counted(b.server.client())
+	ours, m, err := b.ours(ctx, rdb, "idle")
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, ours.close(context.WithoutCancel(ctx))) }()
+	if err := atWork(ctx, m); err != nil {
+		return c, err
+	}
+	b.progress("commands: an idle instance for %v", b.sizes.idle)
+	clock, err := readClock(ctx, admin)
+	if err != nil {
+		return c, err
+	}
+	if err := admin.ConfigResetStat(ctx).Err(); err != nil {
+		return c, err
+	}
+	commands, trips := hook.all.commands.Load(), hook.all.roundTrips.Load()
+	begin := time.Now()
+	if err := clock.wait(ctx, clock.now()+b.sizes.idle.Milliseconds()); err != nil {
+		return c, err
+	}
+	seconds := time.Since(begin).Seconds()
+	c.commands = float64(hook.all.commands.Load()-commands) / seconds
+	c.roundTrips = float64(hook.all.roundTrips.Load()-trips) / seconds
+	c.calls, err = b.serverCalls(ctx, admin)
+	for name := range c.calls {
+		c.calls[name] /= seconds
+	}
+	return c, err
+}
+
+type operation struct {
+	name, key string
+	cost      cost
+}
+
+func (b *bench) reportCommands(ops []operation) {
+	var rows [][]string
+	for _, o := range ops {
+		b.report.set("commands_"+o.key, o.cost.commands)
+		b.report.set("roundtrips_"+o.key, o.cost.roundTrips)
+		b.report.set("commandstats_"+o.key, o.cost.total())
+		rows = append(rows, []string{o.name, fixed(o.cost.roundTrips, 2), fixed(o.cost.commands, 2), fixed(o.cost.total(), 2), o.cost.list()})
+	}
+	b.report.table("Redis commands per operation",
+		[]string{"", "round trips", "commands sent", "commands run, in scripts too", "which"}, rows)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// lead is the time between the creation of the sessions that are to expire and
+// the first deadline, and touched that until some of them are touched.
+const (
+	lead    = 5 * time.Second
+	touched = 2 * time.Second
+)
+
+// lags are delays after the deadline in ms. Of those that were not waited for to
+// the end they are what was waited, so that a quantile is never too low.
+type lags struct {
+	ms      []float64
+	missing int
+}
+
+// measureLag measures how long after a session's deadline its destroyed hook
+// begins, beside growing numbers of live sessions, and next to it how long Redis
+// takes for its own event. The events come in a phase of their own, without a
+// manager: looking at a key provokes its event.
+func (b *bench) measureLag(ctx context.Context) error {
+	p, err := b.population(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, n := range b.sizes.live {
+		b.progress("lag: filling up to %s live sessions", count(n))
+		if err := p.fill(ctx, n); err != nil {
+			return err
+		}
+		b.progress("lag: %d sessions expire within %v beside them", b.sizes.expiring, b.sizes.window)
+		ours, err := b.lagOfHooks(ctx, p)
+		if err != nil {
+			return err
+		}
+		b.progress("lag: %d keys without a manager; Redis's own events are waited for", b.sizes.expiring)
+		native, err := b.lagOfEvents(ctx, p)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, b.lagRow(n, ours, native))
+	}
+	b.report.table(
+		fmt.Sprintf("Lag from the deadline to the destroyed hook, %s sessions over %v", count(b.sizes.expiring), b.sizes.window),
+		[]string{"beside live sessions", "p50 ms", "p99 ms", "target p99", "Redis's `expired` event: p50 ms", "p99 ms",
+			fmt.Sprintf("not fired %v after the last deadline", b.sizes.nativeWait)},
+		rows)
+	return nil
+}
+
+func (b *bench) lagRow(n int, ours, native lags) []string {
+	p50, p99 := quantile(ours.ms, 0.5), quantile(ours.ms, 0.99)
+	n50, n99 := quantile(native.ms, 0.5), quantile(native.ms, 0.99)
+	for key, v := range map[string]float64{
+		"lag_p50_ms": p50, "lag_p99_ms": p99, "native_p50_ms": n50, "native_p99_ms": n99, "native_missing": float64(native.missing),
+	} {
+		b.report.set(fmt.Sprintf("%s_%d", key, n), v)
+	}
+	atLeast := func(q, v float64) string {
+		if float64(native.missing) > (1-q)*float64(len(native.ms)) {
+			return "> " + count(int(v))
+		}
+		return count(int(math.Round(v)))
+	}
+	return []string{count(n), fixed(p50, 1), fixed(p99, 1), atMost(p99, 20), atLeast(0.5, n50), atLeast(0.99, n99),
+		fmt.Sprintf("%s of %s", count(native.missing), count(len(native.ms)))}
+}
+
+// deadlineOf spreads n deadlines evenly over a window that begins at first.
+func deadlineOf(i, n int, first int64, window time.Duration) int64 {
+	return first + int64(i)*window.Milliseconds()/int64(n)
+}
+
+// lagOfHooks lets sessions with mixed timeouts expire and times their hooks. A
+// third of them are touched after they have begun: their due entry is then only a
+// lower bound of their deadline, as that of most sessions in real life.
+func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
+	tokens := make([]token.Token, b.sizes.expiring)
+	for i := range tokens {
+		tokens[i] = token.New(token.Timeouts{})
+	}
+	rec := newRecorder(tokens)
+	m, err := b.watch(ctx, rec)
+	if err != nil {
+		return lags{}, err
+	}
+	defer func() { _ = m.Shutdown(context.WithoutCancel(ctx)) }()
+	clock, err := readClock(ctx, p.rdb)
+	if err != nil {
+		return lags{}, err
+	}
+	begin := clock.now()
+	touchAt, first := begin+touched.Milliseconds(), begin+lead.Milliseconds()
+	err = parallel(ctx, len(tokens), func(i int) error {
+		from := clock.now()
+		if i%3 == 0 {
+			from = touchAt
+		}
+		idle := deadlineOf(i, len(tokens), first, b.sizes.window) - from
+		tokens[i].Timeouts.Idle = time.Duration(idle) * time.Millisecond
+		return p.create(ctx, tokens[i])
+	})
+	if err != nil {
+		return lags{}, err
+	}
+	if err := clock.wait(ctx, touchAt); err != nil {
+		return lags{}, err
+	}
+	err = parallel(ctx, (len(tokens)+2)/3, func(i int) error {
+		_, ok, err := p.ledger.Load(ctx, tokens[3*i])
+		if err == nil && !ok {
+			err = fmt.Errorf("session %s ended too early", tokens[3*i].ID)
+		}
+		return err
+	})
+	if err != nil {
+		return lags{}, err
+	}
+	ends, err := p.deadlines(ctx, tokens)
+	if err != nil {
+		return lags{}, err
+	}
+	if err := rec.wait(ctx, lead+b.sizes.window+time.Minute); err != nil {
+		return lags{}, err
+	}
+	return lags{ms: rec.lag(clock, ends)}, b.checkEnds(rec, ends)
+}
+
+func (p *population) deadlines(ctx context.Context, tokens []token.Token) ([]float64, error) {
+	keys := make([]string, len(tokens))
+	for i, t := range tokens {
+		keys[i] = liveKey(prefix, t)
+	}
+	return deadlines(ctx, p.rdb, keys)
+}
+
+// lag returns how long after its deadline each hook began, in ms.
+func (r *recorder) lag(clock serverClock, ends []float64) []float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]float64, len(ends))
+	for i, end := range ends {
+		out[i] = clock.ms(r.at[i]) - end
+	}
+	return out
+}
+
+// checkEnds compares what the hooks were told with what Redis said.
+func (b *bench) checkEnds(r *recorder, ends []float64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, end := range ends {
+		if told := float64(r.ended[i].UnixMilli()); math.Abs(told-end) > 5 {
+			return fmt.Errorf("a hook was told that its session ended %.0f ms after its deadline", told-end)
+		}
+	}
+	if r.others > 0 {
+		b.progress("%d hooks ran for other sessions or again", r.others)
+	}
+	return nil
+}

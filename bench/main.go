@@ -1,0 +1,185 @@
+// Command bench measures the library beside its peers on a Redis server that
+// it starts itself. It prints Markdown tables; with -out it writes the figures as
+// one flat JSON object too.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// sizes are how much is measured.
+type sizes struct {
+	rounds, requests int // of the request path: requests per contestant and round
+
+	live       []int         // numbers of live sessions beside which lag is measured
+	expiring   int           // sessions that expire evenly over the window
+	window     time.Duration // of the lag
+	nativeWait time.Duration // how long Redis's own events are waited for after the last deadline
+
+	burst  int // sessions that end within one second beside the last of live
+	memory int // sessions
+
+	operations int           // of which commands are counted
+	idle       time.Duration // over which an idle instance's commands are counted
+}
+
+var (
+	fullSizes = sizes{
+		rounds: 40, requests: 500,
+		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
+		burst: 100_000, memory: 200_000,
+		operations: 2_000, idle: 10 * time.Second,
+	}
+	quickSizes = sizes{
+		rounds: 5, requests: 50,
+		live: []int{0, 2_000}, expiring: 200, window: 2 * time.Second, nativeWait: 2 * time.Second,
+		burst: 2_000, memory: 4_000,
+		operations: 200, idle: 2 * time.Second,
+	}
+)
+
+// bench is what all measurements share.
+type bench struct {
+	server *server
+	sizes  sizes
+	report *report
+	log    *slog.Logger
+	pop    *population // nil until lag or burst needs one
+}
+
+// measurements, in the order in which they run. Those with many live sessions
+// come last: lag builds them up and burst finds them there.
+var measurements = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"request", (*bench).measureRequest},
+	{"commands", (*bench).measureCommands},
+	{"memory", (*bench).measureMemory},
+	{"lag", (*bench).measureLag},
+	{"burst", (*bench).measureBurst},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	out := flags.String("out", "", "write the figures to this file, as one flat JSON object")
+	only := flags.String("only", "", "measure only these: request,commands,memory,lag,burst")
+	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
+	live := flags.String("live", "", "numbers of live sessions for lag, and the last of them for burst, such as 0,100000")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	b := &bench{
+		sizes:  fullSizes,
+		report: &report{out: os.Stdout, figures: make(map[string]float64)},
+		log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if *quick {
+		b.sizes = quickSizes
+	}
+	if *live != "" {
+		if b.sizes.live, err = numbers(*live); err != nil {
+			return fmt.Errorf("-live: %w", err)
+		}
+	}
+	wanted, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+
+	gin.SetMode(gin.ReleaseMode)
+	if b.server, err = startServer(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.server.stop()) }()
+	_, _ = fmt.Fprintf(b.report.out, "Measured on %s.\n", machine(b.server.version))
+	for _, m := range measurements {
+		if !wanted[m.name] {
+			continue
+		}
+		if err := m.run(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	if *out != "" {
+		return b.report.save(*out)
+	}
+	return nil
+}
+
+// choose reads -only.
+func choose(only string) (map[string]bool, error) {
+	wanted := make(map[string]bool)
+	var names []string
+	for _, m := range measurements {
+		names = append(names, m.name)
+		wanted[m.name] = only == ""
+	}
+	if only == "" {
+		return wanted, nil
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("-only %s: there are %s", name, strings.Join(names, ","))
+		}
+		wanted[name] = true
+	}
+	return wanted, nil
+}
+
+// numbers reads a list of rising numbers.
+func numbers(list string) ([]int, error) {
+	var out []int
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, err
+		}
+		if n < 0 || len(out) > 0 && n <= out[len(out)-1] {
+			return nil, fmt.Errorf("%d: the numbers must rise from 0 or more", n)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// progress tells what is going on.
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}

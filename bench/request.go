@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"runtime/pprof"
+	"time"
+)
+
+// sink is a ResponseWriter that is used again and again, so that what is counted
+// is the request path.
+type sink struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (w *sink) Header() http.Header { return w.header }
+func (w *sink) WriteHeader(s int)   { w.status = s }
+func (w *sink) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+func (w *sink) reset() {
+	clear(w.header)
+	w.status, w.body = 0, w.body[:0]
+}
+
+// round serves n requests one after the other and returns what one of them
+// took, in nanoseconds and allocations.
+func (c *contestant) round(ctx context.Context, path string, n int) (ns, allocs float64, err error) {
+	requests := make([]*http.Request, n)
+	for i := range requests {
+		requests[i] = c.request(ctx, path)
+	}
+	w := &sink{header: make(http.Header)}
+	var before, after runtime.MemStats
+	pprof.Do(ctx, pprof.Labels("request", c.name+" "+path), func(context.Context) {
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		for _, r := range requests {
+			w.reset()
+			c.engine.ServeHTTP(w, r)
+			if w.status != http.StatusOK || string(w.body) != user {
+				err = fmt.Errorf("%s: %s: status %d: %s", c.name, path, w.status, w.body)
+				return
+			}
+		}
+		ns = float64(time.Since(start).Nanoseconds()) / float64(n)
+		runtime.ReadMemStats(&after)
+	})
+	return ns, float64(after.Mallocs-before.Mallocs) / float64(n), err
+}
+
+// measureRequest measures a request with an existing session.
+func (b *bench) measureRequest(ctx context.Context) (err error) {
+	rdb := b.server.client()
+	if err := b.server.flush(ctx, rdb); err != nil {
+		return err
+	}
+	life, _, err := b.ours(ctx, rdb, "request")
+	if err != nil {
+		return err
+	}
+	if err := life.login(ctx); err != nil {
+		return err
+	}
+	peer, err := b.ginSessions()
+	if err != nil {
+		return err
+	}
+	floor, err := b.floor(ctx, life)
+	if err != nil {
+		return err
+	}
+	all := []*contestant{life, peer, floor}
+	for _, c := range all {
+		defer func() { err = errors.Join(err, c.close(context.WithoutCancel(ctx))) }()
+	}
+	if err := peer.login(ctx); err != nil {
+		return err
+	}
+	for _, kind := range []string{"read", "save"} {
+		b.progress("request: %s, %d rounds of %d requests each", kind, b.sizes.rounds, b.sizes.requests)
+		ns, allocs, err := b.rounds(ctx, all, "/"+kind)
+		if err != nil {
+			return err
+		}
+		b.reportRequest(kind, all, ns, allocs)
+	}
+	return nil
+}
+
+// rounds lets the contestants take turns; result i is that of contestant i, by
+// round. Who begins changes from round to round.
+func (b *bench) rounds(ctx context.Context, all []*contestant, path string) (ns, allocs [][]float64, err error) {
+	ns, allocs = make([][]float64, len(all)), make([][]float64, len(all))
+	for i := -1; i < b.sizes.rounds; i++ { // the first one warms up
+		for j := range all {
+			at := (i + 1 + j) % len(all)
+			n, a, err := all[at].round(ctx, path, b.sizes.requests)
+			if err = errors.Join(err, ctx.Err()); err != nil {
+				return nil, nil, err
+			}
+			if i >= 0 {
+				ns[at], allocs[at] = append(ns[at], n), append(allocs[at], a)
+			}
+		}
+	}
+	return ns, allocs, nil
+}
+
+func (b *bench) reportRequest(kind string, all []*contestant, ns, allocs [][]float64) {
+	peer, floor := median(ratios(ns[0], ns[1])), median(ratios(ns[0], ns[2]))
+	r := b.report
+	for i, key := range []string{"", "_ginsessions", "_floor"} {
+		r.set(kind+"_ns"+key, median(ns[i]))
+		r.set(kind+"_allocs"+key, median(allocs[i]))
+	}
+	r.set(kind+"_ratio_ginsessions", peer)
+	r.set(kind+"_ratio_floor", floor)
+
+	targets := map[string][2]string{
+		"read": {atMost(peer, 0.60), atMost(floor, 1.25)},
+		"save": {atMost(peer, 0.65), ""},
+	}[kind]
+	ourTarget := ""
+	if kind == "read" {
+		ourTarget = "allocations " + atMost(median(allocs[0]), 100)
+	}
+	var rows [][]string
+	for i, c := range all {
+		row := []string{c.name, fixed(median(ns[i])/1000, 1), fixed(median(allocs[i]), 0)}
+		switch i {
+		case 0:
+			row = append(row, "", ourTarget)
+		case 1:
+			row = append(row, fixed(peer, 2), targets[0])
+		case 2:
+			row = append(row, fixed(floor, 2), targets[1])
+		}
+		rows = append(rows, row)
+	}
+	title := "Request with a session, one value read"
+	if kind == "save" {
+		title = "Request with a session, one value changed and saved"
+	}
+	r.table(title, []string{"", "median µs", "allocations", "lifecycle / this", "target"}, rows)
+}
