@@ -30,14 +30,16 @@ type background struct {
 
 	sweeper *sweeper
 
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	cancel  context.CancelFunc
+	finders sync.WaitGroup // what submits to delivery
+	wg      sync.WaitGroup // the rest
 
 	mu        sync.Mutex
 	instances int
 	own       []int
 	dead      int64
 	beatError bool
+	full      bool // of hung hooks
 }
 
 func startBackground(m *Manager) *background {
@@ -53,7 +55,7 @@ func startBackground(m *Manager) *background {
 	})
 	bg.delivery = delivery.New(delivery.Config{
 		Ledger:    l,
-		Runner:    m,
+		Runner:    runner{m},
 		Instance:  m.instance,
 		Workers:   c.concurrency,
 		Lease:     c.lease,
@@ -77,7 +79,7 @@ func startBackground(m *Manager) *background {
 	ctx, cancel := context.WithCancel(context.Background())
 	bg.cancel = cancel
 	bg.delivery.Start()
-	bg.wg.Go(func() { bg.reaper.Run(ctx) })
+	bg.finders.Go(func() { bg.reaper.Run(ctx) })
 	bg.wg.Go(func() {
 		bg.listener.Run(ctx, listener.Events{Message: bg.heard, Subscribed: bg.subscribed})
 	})
@@ -86,9 +88,10 @@ func startBackground(m *Manager) *background {
 			Changed: func(v membership.View) { bg.moved(ctx, v) },
 			Lost:    bg.lost,
 			Beat:    bg.beat,
+			Able:    bg.able,
 		})
 	})
-	bg.wg.Go(func() { bg.sweeper.run(ctx) })
+	bg.finders.Go(func() { bg.sweeper.run(ctx) })
 	bg.wg.Go(func() { bg.watchDead(ctx) })
 	return bg
 }
@@ -130,6 +133,24 @@ func (bg *background) beat(err error) {
 		bg.m.log.Info("lifecycle: the heartbeat works again")
 		bg.reaper.LookAtAll()
 	}
+}
+
+// able reports whether this instance can run hooks. While as many have been left
+// behind as may run, others look after its buckets.
+func (bg *background) able() bool {
+	full := bg.m.caller.Hung() >= bg.m.config.concurrency
+	bg.mu.Lock()
+	was := bg.full
+	bg.full = full
+	bg.mu.Unlock()
+	switch {
+	case full && !was:
+		bg.m.log.Error("lifecycle: too many hooks ignore their context and do not return; this instance takes no more ends until some have, others take over",
+			"hung", bg.m.caller.Hung())
+	case !full && was:
+		bg.m.log.Info("lifecycle: hung hooks have returned; this instance takes ends again")
+	}
+	return !full
 }
 
 func (bg *background) heard(msg ledger.Message) {
@@ -186,6 +207,7 @@ func (bg *background) stop(ctx context.Context) error {
 	bg.cancel()
 	var left sync.WaitGroup
 	left.Go(func() { bg.runLeft(ctx) })
+	bg.finders.Wait()
 	err := bg.delivery.Drain(ctx)
 	left.Wait()
 	bg.wg.Wait()

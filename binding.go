@@ -84,13 +84,11 @@ func (b *binding) read(ctx context.Context, t token.Token) error {
 	if err != nil {
 		return err
 	}
-	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.Clock().Unix() > d {
-		return nil
-	}
 	if rec.Timeouts != t.Timeouts {
-		// The cookie is older than the timeouts, or forged in this respect.
+		// The cookie is older than the timeouts, or forged in this respect. Before
+		// anything else: the live key may have been given far too long.
 		t.Timeouts = rec.Timeouts
-		ok, err := s.ledger.Save(context.WithoutCancel(ctx), t, nil, true)
+		ok, err := s.ledger.Save(context.WithoutCancel(ctx), t, nil)
 		if err != nil {
 			return unavailable("load", err)
 		}
@@ -98,6 +96,9 @@ func (b *binding) read(ctx context.Context, t token.Token) error {
 			return nil
 		}
 		b.resend = true
+	}
+	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.Clock().Unix() > d {
+		return nil
 	}
 	values := map[any]any{}
 	if len(rec.Values) > 0 {
@@ -133,12 +134,13 @@ func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Sess
 	}
 	if g.Options.MaxAge < 0 {
 		err := b.destroy(r.Context(), ReasonDestroyed)
-		b.expireCookie(r, w)
-		if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrNoSession) {
-			return nil // it is gone, as asked
+		if err != nil && !errors.Is(err, ErrSessionEnded) && !errors.Is(err, ErrNoSession) {
+			return err
 		}
-		return err
+		b.expireCookie(r, w)
+		return nil // it is gone, as asked
 	}
+	g.Options.MaxAge = min(g.Options.MaxAge, maxAge)
 	values, err := b.encode(g.Values)
 	if err != nil {
 		return err
@@ -170,6 +172,9 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 // request that is cancelled meanwhile does not leave half a session behind.
 func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s := b.store
+	if rw, ok := w.(interface{ Written() bool }); ok && rw.Written() {
+		return ErrHeadersWritten
+	}
 	ctx := context.WithoutCancel(r.Context())
 	if err := s.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
@@ -223,7 +228,7 @@ func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte)
 	packed := record.Pack(rec)
 	t := b.token
 	t.Timeouts = rec.Timeouts
-	ok, err := s.ledger.Save(context.WithoutCancel(r.Context()), t, packed, t.Timeouts != b.token.Timeouts)
+	ok, err := s.ledger.Save(context.WithoutCancel(r.Context()), t, packed)
 	if err != nil {
 		return unavailable("save", err)
 	}
@@ -231,9 +236,16 @@ func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte)
 		b.state = ended
 		return ErrSessionEnded
 	}
+	before := cookieOptions(b.record.Cookie, s.options.Load())
 	b.token, b.record, b.packed = t, rec, packed
 	b.session.IsNew = false
 	b.sendCookie(r, w)
+	if o := b.session.Options; o.Path != before.Path || o.Domain != before.Domain {
+		// Left there, the old cookie would come along with the new one, and two of
+		// a name are none.
+		before.MaxAge = -1
+		addCookie(r, w, b.name, "", before, s.config.secure)
+	}
 	return nil
 }
 

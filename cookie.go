@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	gsessions "github.com/gorilla/sessions"
@@ -24,21 +25,24 @@ func readToken(r *http.Request, name string) (token.Token, bool) {
 // setCookie writes the cookie, in place of one of the same name that this
 // response has got already.
 func setCookie(r *http.Request, w http.ResponseWriter, name, value string, o *gsessions.Options, secure SecureCookie) {
+	h := w.Header()
+	if lines, ok := h[setCookieHeader]; ok {
+		h[setCookieHeader] = slices.DeleteFunc(lines, func(l string) bool {
+			return strings.HasPrefix(l, name+"=") && !strings.HasPrefix(l, name+"=;") // which takes one away
+		})
+	}
+	addCookie(r, w, name, value, o, secure)
+}
+
+const setCookieHeader = "Set-Cookie"
+
+// addCookie writes the cookie, beside others of the same name.
+func addCookie(r *http.Request, w http.ResponseWriter, name, value string, o *gsessions.Options, secure SecureCookie) {
 	cookie := gsessions.NewCookie(name, value, o)
 	cookie.Secure = cookie.Secure || secure == SecureAlways || secure == SecureAuto && r.TLS != nil
-	line := cookie.String()
-	if line == "" {
-		return // an impossible name, domain or path; net/http drops it too
+	if line := cookie.String(); line != "" { // else an impossible name; net/http drops it too
+		w.Header().Add(setCookieHeader, line)
 	}
-	const header = "Set-Cookie"
-	lines := w.Header()[header]
-	for i, l := range lines {
-		if strings.HasPrefix(l, name+"=") {
-			lines[i] = line
-			return
-		}
-	}
-	w.Header().Add(header, line)
 }
 
 // validCookieName reports whether s is a token of RFC 9110, as RFC 6265 wants

@@ -43,10 +43,15 @@ func (m *Manager) runCreated(r *http.Request, s *Session) error {
 	return nil
 }
 
+// runner is the manager as delivery sees it.
+type runner struct{ m *Manager }
+
 // Deliver runs the hooks of an end: this instance's closures of the session,
 // last registered first, then the global hooks in their order, unless the claim
-// is another instance's. It is called by delivery.
-func (m *Manager) Deliver(ctx context.Context, c *ledger.Claim) delivery.Outcome {
+// is another instance's. Closures have nothing to do with the claim: they run to
+// their end even if its lease is lost.
+func (r runner) Deliver(ctx, lease context.Context, c *ledger.Claim) delivery.Outcome {
+	m := r.m
 	if done, ok := m.begin.Load(c.ID); ok {
 		select {
 		case <-done.(chan struct{}):
@@ -54,11 +59,11 @@ func (m *Manager) Deliver(ctx context.Context, c *ledger.Claim) delivery.Outcome
 		}
 	}
 	mine := c.Token != ""
+	hooks, known := m.closures.take(c.End)
 	if mine && slices.ContainsFunc(c.Watchers, func(w string) bool { return w != m.instance }) {
 		// Unheard, they find out by themselves.
 		_ = m.store.ledger.Tell(ctx, m.instance, c)
 	}
-	hooks, known := m.closures.take(c.End)
 	end := c.End
 	if len(end.Record) == 0 {
 		end.Record = known
@@ -68,17 +73,17 @@ func (m *Manager) Deliver(ctx context.Context, c *ledger.Claim) delivery.Outcome
 		m.stats.count(s.Reason)
 	}
 	m.runClosures(ctx, hooks, s)
-	if !mine {
-		if len(hooks) > 0 {
-			_ = m.store.ledger.Unwatch(ctx, m.instance, c.ID) // else the tombstone goes by itself
-		}
-		return delivery.Outcome{}
+	if mine {
+		return m.runDestroyed(lease, c, s)
 	}
-	return m.runDestroyed(ctx, c, s)
+	if len(hooks) > 0 {
+		_ = m.store.ledger.Unwatch(ctx, m.instance, c.ID) // else the tombstone goes by itself
+	}
+	return delivery.Outcome{}
 }
 
-// Hung returns how many hooks have been left behind. It is called by delivery.
-func (m *Manager) Hung() int { return m.caller.Hung() }
+// Hung returns how many hooks have been left behind.
+func (r runner) Hung() int { return r.m.caller.Hung() }
 
 func (m *Manager) runClosures(ctx context.Context, hooks []Hook, s *Session) {
 	for i, h := range slices.Backward(hooks) {
@@ -90,14 +95,19 @@ func (m *Manager) runClosures(ctx context.Context, hooks []Hook, s *Session) {
 
 // runDestroyed runs the global hooks that have not succeeded in an earlier
 // attempt of this instance.
-func (m *Manager) runDestroyed(ctx context.Context, c *ledger.Claim, s *Session) delivery.Outcome {
+func (m *Manager) runDestroyed(lease context.Context, c *ledger.Claim, s *Session) delivery.Outcome {
 	done := m.parseDone(c.Done)
 	var errs []error
 	for i, h := range m.destroyed {
 		if slices.Contains(done, i) {
 			continue
 		}
-		if err := m.call(ctx, h, s); err != nil {
+		if lease.Err() != nil {
+			// Whoever takes the claim over, or takes it again, runs the rest.
+			errs = append(errs, context.Cause(lease))
+			break
+		}
+		if err := m.call(lease, h, s); err != nil {
 			m.logHook("destroyed", i, s, err)
 			errs = append(errs, fmt.Errorf("destroyed hook %d: %w", i+1, err))
 			continue

@@ -285,6 +285,11 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
+func contains(b *syncBuffer, text string) bool { return strings.Contains(b.String(), text) }
+
+// zAt is an entry of the due-index.
+func zAt(id string, at float64) redis.Z { return redis.Z{Member: id, Score: at} }
+
 // journal collects texts in order.
 type journal struct {
 	mu    sync.Mutex

@@ -211,6 +211,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	bg := m.started.Load()
 	m.mu.Unlock()
 	if bg == nil {
+		m.closures.close() // empty: it only refuses new ones
 		return nil
 	}
 	m.shutdown.Do(func() {

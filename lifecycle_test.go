@@ -557,10 +557,17 @@ func TestShutdown(t *testing.T) {
 		if err := a.m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
 			t.Errorf("start: %v", err)
 		}
+		a.get("/hold", func(c *lifecycle.Context) {
+			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
+			if !errors.Is(err, lifecycle.ErrShutdown) {
+				t.Errorf("register: %v", err)
+			}
+		})
 		id, v := a.begin() // requests are served on
 		if got := a.ok(v, "/"); got != id {
 			t.Errorf("the session is %q", got)
 		}
+		a.ok(v, "/hold")
 	})
 	t.Run("waits for running hooks", func(t *testing.T) {
 		t.Parallel()

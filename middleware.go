@@ -8,6 +8,8 @@ import (
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
 // contextKey is where the middleware leaves the session in the gin context.
@@ -171,7 +173,7 @@ func (b *binding) onDestroyed(ctx context.Context, h Hook) error {
 		return ErrShutdown
 	}
 	if bg := m.started.Load(); end != nil && bg != nil {
-		bg.sweeper.ask(id) // it ended just now
+		bg.delivery.Submit([]*ledger.Claim{{End: *end}}) // it ended just now
 	}
 	return nil
 }

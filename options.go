@@ -273,8 +273,8 @@ func WithHookTimeout(d time.Duration) Option {
 }
 
 // WithConcurrency sets of how many ends an instance runs the hooks at a time.
-// As many hooks again may have been left behind (see WithHookTimeout); with more
-// of them the instance takes no new ends. Default 64; from 1 to 65536.
+// While as many hooks have been left behind (see WithHookTimeout) the instance
+// takes no ends and gives its buckets to the others. Default 64; from 1 to 65536.
 func WithConcurrency(n int) Option {
 	return func(c *config) error {
 		if n < 1 || n > 65536 {
@@ -373,8 +373,9 @@ func WithRequestHeaders(names ...string) Option {
 
 // WithErrorHandler sets what the middleware does when it cannot give the
 // request its session; the request's handler does not run. The error wraps
-// ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch. Default: status
-// 503 for ErrUnavailable, otherwise 500. In any case the error is added to
+// ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch, or says what is
+// wrong with the middleware's use. Default: status 503 for ErrUnavailable,
+// otherwise 500. In any case the error is added to
 // c.Errors.
 func WithErrorHandler(handle func(c *gin.Context, err error)) Option {
 	return func(c *config) error {

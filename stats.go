@@ -28,9 +28,9 @@ type Stats struct {
 	// Buried counts the ends that this instance has put there.
 	Buried uint64
 
-	// Overdue is for how long the oldest end of this instance's buckets had been
-	// waiting at the last look; 0 if none was. It grows while an instance cannot
-	// keep up or Redis is away.
+	// Overdue is for how long the oldest end of this instance's buckets has been
+	// waiting; 0 if none is known. It grows while the instance cannot keep up or
+	// Redis is away.
 	Overdue time.Duration
 
 	// Notifications tells what becomes of keyspace notifications.

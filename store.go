@@ -73,14 +73,14 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 //
 // A MaxAge above 0 is the cookie's age and the session's idle timeout in
 // seconds; the middleware sends such a cookie anew with every response, so that
-// it outlives the session. 0 is a cookie that ends with the browser session. A
+// it outlives the session; ten years are the most. 0 is a cookie that ends with the browser session. A
 // MaxAge below 0 makes no sense for all sessions and counts as 0.
 //
 // For one session use sessions.Default(c).Options and Save; there a MaxAge
 // below 0 destroys the session.
 func (s *Store) Options(o sessions.Options) {
 	g := o.ToGorillaOptions()
-	g.MaxAge = max(g.MaxAge, 0)
+	g.MaxAge = min(max(g.MaxAge, 0), maxAge)
 	s.options.Store(g)
 }
 
@@ -129,7 +129,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Timeouts {
 	t := token.Timeouts{Idle: s.config.idle, Deadline: deadline}
 	if o.MaxAge > 0 {
-		t.Idle = min(time.Duration(o.MaxAge)*time.Second, token.MaxTimeout)
+		t.Idle = time.Duration(o.MaxAge) * time.Second
 	}
 	if deadline < 0 {
 		t.Deadline = 0
@@ -140,6 +140,9 @@ func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Ti
 	t.Idle = t.Idle.Truncate(time.Millisecond)
 	return t
 }
+
+// maxAge is the greatest MaxAge that counts, ten years in seconds.
+const maxAge = int(token.MaxTimeout / time.Second)
 
 type bindingsKey struct{}
 

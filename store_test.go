@@ -5,8 +5,12 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +275,123 @@ func TestForgedTimeouts(t *testing.T) {
 		return
 	}
 	t.Errorf("the cookie was not put right: %s, want %s", forged.cookie, v.cookie)
+}
+
+// Nor does it if the session's time is over in this moment.
+func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	p := prefix()
+	addr := redistest.Shared(t)
+	long := newApp(t, addr, p, lifecycle.WithIdleTimeout(24*time.Hour), lifecycle.WithAbsoluteTimeout(0))
+	short := newApp(t, addr, p, lifecycle.WithAbsoluteTimeout(200*time.Millisecond))
+	_, generous := long.begin()
+	const tail = 15
+	for range 5 {
+		id, v := short.begin()
+		forged := v.cookie[:len(v.cookie)-tail] + generous.cookie[len(generous.cookie)-tail:]
+		for short.ok(&visitor{forged}, "/") == id {
+		}
+		for ended := ""; ended != id; { // the last visit began one of its own
+			var s *lifecycle.Session
+			select {
+			case s = <-short.destroyed:
+			case s = <-long.destroyed:
+			case <-time.After(patience):
+				t.Fatal("the session did not end")
+			}
+			if ended = s.ID; s.Reason != lifecycle.ReasonAbsoluteTimeout {
+				t.Errorf("ended: %s, %s", s.ID, s.Reason)
+			}
+		}
+	}
+}
+
+// A cookie that moves to another path takes the old one away, which would
+// otherwise come along with it and make it worthless.
+func TestChangedPath(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Shared(t), prefix())
+	a.get("/app/move", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Options(sessions.Options{Path: "/app"})
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+		a.answer(c, c.RotateSession())
+	})
+	a.get("/app/id", func(c *lifecycle.Context) { c.String(http.StatusOK, idOf(c)) })
+	server := httptest.NewServer(a.router)
+	defer server.Close()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	get := func(path string) string {
+		resp, err := browser.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	id := get("/")
+	for _, path := range []string{"/app/move", "/app/id", "/app/id", "/app/move", "/app/id"} {
+		if got := get(path); got != id {
+			t.Errorf("%s: session %q, was %q", path, got, id)
+		}
+	}
+}
+
+// A MaxAge without sense is cut, and harms nothing.
+func TestHugeMaxAge(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
+	ages := []int{math.MaxInt, math.MaxInt32 + 1, 100 * 365 * 24 * 3600}
+	a.get("/age", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		n, _ := strconv.Atoi(c.Query("n"))
+		s.Options(sessions.Options{Path: "/", MaxAge: ages[n]})
+		a.answer(c, s.Save())
+	})
+	for n := range ages {
+		id, v := a.begin()
+		a.ok(v, fmt.Sprintf("/age?n=%d", n))
+		if got := a.ok(v, "/"); got != id {
+			t.Errorf("MaxAge %d: session %q", ages[n], got)
+		}
+		if d := a.rdb.PTTL(within(t), a.key("live:"+id+":*")).Val(); d < 9*365*24*time.Hour {
+			t.Errorf("MaxAge %d: time to live %v", ages[n], d)
+		}
+	}
+}
+
+// A session under rotation is found all the same.
+func TestGetDuringRotation(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Shared(t), prefix())
+	id, v := a.begin()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 300 {
+			a.visit(v, "/rotate")
+		}
+	}()
+	for {
+		if _, err := a.m.Get(within(t), id); err != nil {
+			t.Errorf("get: %v", err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
 }
 
 type point struct{ X, Y int }

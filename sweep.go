@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,20 +89,24 @@ func (s *sweeper) sweep(ctx context.Context) bool {
 	clear(s.named)
 	s.all = false
 	s.mu.Unlock()
-	for chunk := range slices.Chunk(ids, sweepBatch) {
-		fates, err := s.m.store.ledger.Fates(ctx, chunk)
+	for len(ids) > 0 {
+		n := min(len(ids), sweepBatch)
+		fates, err := s.m.store.ledger.Fates(ctx, ids[:n])
 		if err != nil {
 			s.mu.Lock()
 			s.all = s.all || all
-			for _, id := range chunk {
+			for _, id := range ids {
 				s.named[id] = struct{}{}
 			}
 			s.mu.Unlock()
 			return false
 		}
+		ids = ids[n:]
 		var news []*ledger.Claim
 		for _, f := range fates {
-			if f.Ended {
+			// Where the claim is this instance's, its delivery runs the closures, and
+			// the global hooks after them.
+			if f.Ended && !strings.HasPrefix(f.Claim, s.m.instance+":") {
 				news = append(news, &ledger.Claim{End: f.End})
 			}
 		}

@@ -20,9 +20,10 @@ type Outcome struct {
 
 // Runner runs the hooks of an end.
 type Runner interface {
-	// Deliver runs what there is to run for a claimed end. It must return soon
-	// after ctx has ended.
-	Deliver(ctx context.Context, c *ledger.Claim) Outcome
+	// Deliver runs what there is to run for an end. ctx ends with the instance;
+	// lease, derived from it, ends too when another instance takes the claim over.
+	// It must return soon after what it runs has seen its context end.
+	Deliver(ctx, lease context.Context, c *ledger.Claim) Outcome
 	// Hung returns how many hooks have been left behind.
 	Hung() int
 }
@@ -37,7 +38,7 @@ type Retry struct {
 // so that what failed together does not come back together.
 func (r Retry) delay(attempt int) time.Duration {
 	d := r.Max
-	if shift := attempt - 1; shift < 30 && r.Min<<shift < r.Max {
+	if shift := attempt - 1; shift < 30 && r.Min < r.Max>>shift {
 		d = r.Min << shift
 	}
 	return d - d/5 + rand.N(2*d/5+1)
@@ -73,7 +74,7 @@ type Delivery struct {
 
 	mu       sync.Mutex
 	work     *sync.Cond
-	queue    []*ledger.Claim
+	queue    []*holding
 	held     map[ledger.Held]*holding
 	running  int
 	draining bool
@@ -83,7 +84,9 @@ type Delivery struct {
 // holding is a claim that has not been settled.
 type holding struct {
 	claim  *ledger.Claim
+	until  time.Time               // its lease is good at least until then
 	cancel context.CancelCauseFunc // of its hooks, nil before they run
+	gone   bool                    // its lease was lost while it waited
 }
 
 // New returns a delivery that is not started.
@@ -125,20 +128,28 @@ func (d *Delivery) Free() int {
 // Ready receives after Free has grown.
 func (d *Delivery) Ready() <-chan struct{} { return d.ready }
 
-// Submit takes claims to run. It never blocks. A claim without a token is a
-// piece of news: another instance holds the claim, and there is nothing to settle.
+// Submit takes claims to run. It never blocks, except for one round trip when
+// the instance has shut down. A claim without a token is a piece of news: another
+// instance holds the claim, and there is nothing to settle.
 func (d *Delivery) Submit(claims []*ledger.Claim) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.draining {
+		d.mu.Unlock()
 		for _, c := range claims {
 			d.giveBack(c)
 		}
 		return
 	}
+	defer d.mu.Unlock()
 	for _, c := range claims {
-		d.held[heldOf(c)] = &holding{claim: c}
-		d.queue = append(d.queue, c)
+		held := heldOf(c)
+		if h := d.held[held]; h != nil && h.cancel == nil {
+			continue // the same news, which still waits
+		}
+		// The lease began before the reply came: a tenth of it is put aside.
+		h := &holding{claim: c, until: time.Now().Add(d.c.Lease * 9 / 10)}
+		d.held[held] = h
+		d.queue = append(d.queue, h)
 		d.work.Signal()
 	}
 }
@@ -160,13 +171,14 @@ func (d *Delivery) giveBack(c *ledger.Claim) {
 
 func (d *Delivery) worker() {
 	for {
-		h, ctx := d.take()
+		h, lease := d.take()
 		if h == nil {
 			return
 		}
-		outcome := d.c.Runner.Deliver(ctx, h.claim)
+		outcome := d.c.Runner.Deliver(d.ctx, lease, h.claim)
+		lost := context.Cause(lease) == ErrLeaseLost //nolint:errorlint // the very cause that forfeit gives
 		h.cancel(nil)
-		d.finish(h, outcome)
+		d.finish(h, outcome, lost)
 	}
 }
 
@@ -181,26 +193,59 @@ func (d *Delivery) take() (*holding, context.Context) {
 		if d.draining {
 			return nil, nil
 		}
-		c := d.queue[0]
+		h := d.queue[0]
 		d.queue[0] = nil
 		d.queue = d.queue[1:]
-		h := d.held[heldOf(c)]
-		if h == nil {
-			continue // its lease was lost while it waited
+		if h.claim.Token != "" && !d.startable(h) {
+			continue
 		}
-		var ctx context.Context
-		ctx, h.cancel = context.WithCancelCause(d.ctx)
+		var lease context.Context
+		lease, h.cancel = context.WithCancelCause(d.ctx)
 		d.running++
-		return h, ctx
+		return h, lease
 	}
 }
 
-func (d *Delivery) finish(h *holding, o Outcome) {
+// startable reports whether the hooks of a waiting claim may still be started,
+// and lets go of it if not. The caller holds mu.
+func (d *Delivery) startable(h *holding) bool {
+	switch {
+	case h.gone:
+		return false
+	case time.Now().After(h.until):
+		// Redis was away, or this process was stopped: others may hold it by now.
+		d.drop(h)
+		return false
+	case d.c.Runner.Hung() >= d.c.Workers:
+		d.giveBack(h.claim)
+		return false
+	}
+	return true
+}
+
+// drop takes a holding off the list. The caller holds mu.
+func (d *Delivery) drop(h *holding) {
+	h.gone = true
+	if held := heldOf(h.claim); d.held[held] == h {
+		delete(d.held, held)
+	}
+	d.signalReady()
+}
+
+func (d *Delivery) signalReady() {
+	select {
+	case d.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 	c := h.claim
 	s := ledger.Settlement{Held: heldOf(c), Attempt: c.Attempt, Done: o.Done}
+	settle := true
 	switch {
-	case c.Token == "":
-		d.settled([]ledger.Held{s.Held})
+	case c.Token == "" || lost:
+		settle = false // nothing is held, or not any more
 	case o.Err == nil:
 		s.Verdict = ledger.Ack
 	case d.ctx.Err() != nil:
@@ -215,39 +260,42 @@ func (d *Delivery) finish(h *holding, o Outcome) {
 		s.Delay = d.c.Retry.delay(c.Attempt)
 		d.c.OnRetry()
 	}
-	if c.Token != "" {
+	if settle {
 		d.settle.add(s)
 	}
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !settle {
+		d.drop(h)
+	}
 	d.running--
 	if d.draining && d.running == 0 {
 		close(d.idle)
 	}
 }
 
-// settled is called by the settler when a claim is no longer this instance's.
+// settled is called by the settler when claims are no longer this instance's.
 func (d *Delivery) settled(held []ledger.Held) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, h := range held {
 		delete(d.held, h)
 	}
-	d.mu.Unlock()
-	select {
-	case d.ready <- struct{}{}:
-	default:
-	}
+	d.signalReady()
 }
 
 // Drain takes no more claims, gives those that wait back, and waits for running
 // hooks until ctx ends; then it cancels them and gives their claims back too. It
-// returns ctx's error if it came to that. It must be called once, after Start.
+// returns ctx's error if it came to that. It must be called once, after Start, and
+// after whatever finds claims has ended.
 func (d *Delivery) Drain(ctx context.Context) error {
 	d.mu.Lock()
 	d.draining = true
-	for _, c := range d.queue {
-		d.giveBack(c)
+	for _, h := range d.queue {
+		if !h.gone {
+			d.giveBack(h.claim)
+		}
 	}
 	d.queue = nil
 	d.work.Broadcast()

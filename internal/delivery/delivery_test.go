@@ -1,9 +1,17 @@
 package delivery
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRetryDelay(t *testing.T) {
 	t.Parallel()
@@ -14,5 +22,62 @@ func TestRetryDelay(t *testing.T) {
 				t.Errorf("attempt %d: %v, want about %v", attempt, d, want)
 			}
 		}
+	}
+	// Doubled often enough, a pause would overflow.
+	r = Retry{Attempts: 1000, Min: time.Hour, Max: 24 * time.Hour}
+	for attempt := 1; attempt <= r.Attempts; attempt++ {
+		if d := r.delay(attempt); d < 48*time.Minute || d > 29*time.Hour {
+			t.Errorf("attempt %d: %v", attempt, d)
+		}
+	}
+}
+
+// slow is a runner whose runs wait to be let go.
+type slow struct {
+	began chan string
+	next  chan struct{}
+}
+
+func (s *slow) Deliver(_, lease context.Context, c *ledger.Claim) Outcome {
+	s.began <- c.ID
+	<-s.next
+	if lease.Err() != nil {
+		return Outcome{Err: lease.Err()}
+	}
+	return Outcome{}
+}
+
+func (s *slow) Hung() int { return 0 }
+
+// News that is told again and again waits once, and a second run of it neither
+// shares nor ends the first one's context.
+func TestRepeatedNews(t *testing.T) {
+	t.Parallel()
+	s := &slow{began: make(chan string, 10), next: make(chan struct{})}
+	d := New(Config{Runner: s, Workers: 2, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	d.Start()
+	news := func() { d.Submit([]*ledger.Claim{{End: ledger.End{ID: "a"}}}) }
+	news()
+	<-s.began
+	for range 100 {
+		news()
+	}
+	<-s.began // the second worker has taken it: the queue is empty
+	for range 100 {
+		news()
+	}
+	d.mu.Lock()
+	waiting := len(d.queue)
+	d.mu.Unlock()
+	if waiting != 1 {
+		t.Errorf("%d pieces of the same news wait", waiting)
+	}
+	close(s.next)
+	<-s.began
+	if err := d.Drain(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if len(d.held) != 0 {
+		t.Errorf("%d holdings are left", len(d.held))
 	}
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -32,30 +33,34 @@ func (d *Delivery) renew(ctx context.Context) {
 			}
 		}
 		d.mu.Unlock()
-		if len(held) == 0 {
-			continue
-		}
-		for i, s := range d.c.Ledger.Renew(ctx, held, d.c.Lease) {
-			// An error says nothing: the lease may well be good until the next time.
-			if s.Err == nil && !s.OK {
-				d.forfeit(held[i])
+		for chunk := range slices.Chunk(held, renewBatch) {
+			before := time.Now()
+			for i, s := range d.c.Ledger.Renew(ctx, chunk, d.c.Lease) {
+				// An error says nothing: the lease may be good until the next time.
+				if s.Err == nil {
+					d.renewed(chunk[i], s.OK, before.Add(d.c.Lease))
+				}
 			}
 		}
 	}
 }
 
-// forfeit lets go of a claim that another instance has taken over, or that was
-// settled in this moment.
-func (d *Delivery) forfeit(held ledger.Held) {
+// renewBatch bounds the claims of one round trip.
+const renewBatch = 2048
+
+// renewed notes that a lease is good for longer, or lets go of a claim that
+// another instance has taken over, or that was settled in this moment.
+func (d *Delivery) renewed(held ledger.Held, ok bool, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h := d.held[held]
-	if h == nil {
-		return
+	switch {
+	case h == nil:
+	case ok:
+		h.until = until
+	case h.cancel != nil:
+		h.cancel(ErrLeaseLost) // its worker, or its settlement, takes it off the list
+	default:
+		d.drop(h)
 	}
-	if h.cancel != nil {
-		h.cancel(ErrLeaseLost) // its settlement, refused, takes it off the list
-		return
-	}
-	delete(d.held, held)
 }

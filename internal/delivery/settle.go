@@ -40,8 +40,15 @@ func (s *settler) start() { s.wg.Go(s.run) }
 
 func (s *settler) add(x ledger.Settlement) {
 	s.mu.Lock()
-	s.waiting = append(s.waiting, x)
+	late := s.closed
+	if !late {
+		s.waiting = append(s.waiting, x)
+	}
 	s.mu.Unlock()
+	if late { // by a request that ended a session while the instance shut down
+		s.c.Ledger.Settle(context.Background(), s.c.Instance, []ledger.Settlement{x}, s.c.Tombstone)
+		return
+	}
 	s.some.Signal()
 }
 
@@ -57,18 +64,25 @@ func (s *settler) drain() {
 }
 
 func (s *settler) run() {
-	backoff := minBackoff
+	var backoff time.Duration
 	var failures int // since closing
 	for {
 		batch, closed := s.next()
 		if len(batch) == 0 {
 			return
 		}
-		failed := s.carryOut(batch)
-		if len(failed) == 0 {
-			backoff = minBackoff
+		failed, err := s.carryOut(batch)
+		if err == nil {
+			if backoff > 0 {
+				s.c.Log.Info("lifecycle: finishing ends works again")
+			}
+			backoff = 0
 			continue
 		}
+		if backoff == 0 {
+			s.c.Log.Warn("lifecycle: finishing ends fails, will be retried", "error", err)
+		}
+		backoff = min(max(2*backoff, minBackoff), maxBackoff)
 		if closed {
 			if failures++; failures == 2 {
 				return
@@ -81,7 +95,6 @@ func (s *settler) run() {
 		case <-s.closing:
 		case <-time.After(backoff):
 		}
-		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
@@ -98,13 +111,13 @@ func (s *settler) next() (batch []ledger.Settlement, closed bool) {
 	return batch, s.closed
 }
 
-// carryOut returns the settlements to be repeated.
-func (s *settler) carryOut(batch []ledger.Settlement) (failed []ledger.Settlement) {
+// carryOut returns the settlements to be repeated, and why.
+func (s *settler) carryOut(batch []ledger.Settlement) (failed []ledger.Settlement, err error) {
 	results := s.c.Ledger.Settle(context.Background(), s.c.Instance, batch, s.c.Tombstone)
 	done := make([]ledger.Held, 0, len(batch))
 	for i, r := range results {
 		if r.Err != nil {
-			failed = append(failed, batch[i])
+			failed, err = append(failed, batch[i]), r.Err
 			continue
 		}
 		if !r.OK {
@@ -115,5 +128,5 @@ func (s *settler) carryOut(batch []ledger.Settlement) (failed []ledger.Settlemen
 	if len(done) > 0 {
 		s.settled(done)
 	}
-	return failed
+	return failed, err
 }

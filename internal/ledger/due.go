@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 
@@ -136,10 +137,11 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 // Fate tells what became of a session that an instance holds closures of.
 type Fate struct {
 	Ended bool
-	End   End // if Ended; Reason is Lost if nothing is known
+	Claim string // who holds the end's claim, if anybody
+	End   End    // if Ended; Reason is Lost if nothing is known
 }
 
-// Fates looks up sessions without changing anything, in one round trip.
+// Fates looks up sessions without changing anything, in two round trips at most.
 func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -149,27 +151,34 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
 	for i, id := range ids {
 		b := l.keys.bucket(id)
 		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
-		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt")
+		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
 	}
 	fates := make([]Fate, len(ids))
+	pipe = l.rdb.Pipeline()
+	records := make(map[int]*redis.StringCmd)
 	for i, id := range ids {
-		f := ends[i].Val()
-		switch {
-		case len(f) == 4 && f[0] != nil:
-			rec, err := l.Record(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			fates[i] = Fate{true, End{
-				ID: id, Record: rec, Reason: toString(f[0]),
+		switch f := ends[i].Val(); {
+		case f[0] != nil:
+			fates[i] = Fate{true, toString(f[4]), End{
+				ID: id, Reason: toString(f[0]),
 				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
 			}}
+			records[i] = pipe.Get(ctx, l.keys.session(l.keys.bucket(id), id))
 		case exists[i].Val() == 0:
-			fates[i] = Fate{true, End{ID: id, Reason: Lost, At: l.clock.Unix(), Left: -1, Attempt: 1}}
+			fates[i] = Fate{true, "", End{ID: id, Reason: Lost, At: l.clock.Unix(), Left: -1, Attempt: 1}}
 		}
+	}
+	if len(records) == 0 {
+		return fates, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
+	}
+	for i, cmd := range records {
+		fates[i].End.Record, _ = cmd.Bytes() // empty if it is gone meanwhile
 	}
 	return fates, nil
 }

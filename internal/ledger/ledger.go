@@ -106,17 +106,18 @@ func (l *Ledger) Open(ctx context.Context) error {
 func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	sent := l.clock.local()
-	pipe := l.rdb.Pipeline()
-	now := pipe.Time(ctx)
-	pipe.SetNX(ctx, l.keys.foundation(), strconv.Itoa(l.Buckets())+" "+rand.Text(), 0)
-	got := pipe.Get(ctx, l.keys.foundation())
-	if _, err := pipe.Exec(ctx); err != nil {
+	got, err := l.readFoundation(ctx)
+	if errors.Is(err, redis.Nil) {
+		// Only now: a server that refuses writes must not fail those who read.
+		if err = l.rdb.SetNX(ctx, l.keys.foundation(), strconv.Itoa(l.Buckets())+" "+rand.Text(), 0).Err(); err == nil {
+			got, err = l.readFoundation(ctx)
+		}
+	}
+	if err != nil {
 		return false, err
 	}
-	l.clock.Sample(now.Val().UnixMilli(), sent)
 
-	n, epoch, _ := strings.Cut(got.Val(), " ")
+	n, epoch, _ := strings.Cut(got, " ")
 	if n != strconv.Itoa(l.Buckets()) {
 		return false, fmt.Errorf("%w: %s has %s, this store %d", ErrBucketMismatch, l.keys.foundation(), n, l.Buckets())
 	}
@@ -125,4 +126,16 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	lost = l.epoch != "" && l.epoch != epoch
 	l.epoch, l.ready = epoch, true
 	return lost, nil
+}
+
+func (l *Ledger) readFoundation(ctx context.Context) (string, error) {
+	sent := l.clock.local()
+	pipe := l.rdb.Pipeline()
+	now := pipe.Time(ctx)
+	got := pipe.Get(ctx, l.keys.foundation())
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return "", err
+	}
+	l.clock.Sample(now.Val().UnixMilli(), sent)
+	return got.Result()
 }

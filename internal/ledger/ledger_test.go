@@ -277,6 +277,95 @@ func TestForgottenScripts(t *testing.T) {
 	}
 }
 
+// Many fates cost two round trips, not one each.
+func TestFatesInTwoRoundTrips(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	ctx := context.Background()
+	var ids []string
+	for range 50 {
+		k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+		if _, _, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, k.ID)
+	}
+	trips := &trips{}
+	l.rdb.AddHook(trips)
+	fates, err := l.Fates(ctx, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range fates {
+		if !f.Ended || f.End.ID != ids[i] || f.End.Reason != "why" || f.Claim != "i:1" || len(f.End.Record) == 0 {
+			t.Errorf("fate: %+v", f)
+		}
+	}
+	if trips.n != 2 {
+		t.Errorf("%d round trips", trips.n)
+	}
+}
+
+// trips counts round trips.
+type trips struct{ n int }
+
+func (h *trips) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *trips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { h.n++; return next(ctx, cmd) }
+}
+func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { h.n++; return next(ctx, cmds) }
+}
+
+// A client made with ContextTimeoutEnabled keeps its hooks; another one's
+// settings stay as they are.
+func TestTheCallersClient(t *testing.T) {
+	t.Parallel()
+	addr := redistest.Shared(t)
+	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	defer func() { _ = rdb.Close() }()
+	seen := &trips{}
+	rdb.AddHook(seen)
+	l := New(rdb, Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 4, Timeout: time.Second})
+	if err := l.Open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if seen.n == 0 {
+		t.Error("the hook has seen nothing")
+	}
+	plain := redistest.Client(t, addr)
+	New(plain, Config{Prefix: "p", Buckets: 4, Timeout: time.Second})
+	if plain.Options().ContextTimeoutEnabled {
+		t.Error("the caller's client was changed")
+	}
+}
+
+// A save with shorter timeouts than another request has set meanwhile lowers the
+// due entry, or the end would come late.
+func TestDueEntryIsALowerBound(t *testing.T) {
+	t.Parallel()
+	l, rdb := newLedger(t)
+	ctx := context.Background()
+	k, rec := begin(t, l, token.Timeouts{Idle: time.Minute})
+	longer := k
+	longer.Timeouts.Idle = 24 * time.Hour
+	if ok, err := l.Save(ctx, longer, rec); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
+	b := l.Bucket(k.ID)
+	for _, slow := range []token.Timeouts{{Idle: time.Minute}, {Idle: time.Hour, Deadline: l.Clock().Unix() + 30_000}} {
+		k.Timeouts = slow
+		if ok, err := l.Save(ctx, k, rec); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		live := l.Clock().Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
+		if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > live+100 {
+			t.Errorf("due %d ms behind the live key's deadline", due-live)
+		}
+	}
+}
+
 // Only keys of live sessions are taken for such, and only in their own bucket.
 func TestParseLive(t *testing.T) {
 	t.Parallel()

@@ -26,40 +26,63 @@ func (l *Ledger) Get(ctx context.Context, id string) (f Found, ok bool, err erro
 }
 
 // live reads those of the sessions of one bucket that are live.
-func (l *Ledger) live(ctx context.Context, b int, ids []string) ([]Found, error) {
+func (l *Ledger) live(ctx context.Context, b int, ids []string) (found []Found, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
+	proofs := make(map[string]string)
+	for len(ids) > 0 {
+		var gone []string
+		found, gone, err = l.readLive(ctx, b, ids, proofs, found)
+		if err != nil {
+			return nil, err
+		}
+		// A live key that is gone may have been renamed by a rotation between the
+		// two readings: then the record has another proof by now.
+		ids = gone
+	}
+	return found, nil
+}
+
+// readLive appends the live ones among ids to found. Those whose live key is
+// gone, and had another name at the last reading, are returned to be read again.
+func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[string]string, found []Found) (all []Found, gone []string, err error) {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = l.keys.session(b, id)
 	}
 	records, err := l.rdb.MGet(ctx, names...).Result()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pipe := l.rdb.Pipeline()
 	left := make([]*redis.Cmd, len(ids))
 	for i, id := range ids {
-		if rec := toString(records[i]); len(rec) > token.ProofLength {
+		rec := toString(records[i])
+		if len(rec) <= token.ProofLength {
+			continue
+		}
+		if proof := rec[:token.ProofLength]; proofs[id] != proof {
+			proofs[id] = proof
 			left[i] = pipe.Do(ctx, "pttl", l.keys.live(b, id, rec[:token.ProofLength]))
 		}
 	}
 	if pipe.Len() == 0 {
-		return nil, nil
+		return found, nil, nil
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var found []Found
 	for i, id := range ids {
 		if left[i] == nil {
 			continue
 		}
 		if ms, _ := left[i].Int64(); ms != -2 {
 			found = append(found, Found{ID: id, Record: []byte(toString(records[i])), Left: ms})
+		} else {
+			gone = append(gone, id)
 		}
 	}
-	return found, nil
+	return found, gone, nil
 }
 
 // Scan reads the next page of a bucket's live sessions. It begins with cursor

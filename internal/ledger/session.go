@@ -62,21 +62,13 @@ func (l *Ledger) Create(ctx context.Context, t token.Token, rec []byte) (ok bool
 }
 
 // Save replaces the record of a live session and prolongs it. A nil rec leaves
-// the record. reindex must be true if the timeouts may have become shorter. ok
-// is false if the session is not live under t.
-func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte, reindex bool) (ok bool, err error) {
+// the record. ok is false if the session is not live under t.
+func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte) (ok bool, err error) {
 	b := l.keys.bucket(t.ID)
-	flag := ""
-	if reindex {
-		flag = "1"
-	}
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
 	unit, end := liveUntil(t.Timeouts, l.clock.Unix())
-	n, err := saveScript.Run(ctx, l.rdb,
+	return l.yes(ctx, saveScript,
 		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
-		t.ID, rec, unit, end, flag, l.keys.wake(b)).Int()
-	return n == 1, err
+		t.ID, rec, unit, end, l.keys.wake(b))
 }
 
 // Rotate replaces the secret of old by that of next, a token of the same
@@ -86,28 +78,20 @@ func (l *Ledger) Rotate(ctx context.Context, old, next token.Token) (ok bool, er
 	proof := next.Proof()
 	return l.yes(ctx, rotateScript,
 		[]string{l.keys.session(b, old.ID), l.keys.live(b, old.ID, old.Proof()), l.keys.live(b, old.ID, proof)},
-		proof, next.Timeouts.Idle.Milliseconds(), next.Timeouts.Deadline)
+		proof)
 }
 
 // Watch notes that instance holds closures of the session. ok is false if it
 // is not live under proof.
 func (l *Ledger) Watch(ctx context.Context, id, proof, instance string) (ok bool, err error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
 	b := l.keys.bucket(id)
-	n, err := watchScript.Run(ctx, l.rdb, []string{l.keys.live(b, id, proof), l.keys.watch(b, id)}, instance).Int()
-	return n == 1, err
+	return l.yes(ctx, watchScript, []string{l.keys.live(b, id, proof), l.keys.watch(b, id)}, instance)
 }
 
-// yes runs a script that replies {now, 1} or {now, 0}.
+// yes runs a script that replies 1 or 0.
 func (l *Ledger) yes(ctx context.Context, s *redis.Script, keys []string, args ...any) (bool, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	sent := l.clock.local()
-	reply, err := s.Run(ctx, l.rdb, keys, args...).Int64Slice()
-	if err != nil {
-		return false, err
-	}
-	l.clock.Sample(reply[0], sent)
-	return reply[1] == 1, nil
+	n, err := s.Run(ctx, l.rdb, keys, args...).Int()
+	return n == 1, err
 }

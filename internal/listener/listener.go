@@ -47,6 +47,8 @@ type Listener struct {
 	c      Config
 	notify notifications
 
+	syncing sync.Mutex
+
 	mu     sync.Mutex
 	own    []int
 	leader bool
@@ -79,15 +81,22 @@ func (l *Listener) State() State {
 func (l *Listener) Listen(ctx context.Context, own []int, leader bool) {
 	l.mu.Lock()
 	l.own, l.leader = own, leader
-	ps := l.ps
-	want := l.wanted()
-	var add, drop []string
+	l.mu.Unlock()
+	l.sync(ctx)
+}
+
+// sync subscribes the connection, if there is one, to what is wanted.
+func (l *Listener) sync(ctx context.Context) {
+	l.syncing.Lock() // one change after the other, with what is sent for it
+	defer l.syncing.Unlock()
+	l.mu.Lock()
+	ps, leader, want := l.ps, l.leader, l.wanted()
+	add, drop := difference(want, l.on), difference(l.on, want)
 	if ps != nil {
-		add, drop = difference(want, l.on), difference(l.on, want)
 		l.on = want
 	}
 	l.mu.Unlock()
-	if ps == nil {
+	if ps == nil || len(add)+len(drop) == 0 {
 		return
 	}
 	if leader && l.c.Notifications {
@@ -174,12 +183,8 @@ func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err
 				subscribed = true
 				l.mu.Lock()
 				l.ps, l.on = ps, want
-				moved := !slices.Equal(want, l.wanted())
-				own, leader := l.own, l.leader
 				l.mu.Unlock()
-				if moved {
-					l.Listen(ctx, own, leader)
-				}
+				l.sync(ctx) // with what has changed meanwhile
 				on.Subscribed()
 			} else if pending < 0 {
 				// A channel added later: what was said before its subscription

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,6 +31,9 @@ const (
 	setting = "notify-keyspace-events"
 	needed  = "Exeg"
 )
+
+// configTimeout bounds the reading and setting of the server's configuration.
+const configTimeout = 2 * time.Second
 
 func eventChannels(db int) []string {
 	prefix := fmt.Sprintf("__keyevent@%d__:", db)
@@ -84,6 +88,8 @@ func (n *notifications) heard() {
 // ensure adds what is missing to the server's setting. A restart forgets the
 // setting, so it is called with every new connection.
 func (n *notifications) ensure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, configTimeout)
+	defer cancel()
 	flags, err := n.read(ctx)
 	if err == nil {
 		if lacks := missing(flags); lacks != "" {

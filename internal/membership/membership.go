@@ -55,6 +55,7 @@ type Events struct {
 	Changed func(View)  // a new view, the first one included
 	Lost    func()      // the data in Redis was flushed or replaced
 	Beat    func(error) // every heartbeat's outcome
+	Able    func() bool // asked before every heartbeat: false gives all buckets up
 }
 
 // Run beats until ctx ends, then takes the instance off the list.
@@ -63,6 +64,19 @@ func (m *Membership) Run(ctx context.Context, on Events) {
 	ticker := time.NewTicker(m.interval)
 	defer ticker.Stop()
 	for {
+		if !on.Able() {
+			if last != nil {
+				last = nil
+				m.leave(ctx)
+				on.Changed(View{})
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			continue
+		}
 		alive, err := m.beat(ctx, on)
 		if ctx.Err() != nil {
 			m.leave(ctx)

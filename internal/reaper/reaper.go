@@ -53,13 +53,12 @@ type Reaper struct {
 	wake chan struct{}
 	seq  int // of claims
 
-	mu      sync.Mutex
-	next    map[int]int64     // own bucket -> when its next entry is due
-	unread  map[int]struct{}  // own buckets whose next entry is to be read again
-	hints   map[string]string // session -> what was said of it
-	recent  [2]map[string]struct{}
-	turned  time.Time
-	overdue time.Duration
+	mu     sync.Mutex
+	next   map[int]int64     // own bucket -> when its next entry is due
+	unread map[int]struct{}  // own buckets whose next entry is to be read again
+	hints  map[string]string // session -> what was said of it
+	recent [2]map[string]struct{}
+	turned time.Time
 }
 
 // New returns a reaper that looks after nothing yet.
@@ -125,12 +124,17 @@ func (r *Reaper) Suspect(id, hint string) {
 	r.poke()
 }
 
-// Overdue returns for how long the oldest entry of this reaper's buckets has
-// been due, as of its last look.
+// Overdue returns for how long the oldest entry of this reaper's buckets, as far
+// as it knows, has been due.
 func (r *Reaper) Overdue() time.Duration {
+	now := r.c.Ledger.Clock().Unix()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.overdue
+	first := never
+	for _, at := range r.next {
+		first = min(first, at)
+	}
+	return time.Duration(max(now-first, 0)) * time.Millisecond
 }
 
 func (r *Reaper) poke() {
@@ -256,19 +260,13 @@ func (r *Reaper) readHeads(ctx context.Context) error {
 		r.mu.Unlock()
 		return err
 	}
-	now := r.c.Ledger.Clock().Unix()
-	var oldest int64
 	for i, b := range unread {
 		at := never
 		if len(heads[i]) > 0 {
 			at = heads[i][0].At
-			oldest = max(oldest, now-at)
 		}
 		r.setNext(b, at)
 	}
-	r.mu.Lock()
-	r.overdue = time.Duration(oldest) * time.Millisecond
-	r.mu.Unlock()
 	return nil
 }
 

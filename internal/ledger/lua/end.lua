@@ -3,7 +3,7 @@
 -- KEYS  1 due  2 session  3 live  4 end  5 watch
 -- ARGV  1 id  2 proof that KEYS[3] was named with  3 reason  4 claim, '' to leave the end unclaimed
 --       5 lease, ms  6 channel of the bucket
--- Reply {now, 1, claimed}  ended by this call, or by an earlier sending of it;
+-- Reply {now, 1, claimed}  ended by this call, or, with a claim, by an earlier sending of it;
 --                          claimed as look.lua gives it, absent where ARGV[4] is ''
 --       {now, 0}           not live: ended before, or its time is over
 --       {now, -1}          the secret was rotated: read the record again and repeat

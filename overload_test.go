@@ -1,0 +1,162 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// An instance whose hooks hang gives its buckets to the others.
+func TestOthersTakeOverFromHungHooks(t *testing.T) {
+	t.Parallel()
+	addr, p := redistest.Shared(t), prefix()
+	a := newAppWithoutHooks(t, redistest.Client(t, addr), p, lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
+	hang := make(chan struct{})
+	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		<-hang
+		return nil
+	})
+	b := newApp(t, addr, p).start()
+	a.start()
+	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 && b.m.Stats().Instances == 2 })
+	ids := make(map[string]bool)
+	for range 40 { // in all buckets, those of a among them
+		id, _ := b.begin()
+		ids[id] = true
+	}
+	for id := range ids {
+		a.rdb.Del(within(t), a.key("live:"+id+":*"))
+	}
+	// Without a hint, or with one: the due-index leads there, too.
+	due := a.keys("due")
+	for _, key := range due {
+		for _, z := range a.rdb.ZRange(within(t), key, 0, -1).Val() {
+			a.rdb.ZAddXX(within(t), key, zAt(z, 1))
+		}
+	}
+	for range ids {
+		s := b.nextDestroyed()
+		if !ids[s.ID] {
+			t.Errorf("session %s ran twice, or is unknown", s.ID)
+		}
+		delete(ids, s.ID)
+	}
+	close(hang)
+	eventually(t, "a is back", func() bool { return b.m.Stats().Instances == 2 && a.m.Stats().HooksHung == 0 })
+}
+
+// Whatever finds ends, no more are claimed than can be run soon: the others are
+// left to other instances, and to a crash.
+func TestClaimsAreBounded(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithConcurrency(1))
+	entered, resume := make(chan struct{}, 200), make(chan struct{})
+	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		entered <- struct{}{}
+		<-resume
+		return nil
+	})
+	a.start()
+	eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+	const n = 100
+	for range n {
+		a.begin()
+	}
+	a.rdb.Del(within(t), a.keys("live:*")...)
+	receive(t, entered)
+	eventually(t, "as many claims as are wanted", func() bool { return len(a.keys("end:*")) >= 16 })
+	if got := len(a.keys("end:*")); got != 16 {
+		t.Errorf("%d ends are claimed", got)
+	}
+	close(resume)
+	for range n - 1 {
+		receive(t, entered)
+	}
+}
+
+// A claim that has waited beyond its lease is not run: others may have it.
+func TestWaitingClaimsLapse(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	const lease = 300 * time.Millisecond
+	a := newAppWithoutHooks(t, redistest.Client(t, server.Addr), prefix(), lifecycle.WithConcurrency(1),
+		lifecycle.WithLease(lease), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	entered, resume := make(chan *lifecycle.Session, 10), make(chan struct{})
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		entered <- s
+		<-resume
+		return nil
+	})
+	for range 2 {
+		id, _ := a.begin()
+		if err := a.m.Destroy(within(t), id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := receive(t, entered)
+	server.Pause()
+	began := time.Now()
+	eventually(t, "the leases are over", func() bool { return time.Since(began) > 2*lease })
+	resume <- struct{}{} // the first hook returns; its ack cannot be sent
+	eventually(t, "it is retried", func() bool { return a.m.Stats().HooksRun == 1 && contains(a.log, "finishing ends fails") })
+	if len(entered) > 0 {
+		t.Error("the second claim was run beyond its lease")
+	}
+	server.Resume()
+	close(resume)
+	second := receive(t, entered)
+	for second.ID == first.ID { // whose ack was too late
+		second = receive(t, entered)
+	}
+	if second.Attempt != 2 {
+		t.Errorf("attempt %d", second.Attempt)
+	}
+}
+
+// Closures run to their end even if the claim that brought them is lost.
+func TestClosuresOutliveTheLease(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	const lease = 300 * time.Millisecond
+	a := newAppWithoutHooks(t, redistest.Client(t, server.Addr), prefix(), lifecycle.WithLease(lease), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+	a.get("/hold", func(c *lifecycle.Context) {
+		err := c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+			done <- ctx.Err()
+			return nil
+		})
+		err = errors.Join(err, c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+			close(entered)
+			<-resume
+			done <- ctx.Err()
+			return nil
+		}))
+		a.answer(c, err)
+	})
+	id, v := a.begin()
+	a.ok(v, "/hold")
+	if err := a.m.Destroy(within(t), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	// Somebody else takes the claim.
+	key := a.key("end:" + id)
+	a.rdb.HSet(within(t), key, "by", "other:1")
+	a.rdb.ZAddXX(within(t), a.key("due"), zAt(id, float64(time.Now().Add(time.Hour).UnixMilli())))
+	began := time.Now()
+	eventually(t, "the renewal is refused", func() bool { return time.Since(began) > lease })
+	close(resume)
+	for range 2 {
+		if err := receive(t, done); err != nil {
+			t.Errorf("a closure's context: %v", err)
+		}
+	}
+	eventually(t, "the claim is given up", func() bool { return a.m.Stats().Closures == 0 })
+	if by := a.rdb.HGet(within(t), key, "by").Val(); by != "other:1" {
+		t.Errorf("the claim is %q's", by)
+	}
+}
