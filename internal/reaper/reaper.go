@@ -19,7 +19,7 @@ import (
 const (
 	// batch is how many sessions of one bucket a look takes at most.
 	batch    = 128
-	minBatch = 8
+	minBatch = 32
 	// maxHints bounds the hints that wait, and the ends that are remembered so
 	// as not to be looked at again; what is dropped is found when due.
 	maxHints = 100_000
@@ -53,23 +53,25 @@ type Reaper struct {
 	wake chan struct{}
 	seq  int // of claims
 
-	mu     sync.Mutex
-	next   map[int]int64     // own bucket -> when its next entry is due
-	unread map[int]struct{}  // own buckets whose next entry is to be read again
-	hints  map[string]string // session -> what was said of it
-	recent [2]map[string]struct{}
-	turned time.Time
+	mu      sync.Mutex
+	next    map[int]int64     // own bucket -> when its next entry is due
+	unread  map[int]struct{}  // own buckets whose next entry is to be read again
+	hints   map[string]string // session -> what was said of it
+	expired map[string]string // the same for Expired: mostly the due-index says so too
+	recent  [2]map[string]struct{}
+	turned  time.Time
 }
 
 // New returns a reaper that looks after nothing yet.
 func New(c Config) *Reaper {
 	return &Reaper{
-		c:      c,
-		wake:   make(chan struct{}, 1),
-		next:   make(map[int]int64),
-		unread: make(map[int]struct{}),
-		hints:  make(map[string]string),
-		recent: [2]map[string]struct{}{{}, {}},
+		c:       c,
+		wake:    make(chan struct{}, 1),
+		next:    make(map[int]int64),
+		unread:  make(map[int]struct{}),
+		hints:   make(map[string]string),
+		expired: make(map[string]string),
+		recent:  [2]map[string]struct{}{{}, {}},
 	}
 }
 
@@ -113,15 +115,25 @@ func (r *Reaper) LookAt(bucket int) {
 // hint was said.
 func (r *Reaper) Suspect(id, hint string) {
 	r.mu.Lock()
-	_, a := r.recent[0][id]
-	_, b := r.recent[1][id]
-	if a || b || len(r.hints) >= maxHints {
+	if r.isRecent(id) || len(r.hints)+len(r.expired) >= maxHints {
 		r.mu.Unlock()
 		return // the event of an end that was found here, or too much at once
 	}
-	r.hints[id] = hint
+	if hint == ledger.Expired {
+		r.expired[id] = hint
+	} else {
+		r.hints[id] = hint
+	}
 	r.mu.Unlock()
 	r.poke()
+}
+
+// isRecent reports whether the session's end was found here a short while ago.
+// The caller holds mu.
+func (r *Reaper) isRecent(id string) bool {
+	_, a := r.recent[0][id]
+	_, b := r.recent[1][id]
+	return a || b
 }
 
 // Overdue returns for how long the oldest entry of this reaper's buckets, as far
@@ -195,7 +207,7 @@ func (r *Reaper) pause(full time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait := r.c.Interval - time.Since(full)
-	if len(r.hints) > 0 || len(r.unread) > 0 {
+	if len(r.hints)+len(r.expired)+len(r.unread) > 0 {
 		return 0
 	}
 	first := never
@@ -218,16 +230,17 @@ func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 		if err := r.readHeads(ctx); err != nil {
 			return false, err
 		}
-		due, hinted := r.dueBuckets()
-		if len(due) == 0 && !hinted {
+		due := r.dueBuckets()
+		hints := r.waitingHints(len(due) > 0)
+		if len(due) == 0 && hints == nil {
 			return false, nil
 		}
 		free := r.c.Sink.Free()
 		if free <= 0 {
 			return true, nil
 		}
-		if hinted {
-			if err := r.lookHints(ctx, free); err != nil {
+		if hints != nil {
+			if err := r.lookHints(ctx, hints, free); err != nil {
 				return false, err
 			}
 			continue // with what is free now
@@ -281,19 +294,38 @@ func (r *Reaper) setNext(b int, at int64) {
 	}
 }
 
-// dueBuckets returns the buckets with a due entry, the oldest first, and whether
-// there are hints.
-func (r *Reaper) dueBuckets() (due []int, hinted bool) {
+// dueBuckets returns the buckets with a due entry, the oldest first.
+func (r *Reaper) dueBuckets() []int {
 	now := r.c.Ledger.Clock().Unix()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var due []int
 	for b, at := range r.next {
 		if at < now {
 			due = append(due, b)
 		}
 	}
 	slices.SortFunc(due, func(a, b int) int { return cmp.Compare(r.next[a], r.next[b]) })
-	return due, len(r.hints) > 0
+	return due
+}
+
+// waitingHints returns the hints to follow now, nil if there are none. An expired
+// key's session is mostly due as well, so that hint waits for the due-index, and
+// is seldom needed then.
+func (r *Reaper) waitingHints(due bool) map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.hints) > 0 {
+		return r.hints
+	}
+	if due {
+		return nil
+	}
+	maps.DeleteFunc(r.expired, func(id, _ string) bool { return r.isRecent(id) })
+	if len(r.expired) > 0 {
+		return r.expired
+	}
+	return nil
 }
 
 // lookDue looks at up to n due sessions of each bucket.
@@ -339,13 +371,14 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	return err
 }
 
-// lookHints looks at up to n of the sessions that hints name.
-func (r *Reaper) lookHints(ctx context.Context, n int) error {
+// lookHints looks at up to n of the sessions that hints, one of the reaper's own
+// maps, names.
+func (r *Reaper) lookHints(ctx context.Context, hints map[string]string, n int) error {
 	r.mu.Lock()
 	at := make(map[int]int)
 	var buckets []int
 	var suspects [][]ledger.Suspect
-	for id, hint := range r.hints {
+	for id, hint := range hints {
 		if n == 0 {
 			break
 		}
@@ -358,7 +391,7 @@ func (r *Reaper) lookHints(ctx context.Context, n int) error {
 		}
 		if len(suspects[i]) < batch {
 			suspects[i] = append(suspects[i], ledger.Suspect{ID: id, Hint: hint})
-			delete(r.hints, id)
+			delete(hints, id)
 			n--
 		}
 	}
@@ -369,7 +402,7 @@ func (r *Reaper) lookHints(ctx context.Context, n int) error {
 		r.mu.Lock()
 		for _, suspects := range suspects {
 			for _, s := range suspects {
-				r.hints[s.ID] = s.Hint
+				hints[s.ID] = s.Hint
 			}
 		}
 		r.mu.Unlock()

@@ -13,8 +13,12 @@ for i = 1, (#KEYS - 1) / 3 do
   out[i] = 0
   if redis.call('HGET', fin, 'by') == claim then
     redis.call('ZREM', KEYS[1], id)
-    redis.call('SREM', watch, ARGV[1])
-    if redis.call('EXISTS', watch) == 1 then
+    local watched = redis.call('EXISTS', watch) == 1
+    if watched then
+      redis.call('SREM', watch, ARGV[1])
+      watched = redis.call('EXISTS', watch) == 1
+    end
+    if watched then
       redis.call('PEXPIRE', session, ARGV[2])
       redis.call('PEXPIRE', fin, ARGV[2])
       redis.call('PEXPIRE', watch, ARGV[2])

@@ -25,7 +25,7 @@ for i = 1, (#KEYS - 1) / 4 do
   local r = score
   if score > 0 then
     local e = redis.call('HMGET', fin, 'reason', 'at', 'left', 'attempt', 'done', 'by')
-    local taken = false
+    local taken, record = false, nil
     if e[1] then
       if e[6] == claim then
         taken = true
@@ -36,11 +36,10 @@ for i = 1, (#KEYS - 1) / 4 do
         taken = true
       end
     else
-      local current = redis.call('GETRANGE', session, 0, #proof - 1)
-      if proof == '' then current = redis.call('EXISTS', session) == 1 and 'unknown' or '' end
-      if current == '' then
+      record = redis.call('GET', session) or ''
+      if record == '' then
         e = {'lost', now, -1, 1, ''}
-      elseif current == proof then
+      elseif proof ~= '' and string.sub(record, 1, #proof) == proof then
         local left = redis.call('PTTL', live)
         if left ~= -2 then
           -- Without a time to live (somebody's PERSIST) it is live all the same.
@@ -56,12 +55,12 @@ for i = 1, (#KEYS - 1) / 4 do
       if e[1] then
         redis.call('ZADD', KEYS[1], now + lease, id)
         redis.call('HSET', fin, 'reason', e[1], 'at', e[2], 'left', -1, 'attempt', 1, 'by', claim)
-        redis.call('DEL', live)
+        if record == '' then redis.call('DEL', live) end
         taken = true
       end
     end
     if taken then
-      r = {redis.call('GET', session) or '', e[1], e[2], e[3], e[4], e[5] or '', redis.call('SMEMBERS', watch)}
+      r = {record or redis.call('GET', session) or '', e[1], e[2], e[3], e[4], e[5] or '', redis.call('SMEMBERS', watch)}
     end
   end
   out[i + 1] = r
