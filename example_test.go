@@ -1,12 +1,9 @@
 package lifecycle_test
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"log/slog"
 	"net/http"
@@ -114,7 +111,9 @@ func ExampleNewStore() {
 }
 
 // A manager of its own, beside the default one: its middleware needs no
+
 // sessions.Sessions before it.
+
 func ExampleNew() {
 	client, err := embedded.Start()
 	if err != nil {
@@ -141,7 +140,9 @@ func ExampleNew() {
 }
 
 // The session begins, and its created hooks run, before the handler. A second
+
 // request with the cookie takes it up.
+
 func ExampleManager_Middleware() {
 	manager, stop := newManager()
 	defer stop()
@@ -175,6 +176,7 @@ func ExampleHandler() {
 }
 
 // From gives a plain gin handler what Handler gives one of its own kind.
+
 func ExampleFrom() {
 	manager, stop := newManager()
 	defer stop()
@@ -210,7 +212,9 @@ func ExampleContext_Session() {
 }
 
 // The hooks of one session run last registered first, as deferred calls do, and
+
 // before the global ones.
+
 func ExampleContext_OnSessionDestroyed() {
 	manager, stop := newManager()
 	defer stop()
@@ -248,7 +252,9 @@ func ExampleContext_OnSessionDestroyed() {
 }
 
 // A login gives the session a new secret. The ID, the values and the hooks stay;
+
 // the cookie from before is worth nothing.
+
 func ExampleContext_RotateSession() {
 	manager, stop := newManager()
 	defer stop()
@@ -308,7 +314,9 @@ func ExampleContext_DestroySession() {
 }
 
 // While created hooks run, the whole request is at hand. What is kept of it, for
+
 // hooks that run later, is Session.Request.
+
 func ExampleManager_OnSessionCreated() {
 	manager, stop := newManager()
 	defer stop()
@@ -328,6 +336,7 @@ func ExampleManager_OnSessionCreated() {
 }
 
 // A destroyed hook gets the reason of the end and the values as last saved.
+
 func ExampleManager_OnSessionDestroyed() {
 	manager, stop := newManager(lifecycle.WithIdleTimeout(500 * time.Millisecond))
 	defer stop()
@@ -351,155 +360,15 @@ func ExampleManager_OnSessionDestroyed() {
 }
 
 // With lazy creation a visitor who leaves nothing behind has no session.
-func ExampleWithLazyCreation() {
-	manager, stop := newManager(lifecycle.WithLazyCreation())
-	defer stop()
-	manager.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
-		fmt.Println("created by", s.Request.URI)
-		return nil
-	})
-	router := shop(manager)
-
-	fmt.Println("cookies:", len(visit(router, "/get").Result().Cookies()))
-	fmt.Println("cookies:", len(visit(router, "/set?user=ann").Result().Cookies()))
-	// Output:
-	// cookies: 0
-	// created by /set?user=ann
-	// cookies: 1
-}
 
 // A created hook that is required can refuse the session, and so the request.
-func ExampleWithCreatedHooksRequired() {
-	manager, stop := newManager(lifecycle.WithCreatedHooksRequired(), quiet)
-	defer stop()
-	manager.OnSessionCreated(func(context.Context, *lifecycle.Session) error {
-		return errors.New("no seat is free")
-	})
-	ended := make(chan lifecycle.Reason, 1)
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		ended <- s.Reason
-		return nil
-	})
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/", func(*gin.Context) { fmt.Println("never reached") })
-
-	fmt.Println(visit(router, "/").Code)
-	fmt.Println(<-ended)
-	// Output:
-	// 500
-	// destroyed
-}
-
-func ExampleWithErrorHandler() {
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1}) // nobody listens there
-	defer client.Close()
-	store, err := lifecycle.NewStore(client, lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
-		if errors.Is(err, lifecycle.ErrUnavailable) {
-			c.String(http.StatusServiceUnavailable, "please come back in a minute")
-			return
-		}
-		c.Status(http.StatusInternalServerError)
-	}))
-	if err != nil {
-		log.Fatal(err)
-	}
-	manager, err := lifecycle.New(store)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer shutdown(manager)
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/", func(*gin.Context) { fmt.Println("never reached") })
-
-	response := visit(router, "/")
-	fmt.Println(response.Code, response.Body)
-	// Output: 503 please come back in a minute
-}
-
-func ExampleWithRequestHeaders() {
-	manager, stop := newManager(lifecycle.WithRequestHeaders("Accept-Language"))
-	defer stop()
-	ended := make(chan *lifecycle.Session, 1)
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		ended <- s
-		return nil
-	})
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/", destroy)
-
-	request := httptest.NewRequest(http.MethodGet, "/", nil)
-	request.Header.Set("Accept-Language", "cy")
-	router.ServeHTTP(httptest.NewRecorder(), request)
-	fmt.Println((<-ended).Request.Header)
-	// Output: map[Accept-Language:[cy]]
-}
 
 // JSON is readable for other programs. Numbers come back as float64.
-func ExampleWithCodec() {
-	manager, stop := newManager(lifecycle.WithCodec(lifecycle.JSON))
-	defer stop()
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/set", func(c *gin.Context) {
-		session := sessions.Default(c)
-		session.Set("count", 42)
-		fmt.Println(session.Save())
-	})
-	router.GET("/get", func(c *gin.Context) {
-		fmt.Printf("%T\n", sessions.Default(c).Get("count"))
-	})
-
-	first := visit(router, "/set")
-	visit(router, "/get", first.Result().Cookies()...)
-	// Output:
-	// <nil>
-	// float64
-}
 
 // compressed is a Codec of the application's own: gob, compressed.
-type compressed struct{}
-
-func (compressed) Encode(values map[any]any) ([]byte, error) {
-	data, err := lifecycle.Gob.Encode(values)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(data); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
-func (compressed) Decode(data []byte) (map[any]any, error) {
-	data, err := io.ReadAll(flate.NewReader(bytes.NewReader(data)))
-	if err != nil {
-		return nil, err
-	}
-	return lifecycle.Gob.Decode(data)
-}
-
-func ExampleCodec() {
-	manager, stop := newManager(lifecycle.WithCodec(compressed{}))
-	defer stop()
-	router := shop(manager)
-
-	first := visit(router, "/set?user=ann")
-	fmt.Println(visit(router, "/get", first.Result().Cookies()...).Body)
-	// Output: ann
-}
 
 // A logout by gin-contrib's own means: a MaxAge below zero, then Save.
+
 func Example_logout() {
 	manager, stop := newManager()
 	defer stop()
@@ -524,7 +393,9 @@ func Example_logout() {
 }
 
 // A session of its own age: the cookie and the idle timeout are 30 days. The
+
 // absolute timeout must leave room for it.
+
 func Example_rememberMe() {
 	manager, stop := newManager(lifecycle.WithAbsoluteTimeout(365 * 24 * time.Hour))
 	defer stop()
@@ -552,254 +423,30 @@ func Example_rememberMe() {
 	// cookie: 720h0m0s
 }
 
-func ExampleManager_Get() {
-	manager, stop := newManager()
-	defer stop()
-	id := visit(shop(manager), "/set?user=ann").Body.String()
-
-	ctx := context.Background()
-	s, err := manager.Get(ctx, id)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(s.Get("user"))
-
-	_, err = manager.Get(ctx, "unknown")
-	fmt.Println(err)
-	// Output:
-	// ann
-	// lifecycle: the session has ended
-}
-
-func ExampleManager_All() {
-	manager, stop := newManager()
-	defer stop()
-	router := shop(manager)
-	visit(router, "/set?user=ann")
-	visit(router, "/set?user=bob")
-
-	for s, err := range manager.All(context.Background()) {
-		if err != nil {
-			log.Print(err)
-			continue
-		}
-		fmt.Println(s.Get("user"))
-	}
-	// Unordered output:
-	// ann
-	// bob
-}
-
-func ExampleManager_Count() {
-	manager, stop := newManager()
-	defer stop()
-	router := shop(manager)
-	visit(router, "/get")
-	visit(router, "/get")
-
-	n, err := manager.Count(context.Background())
-	fmt.Println(n, err)
-	// Output: 2 <nil>
-}
-
 // Sessions can be ended from outside, with a reason of the application's own.
-func ExampleManager_Destroy() {
-	manager, stop := newManager()
-	defer stop()
-	const banned lifecycle.Reason = "banned"
-	ended := make(chan *lifecycle.Session, 1)
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		ended <- s
-		return nil
-	})
-	id := visit(shop(manager), "/set?user=ann").Body.String()
-
-	ctx := context.Background()
-	fmt.Println(manager.Destroy(ctx, id, banned))
-	s := <-ended
-	fmt.Println(s.Get("user"), s.Reason)
-	fmt.Println(manager.Destroy(ctx, id, banned))
-	// Output:
-	// <nil>
-	// ann banned
-	// lifecycle: the session has ended
-}
 
 // Start handles the ends that happened while no instance was running.
-func ExampleManager_Start() {
-	client, err := embedded.Start()
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-	store, err := lifecycle.NewStore(client, lifecycle.WithIdleTimeout(10*time.Millisecond))
-	if err != nil {
-		log.Fatal(err)
-	}
-	// A session that nobody looks after: the store alone runs no hooks.
-	router := gin.New()
-	router.Use(sessions.Sessions("session", store))
-	router.GET("/", func(c *gin.Context) {
-		session := sessions.Default(c)
-		session.Set("user", "ann")
-		if err := session.Save(); err != nil {
-			c.AbortWithStatus(http.StatusServiceUnavailable)
-		}
-	})
-	visit(router, "/")
-
-	manager, err := lifecycle.New(store)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer shutdown(manager)
-	ended := make(chan *lifecycle.Session, 1)
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		ended <- s
-		return nil
-	})
-	if err := manager.Start(context.Background()); err != nil {
-		log.Fatal(err)
-	}
-	s := <-ended
-	fmt.Println(s.Get("user"), s.Reason)
-	// Output: ann idle timeout
-}
 
 // At shutdown the hooks that handlers of this instance have registered run; the
+
 // session lives on, and so the global hooks do not.
-func ExampleManager_Shutdown() {
-	manager, stop := newManager()
-	defer stop()
-	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
-		fmt.Println("never reached")
-		return nil
-	})
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			fmt.Println("engine closed:", s.Reason)
-			return nil
-		})
-		if err != nil {
-			log.Print(err)
-		}
-	}))
-	visit(router, "/")
-
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	fmt.Println(manager.Shutdown(ctx))
-	n, err := manager.Count(ctx)
-	fmt.Println("live:", n, err)
-	// Output:
-	// engine closed: shutdown
-	// <nil>
-	// live: 1 <nil>
-}
-
-func ExampleManager_Stats() {
-	manager, stop := newManager()
-	defer stop()
-	ended := make(chan struct{})
-	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
-		close(ended)
-		return nil
-	})
-	router := shop(manager)
-	visit(router, "/get")
-	visit(router, "/logout")
-	<-ended
-
-	stats := manager.Stats()
-	fmt.Println("created:", stats.Created)
-	fmt.Println("destroyed:", stats.Ended[lifecycle.ReasonDestroyed])
-	fmt.Println("hooks run:", stats.HooksRun, "failed:", stats.HooksFailed)
-	// Output:
-	// created: 2
-	// destroyed: 1
-	// hooks run: 1 failed: 0
-}
 
 // A hook that fails is called again after a pause; those that have succeeded are
+
 // not.
-func ExampleWithRetry() {
-	manager, stop := newManager(lifecycle.WithRetry(3, 10*time.Millisecond, time.Second), quiet)
-	defer stop()
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		fmt.Println("first hook, attempt", s.Attempt)
-		return nil
-	})
-	done := make(chan struct{})
-	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		fmt.Println("second hook, attempt", s.Attempt)
-		if s.Attempt == 1 {
-			return errors.New("the database is away")
-		}
-		close(done)
-		return nil
-	})
-	visit(shop(manager), "/logout")
-	<-done
-	// Output:
-	// first hook, attempt 1
-	// second hook, attempt 1
-	// second hook, attempt 2
-}
 
 // A slow request does not revive a session that has ended meanwhile.
-func ExampleErrSessionEnded() {
-	manager, stop := newManager()
-	defer stop()
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/slow", lifecycle.Handler(func(c *lifecycle.Context) {
-		session := sessions.Default(c.Context)
-		session.Set("report", "done")
-
-		// Meanwhile, an administrator:
-		if err := manager.Destroy(c.Request.Context(), c.Session().ID, lifecycle.ReasonRevoked); err != nil {
-			log.Print(err)
-		}
-
-		if err := session.Save(); errors.Is(err, lifecycle.ErrSessionEnded) {
-			c.String(http.StatusUnauthorized, "please log in")
-		}
-	}))
-
-	response := visit(router, "/slow")
-	fmt.Println(response.Code, response.Body)
-	// Output: 401 please log in
-}
-
-func ExampleValuesTooLargeError() {
-	manager, stop := newManager(lifecycle.WithMaxValuesSize(1024))
-	defer stop()
-	router := gin.New()
-	router.Use(manager.Middleware())
-	router.GET("/", func(c *gin.Context) {
-		session := sessions.Default(c)
-		session.Set("notes", make([]byte, 5000))
-		var tooLarge *lifecycle.ValuesTooLargeError
-		if err := session.Save(); errors.As(err, &tooLarge) {
-			c.String(http.StatusRequestEntityTooLarge, "at most %d bytes", tooLarge.Limit)
-		}
-	})
-
-	fmt.Println(visit(router, "/").Body)
-	// Output: at most 1024 bytes
-}
-
-// Helpers of the examples.
 
 func init() { gin.SetMode(gin.ReleaseMode) }
 
 // quiet keeps the log of hooks that fail on purpose out of the test's output.
+
 var quiet = lifecycle.WithLogger(slog.New(slog.DiscardHandler))
 
 // newManager returns a manager with a store on an in-process Redis; stop ends
+
 // both.
+
 func newManager(opts ...lifecycle.Option) (manager *lifecycle.Manager, stop func()) {
 	client, err := embedded.Start()
 	if err != nil {
@@ -828,7 +475,9 @@ func shutdown(manager *lifecycle.Manager) {
 }
 
 // shop is a router whose handlers set the session's user and answer with its ID
+
 // (/set?user=...), answer with the user (/get), and destroy it (/logout).
+
 func shop(manager *lifecycle.Manager) *gin.Engine {
 	router := gin.New()
 	router.Use(manager.Middleware())
@@ -855,6 +504,7 @@ func destroy(c *gin.Context) {
 }
 
 // visit sends a GET request with cookies and returns what came back.
+
 func visit(router *gin.Engine, path string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	return send(router, http.MethodGet, path, cookies...)
 }

@@ -5,22 +5,21 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/embedded"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // The face: the package-level functions, gin-contrib's middleware in front, and
+
 // a closure. The default manager is global, so this test is not parallel.
+
 func TestFace(t *testing.T) {
 	defer lifecycle.NewDefault()()
 	store, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(prefix()))
@@ -93,27 +92,8 @@ func TestFace(t *testing.T) {
 	}
 }
 
-func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
-	defer lifecycle.NewDefault()()
-	m := lifecycle.Default()
-	if err := m.Start(within(t)); err == nil {
-		t.Error("started")
-	}
-	if _, err := m.Get(within(t), "x"); err == nil {
-		t.Error("got a session")
-	}
-	if _, err := m.Count(within(t)); err == nil {
-		t.Error("counted sessions")
-	}
-	if err := lifecycle.Start(within(t), nil); err == nil {
-		t.Error("started without a store")
-	}
-	if err := lifecycle.Shutdown(within(t)); err != nil {
-		t.Error(err)
-	}
-}
-
 // What a hook is told.
+
 func TestSessionInHooks(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithRequestHeaders("accept-language"))
@@ -155,167 +135,11 @@ func TestSessionInHooks(t *testing.T) {
 	}
 }
 
-func TestReasons(t *testing.T) {
-	t.Parallel()
-	for reason, run := range map[lifecycle.Reason]func(t *testing.T) *app{
-		lifecycle.ReasonIdleTimeout: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
-			a.begin()
-			return a
-		},
-		lifecycle.ReasonAbsoluteTimeout: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
-			id, v := a.begin()
-			eventually(t, "it ends however often it is used", func() bool { return a.ok(v, "/") != id })
-			return a
-		},
-		lifecycle.ReasonDestroyed: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
-			a.get("/logout", func(c *lifecycle.Context) {
-				s := sessions.Default(c.Context)
-				s.Clear()
-				s.Options(sessions.Options{MaxAge: -1})
-				if err := s.Save(); err != nil {
-					t.Error(err)
-				}
-				if err := s.Save(); err != nil { // nothing written since
-					t.Error(err)
-				}
-			})
-			_, v := a.begin()
-			if a.visit(v, "/logout"); v.cookie != "" {
-				t.Errorf("the cookie is %s", v.cookie)
-			}
-			return a
-		},
-		lifecycle.ReasonRevoked: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
-			id, _ := a.begin()
-			if err := a.m.Destroy(within(t), id, ""); err != nil {
-				t.Error(err)
-			}
-			return a
-		},
-		"banned": func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
-			id, _ := a.begin()
-			if err := a.m.Destroy(within(t), id, "banned"); err != nil {
-				t.Error(err)
-			}
-			return a
-		},
-		lifecycle.ReasonDeleted: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix()).start()
-			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
-			id, _ := a.begin()
-			a.rdb.Del(within(t), a.key("live:"+id+":*"))
-			return a
-		},
-		lifecycle.ReasonEvicted: func(t *testing.T) *app {
-			a := newApp(t, redistest.Start(t).Addr, prefix()).start()
-			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
-			a.begin()
-			for _, set := range [][2]string{{"maxmemory-policy", "volatile-lru"}, {"maxmemory", "1mb"}} {
-				if err := a.rdb.ConfigSet(within(t), set[0], set[1]).Err(); err != nil {
-					t.Error(err)
-				}
-			}
-			// Any write makes Redis look for keys to evict, and fails for want of others.
-			eventually(t, "eviction", func() bool {
-				a.rdb.Set(within(t), "x", "y", 0)
-				return len(a.keys("live:*")) == 0
-			})
-			a.rdb.ConfigSet(within(t), "maxmemory", "0")
-			return a
-		},
-		lifecycle.ReasonLost: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(100*time.Millisecond))
-			id, _ := a.begin()
-			a.rdb.Del(within(t), a.key("session:"+id))
-			return a
-		},
-	} {
-		t.Run(string(reason), func(t *testing.T) {
-			t.Parallel()
-			a := run(t)
-			if s := a.nextDestroyed(); s.Reason != reason {
-				t.Errorf("reason %q", s.Reason)
-			}
-		})
-	}
-}
-
 // A session that is used up to its absolute deadline reaches just that, however
+
 // the due-index came to know of it.
-func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
-	t.Parallel()
-	rdb, err := embedded.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rdb.Close() })
-	for name, client := range map[string]*redis.Client{"real": redistest.Client(t, redistest.Shared(t)), "in process": rdb.Client} {
-		t.Run(name, func(t *testing.T) {
-			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond), lifecycle.WithAbsoluteTimeout(500*time.Millisecond))
-			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-				a.destroyed <- s
-				return nil
-			})
-			const n = 20
-			visitors := make(map[string]*visitor)
-			for range n {
-				id, v := a.begin()
-				visitors[id] = v
-			}
-			for len(visitors) > 0 { // each is used until it is gone
-				for id, v := range visitors {
-					if a.ok(v, "/") != id {
-						delete(visitors, id)
-					}
-				}
-			}
-			for range n {
-				s := a.nextDestroyed()
-				if s.Reason != lifecycle.ReasonAbsoluteTimeout || s.EndedAt.Sub(s.CreatedAt) != 500*time.Millisecond {
-					t.Errorf("ended: %s after %v", s.Reason, s.EndedAt.Sub(s.CreatedAt))
-				}
-			}
-		})
-	}
-}
 
 // FLUSHALL: the sessions are gone, the closures of living instances run.
-func TestClosuresOfLostSessions(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, redistest.Start(t).Addr, prefix())
-	ran := make(chan *lifecycle.Session, 2)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
-	})
-	id, v := a.begin()
-	a.ok(v, "/set?user=alice")
-	a.ok(v, "/hold")
-	if err := a.rdb.FlushAll(within(t)).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {
-		t.Errorf("ran with %s, %s, %v", s.ID, s.Reason, s.Values())
-	}
-	next, _ := a.begin()
-	if err := a.m.Destroy(within(t), next, ""); err != nil {
-		t.Fatal(err)
-	}
-	if s := a.nextDestroyed(); s.ID != next {
-		t.Errorf("ended: %s", s.ID)
-	}
-	a.shutdown()
-	if len(ran) > 0 {
-		t.Error("ran twice")
-	}
-}
 
 func TestOrderOfHooks(t *testing.T) {
 	t.Parallel()
@@ -454,251 +278,15 @@ func TestLazyCreation(t *testing.T) {
 }
 
 // The calls of all hooks are counted once per session, and no more sessions
+
 // begin than visitors came.
-func TestStats(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
-	if s := a.m.Stats(); s.Created != 0 || s.Notifications != lifecycle.NotificationsOff || s.Instances != 0 {
-		t.Errorf("before serving: %+v", s)
-	}
-	for range 3 {
-		id, v := a.begin()
-		a.ok(v, "/")
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
-		a.nextDestroyed()
-	}
-	eventually(t, "figures", func() bool {
-		s := a.m.Stats()
-		return s.Created == 3 && s.Ended[lifecycle.ReasonRevoked] == 3 && s.HooksRun == 6 && s.HooksFailed == 0 &&
-			s.Instances == 1 && s.Notifications == lifecycle.NotificationsOn && s.Dead == 0 && s.Overdue == 0
-	})
-}
-
-func TestQueries(t *testing.T) {
-	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
-	var ids []string
-	for range 20 {
-		id, v := a.begin()
-		a.ok(v, "/set?user="+id)
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	list := func() []string {
-		var got []string
-		for s, err := range b.m.All(within(t)) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s.Get("user") != s.ID || s.Reason != "" || s.ExpiresAt.Before(s.LastSeenAt) {
-				t.Errorf("session: %+v", s)
-			}
-			got = append(got, s.ID)
-		}
-		slices.Sort(got)
-		return got
-	}
-	if got := list(); !slices.Equal(got, ids) {
-		t.Errorf("all: %v", got)
-	}
-	for _, err := range b.m.All(within(t)) {
-		if err != nil {
-			t.Error(err)
-		}
-		break // an iteration may be left
-	}
-	if n, err := b.m.Count(within(t)); n != 20 || err != nil {
-		t.Errorf("count: %d, %v", n, err)
-	}
-	s, err := b.m.Get(within(t), ids[0])
-	if err != nil || s.ID != ids[0] || s.CreatedAt.IsZero() || s.Request.Method != http.MethodGet {
-		t.Errorf("get: %+v, %v", s, err)
-	}
-	if err := b.m.Destroy(within(t), ids[0], ""); err != nil {
-		t.Fatal(err)
-	}
-	b.nextDestroyed()
-	eventually(t, "acked", func() bool { n, err := b.m.Count(within(t)); return err == nil && n == 19 })
-	if got := list(); !slices.Equal(got, ids[1:]) {
-		t.Errorf("all: %v", got)
-	}
-	for _, id := range []string{ids[0], "", "x", strings.Repeat("A", 22), "../../../../etc/passwd", ids[1] + "*"} {
-		if _, err := b.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
-			t.Errorf("get %q: %v", id, err)
-		}
-		if err := b.m.Destroy(within(t), id, ""); !errors.Is(err, lifecycle.ErrSessionEnded) {
-			t.Errorf("destroy %q: %v", id, err)
-		}
-	}
-	for _, r := range []lifecycle.Reason{"expired", lifecycle.Reason(strings.Repeat("x", 257))} {
-		if err := b.m.Destroy(within(t), ids[1], r); err == nil {
-			t.Errorf("destroyed with reason %q", r)
-		}
-	}
-	cancelled, cancel := context.WithCancel(context.Background())
-	cancel()
-	for _, err := range b.m.All(cancelled) {
-		if err == nil {
-			t.Error("a session in spite of the context")
-		}
-	}
-}
-
-func TestShutdown(t *testing.T) {
-	t.Parallel()
-	t.Run("before Start", func(t *testing.T) {
-		t.Parallel()
-		a := newApp(t, redistest.Shared(t), prefix())
-		a.shutdown()
-		a.shutdown()
-		if err := a.m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
-			t.Errorf("start: %v", err)
-		}
-		a.get("/hold", func(c *lifecycle.Context) {
-			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
-			if !errors.Is(err, lifecycle.ErrShutdown) {
-				t.Errorf("register: %v", err)
-			}
-		})
-		id, v := a.begin() // requests are served on
-		if got := a.ok(v, "/"); got != id {
-			t.Errorf("the session is %q", got)
-		}
-		a.ok(v, "/hold")
-	})
-	t.Run("waits for running hooks", func(t *testing.T) {
-		t.Parallel()
-		a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
-		entered, resume := make(chan struct{}), make(chan struct{})
-		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
-			close(entered)
-			<-resume
-			return ctx.Err()
-		})
-		id, _ := a.begin()
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
-		<-entered
-		done := make(chan error, 1)
-		go func() { done <- a.m.Shutdown(within(t)) }()
-		select {
-		case err := <-done:
-			t.Errorf("did not wait: %v", err)
-		default:
-		}
-		close(resume)
-		if err := receive(t, done); err != nil {
-			t.Error(err)
-		}
-		if keys := a.keys("*"); len(keys) > 0 {
-			t.Errorf("not acked: %v", keys)
-		}
-	})
-	t.Run("gives the rest back", func(t *testing.T) {
-		t.Parallel()
-		addr, p := redistest.Shared(t), prefix()
-		a := newAppWithoutHooks(t, redistest.Client(t, addr), p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
-		entered := make(chan struct{}, 1)
-		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
-			entered <- struct{}{}
-			<-ctx.Done()
-			return ctx.Err()
-		})
-		ids := make(map[string]bool)
-		for range 5 {
-			id, _ := a.begin()
-			ids[id] = true
-		}
-		for id := range ids {
-			if err := a.m.Destroy(within(t), id, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
-		<-entered // one runs, four wait
-		b := newApp(t, addr, p).start()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		a.cut = true
-		if err := a.m.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("shutdown: %v", err)
-		}
-		attempts := 0
-		for range ids { // long before the lease is over
-			s := b.nextDestroyed()
-			if !ids[s.ID] || s.Reason != lifecycle.ReasonRevoked {
-				t.Errorf("ended: %s %s", s.ID, s.Reason)
-			}
-			attempts += s.Attempt
-		}
-		if attempts != 6 {
-			t.Errorf("%d attempts on the other instance: one session had run before", attempts)
-		}
-		if err := a.m.Shutdown(within(t)); !errors.Is(err, context.Canceled) {
-			t.Errorf("the second call: %v", err)
-		}
-	})
-}
 
 // With Redis away closures run all the same, and Shutdown comes to an end.
-func TestShutdownWithRedisAway(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
-	ran := make(chan *lifecycle.Session, 1)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
-	})
-	id, v := a.begin()
-	a.ok(v, "/hold")
-	server.Pause()
-	defer server.Resume()
-	a.shutdown()
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
-		t.Errorf("ran with %s, %s, %+v", s.ID, s.Reason, s.Request)
-	}
-}
 
 // A visitor who goes away does not stop what the request has begun.
-func TestCancelledRequest(t *testing.T) {
-	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
-	ctx, cancel := context.WithCancel(context.Background())
-	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
-		cancel()
-		a.created <- s
-		return ctx.Err()
-	})
-	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		a.destroyed <- s
-		return nil
-	})
-	a.get("/all", func(c *lifecycle.Context) {
-		s := sessions.Default(c.Context)
-		s.Set("user", "alice")
-		for what, err := range map[string]error{"save": s.Save(), "rotate": c.RotateSession(), "destroy": c.DestroySession()} {
-			if err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-	})
-	a.router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/all", nil).WithContext(ctx))
-	created, ended := a.nextCreated(), a.nextDestroyed()
-	if ended.ID != created.ID || ended.Get("user") != "alice" || ended.Reason != lifecycle.ReasonDestroyed {
-		t.Errorf("ended: %s, %v, %s", ended.ID, ended.Values(), ended.Reason)
-	}
-	if s := a.m.Stats(); s.HooksFailed != 0 {
-		t.Error("the created hook's context ended with the request")
-	}
-}
 
 // A retry runs only the hooks that have not succeeded.
+
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithRetry(5, time.Millisecond, time.Millisecond))
@@ -730,6 +318,7 @@ func TestRetries(t *testing.T) {
 }
 
 // Hooks use the API, of their own session and of others.
+
 func TestHooksUseTheAPI(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithConcurrency(1))
@@ -790,6 +379,7 @@ func TestMiddlewareWithoutASession(t *testing.T) {
 }
 
 // Two managers of one process and one store are two instances.
+
 func TestManagerInstallsTheSessionItself(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithSessionName("sid"))

@@ -20,6 +20,7 @@ import (
 )
 
 // Promise 1: every session that began ends exactly once, whoever finds it.
+
 func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -79,7 +80,9 @@ func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 }
 
 // Promise 3: no destroyed hook for a live session, by forged, repeated or stale
+
 // events, for every kind of event and every instance.
+
 func TestForgedEventsEndNothing(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -124,6 +127,7 @@ func TestForgedEventsEndNothing(t *testing.T) {
 }
 
 // Promise 3: times are the server's; an instance's own clock does not matter.
+
 func TestClockSkewOfAnInstance(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
@@ -152,6 +156,7 @@ func TestClockSkewOfAnInstance(t *testing.T) {
 }
 
 // Promise 4: created comes before destroyed, even if the session ends at once.
+
 func TestCreatedComesBeforeDestroyed(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
@@ -178,6 +183,7 @@ func TestCreatedComesBeforeDestroyed(t *testing.T) {
 }
 
 // Promise 4: a rotation is not an end.
+
 func TestRotationIsNoEnd(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -208,118 +214,15 @@ func TestRotationIsNoEnd(t *testing.T) {
 }
 
 // Promise 5: closures run on the instance that registered them, once, wherever
+
 // the end was detected.
-func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
-	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	var j journal
-	instances := make([]*app, 3)
-	done := make(chan string, 10)
-	for i := range instances {
-		a := newApp(t, addr, p).start()
-		instances[i] = a
-		a.get("/hold", func(c *lifecycle.Context) {
-			a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-				j.add(fmt.Sprint(i))
-				done <- fmt.Sprintf("%d %s %s %v", i, s.ID, s.Reason, s.Get("user"))
-				return nil
-			}))
-		})
-	}
-	a, b, c := instances[0], instances[1], instances[2]
-	id, v := a.begin()
-	a.ok(v, "/set?user=alice")
-	a.ok(v, "/hold")
-	b.ok(v, "/hold")
-	if err := c.m.Destroy(within(t), id, "banned"); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]bool{"0 " + id + " banned alice": true, "1 " + id + " banned alice": true}
-	for range 2 {
-		got := receive(t, done)
-		if !want[got] {
-			t.Errorf("ran: %s", got)
-		}
-		delete(want, got)
-	}
-	c.nextDestroyed()
-	for _, x := range instances {
-		x.shutdown()
-	}
-	if len(done) > 0 {
-		t.Errorf("ran again: %s", &j)
-	}
-	if keys := a.keys("watch:*"); len(keys) > 0 {
-		t.Errorf("left behind: %v", keys)
-	}
-}
 
 // Promise 5: a missed message delays closures; it does not lose them.
-func TestClosuresRunAfterAMissedMessage(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	p := prefix()
-	a := newApp(t, server.Addr, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
-	b := newApp(t, server.Addr, p, lifecycle.WithNotifications(false)).start()
-	ran := make(chan lifecycle.Reason, 10)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s.Reason
-			return nil
-		}))
-	})
-	id, v := a.begin()
-	a.ok(v, "/hold")
-	// Nobody gets messages any more: PUBLISH does nothing.
-	admin := redistest.Client(t, server.Addr)
-	if err := admin.Do(within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.m.Destroy(within(t), id, ""); err != nil {
-		t.Fatal(err)
-	}
-	if r := receive(t, ran); r != lifecycle.ReasonRevoked {
-		t.Errorf("reason %q", r)
-	}
-	admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
-}
 
 // Promise 5: what an instance still holds runs at its shutdown, and not again.
-func TestClosuresRunAtShutdown(t *testing.T) {
-	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
-	ran := make(chan *lifecycle.Session, 10)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
-	})
-	id, v := a.begin()
-	a.ok(v, "/hold")
-	a.ok(v, "/set?user=alice")
-	a.shutdown()
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Get("user") != "alice" {
-		t.Errorf("ran with %s, %q, %v", s.ID, s.Reason, s.Values())
-	}
-	a.quiet() // the session lives on
-	if got := b.ok(v, "/"); got != id {
-		t.Errorf("the session is %q on the other instance", got)
-	}
-	if w := a.visit(v, "/hold"); w.Body.String() != lifecycle.ErrShutdown.Error() {
-		t.Errorf("registering after shutdown: %d %s", w.Code, w.Body)
-	}
-	if err := b.m.Destroy(within(t), id, ""); err != nil {
-		t.Fatal(err)
-	}
-	b.nextDestroyed()
-	if len(ran) > 0 {
-		t.Error("ran again at the end")
-	}
-}
 
 // Promise 6: a save never revives an ended session.
+
 func TestSaveDoesNotRevive(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -370,6 +273,7 @@ func TestSaveDoesNotRevive(t *testing.T) {
 }
 
 // Promise 7: hooks that fail, panic or hang harm no other hook, session or request.
+
 func TestBadHooksHarmNothing(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
@@ -433,7 +337,9 @@ func TestBadHooksHarmNothing(t *testing.T) {
 }
 
 // Promise 8: with Redis away requests fail with a clear error, and everything
+
 // goes on by itself when it is back, with the ends of the meantime.
+
 func TestRedisAwayAndBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -467,7 +373,9 @@ func TestRedisAwayAndBack(t *testing.T) {
 }
 
 // Promise 8: a server that is there and does not answer costs a request the
+
 // bound of WithRedisTimeout, not forever.
+
 func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -490,7 +398,9 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 }
 
 // Promise 9: without notifications, without CONFIG and on another server the
+
 // same things happen.
+
 func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 	t.Parallel()
 	for name, setup := range map[string]func(t *testing.T) (*redis.Client, []lifecycle.Option){
@@ -565,7 +475,9 @@ func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 }
 
 // Promise 10: what an end and a request cost does not depend on the number of
+
 // instances.
+
 func TestCostDoesNotGrowWithInstances(t *testing.T) {
 	t.Parallel()
 	const ends = 40

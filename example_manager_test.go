@@ -1,0 +1,206 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
+)
+
+func ExampleManager_Get() {
+	manager, stop := newManager()
+	defer stop()
+	id := visit(shop(manager), "/set?user=ann").Body.String()
+
+	ctx := context.Background()
+	s, err := manager.Get(ctx, id)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Get("user"))
+
+	_, err = manager.Get(ctx, "unknown")
+	fmt.Println(err)
+	// Output:
+	// ann
+	// lifecycle: the session has ended
+}
+
+func ExampleManager_All() {
+	manager, stop := newManager()
+	defer stop()
+	router := shop(manager)
+	visit(router, "/set?user=ann")
+	visit(router, "/set?user=bob")
+
+	for s, err := range manager.All(context.Background()) {
+		if err != nil {
+			log.Print(err)
+			continue
+		}
+		fmt.Println(s.Get("user"))
+	}
+	// Unordered output:
+	// ann
+	// bob
+}
+
+func ExampleManager_Count() {
+	manager, stop := newManager()
+	defer stop()
+	router := shop(manager)
+	visit(router, "/get")
+	visit(router, "/get")
+
+	n, err := manager.Count(context.Background())
+	fmt.Println(n, err)
+	// Output: 2 <nil>
+}
+
+func ExampleManager_Destroy() {
+	manager, stop := newManager()
+	defer stop()
+	const banned lifecycle.Reason = "banned"
+	ended := make(chan *lifecycle.Session, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s
+		return nil
+	})
+	id := visit(shop(manager), "/set?user=ann").Body.String()
+
+	ctx := context.Background()
+	fmt.Println(manager.Destroy(ctx, id, banned))
+	s := <-ended
+	fmt.Println(s.Get("user"), s.Reason)
+	fmt.Println(manager.Destroy(ctx, id, banned))
+	// Output:
+	// <nil>
+	// ann banned
+	// lifecycle: the session has ended
+}
+
+func ExampleManager_Start() {
+	client, err := embedded.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	store, err := lifecycle.NewStore(client, lifecycle.WithIdleTimeout(10*time.Millisecond))
+	if err != nil {
+		log.Fatal(err)
+	}
+	// A session that nobody looks after: the store alone runs no hooks.
+	router := gin.New()
+	router.Use(sessions.Sessions("session", store))
+	router.GET("/", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Set("user", "ann")
+		if err := session.Save(); err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+		}
+	})
+	visit(router, "/")
+
+	manager, err := lifecycle.New(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(manager)
+	ended := make(chan *lifecycle.Session, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s
+		return nil
+	})
+	if err := manager.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	s := <-ended
+	fmt.Println(s.Get("user"), s.Reason)
+	// Output: ann idle timeout
+}
+
+func ExampleManager_Shutdown() {
+	manager, stop := newManager()
+	defer stop()
+	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		fmt.Println("never reached")
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			fmt.Println("engine closed:", s.Reason)
+			return nil
+		})
+		if err != nil {
+			log.Print(err)
+		}
+	}))
+	visit(router, "/")
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(manager.Shutdown(ctx))
+	n, err := manager.Count(ctx)
+	fmt.Println("live:", n, err)
+	// Output:
+	// engine closed: shutdown
+	// <nil>
+	// live: 1 <nil>
+}
+
+func ExampleManager_Stats() {
+	manager, stop := newManager()
+	defer stop()
+	ended := make(chan struct{})
+	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		close(ended)
+		return nil
+	})
+	router := shop(manager)
+	visit(router, "/get")
+	visit(router, "/logout")
+	<-ended
+
+	stats := manager.Stats()
+	fmt.Println("created:", stats.Created)
+	fmt.Println("destroyed:", stats.Ended[lifecycle.ReasonDestroyed])
+	fmt.Println("hooks run:", stats.HooksRun, "failed:", stats.HooksFailed)
+	// Output:
+	// created: 2
+	// destroyed: 1
+	// hooks run: 1 failed: 0
+}
+
+func ExampleWithRetry() {
+	manager, stop := newManager(lifecycle.WithRetry(3, 10*time.Millisecond, time.Second), quiet)
+	defer stop()
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("first hook, attempt", s.Attempt)
+		return nil
+	})
+	done := make(chan struct{})
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("second hook, attempt", s.Attempt)
+		if s.Attempt == 1 {
+			return errors.New("the database is away")
+		}
+		close(done)
+		return nil
+	})
+	visit(shop(manager), "/logout")
+	<-done
+	// Output:
+	// first hook, attempt 1
+	// second hook, attempt 1
+	// second hook, attempt 2
+}

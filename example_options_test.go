@@ -1,0 +1,208 @@
+package lifecycle_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+func ExampleWithLazyCreation() {
+	manager, stop := newManager(lifecycle.WithLazyCreation())
+	defer stop()
+	manager.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("created by", s.Request.URI)
+		return nil
+	})
+	router := shop(manager)
+
+	fmt.Println("cookies:", len(visit(router, "/get").Result().Cookies()))
+	fmt.Println("cookies:", len(visit(router, "/set?user=ann").Result().Cookies()))
+	// Output:
+	// cookies: 0
+	// created by /set?user=ann
+	// cookies: 1
+}
+
+func ExampleWithCreatedHooksRequired() {
+	manager, stop := newManager(lifecycle.WithCreatedHooksRequired(), quiet)
+	defer stop()
+	manager.OnSessionCreated(func(context.Context, *lifecycle.Session) error {
+		return errors.New("no seat is free")
+	})
+	ended := make(chan lifecycle.Reason, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s.Reason
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(*gin.Context) { fmt.Println("never reached") })
+
+	fmt.Println(visit(router, "/").Code)
+	fmt.Println(<-ended)
+	// Output:
+	// 500
+	// destroyed
+}
+
+func ExampleWithErrorHandler() {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1}) // nobody listens there
+	defer client.Close()
+	store, err := lifecycle.NewStore(client, lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+		if errors.Is(err, lifecycle.ErrUnavailable) {
+			c.String(http.StatusServiceUnavailable, "please come back in a minute")
+			return
+		}
+		c.Status(http.StatusInternalServerError)
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	manager, err := lifecycle.New(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(manager)
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(*gin.Context) { fmt.Println("never reached") })
+
+	response := visit(router, "/")
+	fmt.Println(response.Code, response.Body)
+	// Output: 503 please come back in a minute
+}
+
+func ExampleWithRequestHeaders() {
+	manager, stop := newManager(lifecycle.WithRequestHeaders("Accept-Language"))
+	defer stop()
+	ended := make(chan *lifecycle.Session, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", destroy)
+
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.Header.Set("Accept-Language", "cy")
+	router.ServeHTTP(httptest.NewRecorder(), request)
+	fmt.Println((<-ended).Request.Header)
+	// Output: map[Accept-Language:[cy]]
+}
+
+func ExampleWithCodec() {
+	manager, stop := newManager(lifecycle.WithCodec(lifecycle.JSON))
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/set", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Set("count", 42)
+		fmt.Println(session.Save())
+	})
+	router.GET("/get", func(c *gin.Context) {
+		fmt.Printf("%T\n", sessions.Default(c).Get("count"))
+	})
+
+	first := visit(router, "/set")
+	visit(router, "/get", first.Result().Cookies()...)
+	// Output:
+	// <nil>
+	// float64
+}
+
+type compressed struct{}
+
+func (compressed) Encode(values map[any]any) ([]byte, error) {
+	data, err := lifecycle.Gob.Encode(values)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+func (compressed) Decode(data []byte) (map[any]any, error) {
+	data, err := io.ReadAll(flate.NewReader(bytes.NewReader(data)))
+	if err != nil {
+		return nil, err
+	}
+	return lifecycle.Gob.Decode(data)
+}
+
+func ExampleCodec() {
+	manager, stop := newManager(lifecycle.WithCodec(compressed{}))
+	defer stop()
+	router := shop(manager)
+
+	first := visit(router, "/set?user=ann")
+	fmt.Println(visit(router, "/get", first.Result().Cookies()...).Body)
+	// Output: ann
+}
+
+func ExampleErrSessionEnded() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/slow", lifecycle.Handler(func(c *lifecycle.Context) {
+		session := sessions.Default(c.Context)
+		session.Set("report", "done")
+
+		// Meanwhile, an administrator:
+		if err := manager.Destroy(c.Request.Context(), c.Session().ID, lifecycle.ReasonRevoked); err != nil {
+			log.Print(err)
+		}
+
+		if err := session.Save(); errors.Is(err, lifecycle.ErrSessionEnded) {
+			c.String(http.StatusUnauthorized, "please log in")
+		}
+	}))
+
+	response := visit(router, "/slow")
+	fmt.Println(response.Code, response.Body)
+	// Output: 401 please log in
+}
+
+func ExampleValuesTooLargeError() {
+	manager, stop := newManager(lifecycle.WithMaxValuesSize(1024))
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Set("notes", make([]byte, 5000))
+		var tooLarge *lifecycle.ValuesTooLargeError
+		if err := session.Save(); errors.As(err, &tooLarge) {
+			c.String(http.StatusRequestEntityTooLarge, "at most %d bytes", tooLarge.Limit)
+		}
+	})
+
+	fmt.Println(visit(router, "/").Body)
+	// Output: at most 1024 bytes
+}
+
+// Helpers of the examples.

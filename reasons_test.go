@@ -1,0 +1,173 @@
+package lifecycle_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	for reason, run := range map[lifecycle.Reason]func(t *testing.T) *app{
+		lifecycle.ReasonIdleTimeout: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
+			a.begin()
+			return a
+		},
+		lifecycle.ReasonAbsoluteTimeout: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
+			id, v := a.begin()
+			eventually(t, "it ends however often it is used", func() bool { return a.ok(v, "/") != id })
+			return a
+		},
+		lifecycle.ReasonDestroyed: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix())
+			a.get("/logout", func(c *lifecycle.Context) {
+				s := sessions.Default(c.Context)
+				s.Clear()
+				s.Options(sessions.Options{MaxAge: -1})
+				if err := s.Save(); err != nil {
+					t.Error(err)
+				}
+				if err := s.Save(); err != nil { // nothing written since
+					t.Error(err)
+				}
+			})
+			_, v := a.begin()
+			if a.visit(v, "/logout"); v.cookie != "" {
+				t.Errorf("the cookie is %s", v.cookie)
+			}
+			return a
+		},
+		lifecycle.ReasonRevoked: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix())
+			id, _ := a.begin()
+			if err := a.m.Destroy(within(t), id, ""); err != nil {
+				t.Error(err)
+			}
+			return a
+		},
+		"banned": func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix())
+			id, _ := a.begin()
+			if err := a.m.Destroy(within(t), id, "banned"); err != nil {
+				t.Error(err)
+			}
+			return a
+		},
+		lifecycle.ReasonDeleted: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix()).start()
+			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+			id, _ := a.begin()
+			a.rdb.Del(within(t), a.key("live:"+id+":*"))
+			return a
+		},
+		lifecycle.ReasonEvicted: func(t *testing.T) *app {
+			a := newApp(t, redistest.Start(t).Addr, prefix()).start()
+			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+			a.begin()
+			for _, set := range [][2]string{{"maxmemory-policy", "volatile-lru"}, {"maxmemory", "1mb"}} {
+				if err := a.rdb.ConfigSet(within(t), set[0], set[1]).Err(); err != nil {
+					t.Error(err)
+				}
+			}
+			// Any write makes Redis look for keys to evict, and fails for want of others.
+			eventually(t, "eviction", func() bool {
+				a.rdb.Set(within(t), "x", "y", 0)
+				return len(a.keys("live:*")) == 0
+			})
+			a.rdb.ConfigSet(within(t), "maxmemory", "0")
+			return a
+		},
+		lifecycle.ReasonLost: func(t *testing.T) *app {
+			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(100*time.Millisecond))
+			id, _ := a.begin()
+			a.rdb.Del(within(t), a.key("session:"+id))
+			return a
+		},
+	} {
+		t.Run(string(reason), func(t *testing.T) {
+			t.Parallel()
+			a := run(t)
+			if s := a.nextDestroyed(); s.Reason != reason {
+				t.Errorf("reason %q", s.Reason)
+			}
+		})
+	}
+}
+
+func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
+	t.Parallel()
+	rdb, err := embedded.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	for name, client := range map[string]*redis.Client{"real": redistest.Client(t, redistest.Shared(t)), "in process": rdb.Client} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond), lifecycle.WithAbsoluteTimeout(500*time.Millisecond))
+			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+				a.destroyed <- s
+				return nil
+			})
+			const n = 20
+			visitors := make(map[string]*visitor)
+			for range n {
+				id, v := a.begin()
+				visitors[id] = v
+			}
+			for len(visitors) > 0 { // each is used until it is gone
+				for id, v := range visitors {
+					if a.ok(v, "/") != id {
+						delete(visitors, id)
+					}
+				}
+			}
+			for range n {
+				s := a.nextDestroyed()
+				if s.Reason != lifecycle.ReasonAbsoluteTimeout || s.EndedAt.Sub(s.CreatedAt) != 500*time.Millisecond {
+					t.Errorf("ended: %s after %v", s.Reason, s.EndedAt.Sub(s.CreatedAt))
+				}
+			}
+		})
+	}
+}
+
+func TestClosuresOfLostSessions(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Start(t).Addr, prefix())
+	ran := make(chan *lifecycle.Session, 2)
+	a.get("/hold", func(c *lifecycle.Context) {
+		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			ran <- s
+			return nil
+		}))
+	})
+	id, v := a.begin()
+	a.ok(v, "/set?user=alice")
+	a.ok(v, "/hold")
+	if err := a.rdb.FlushAll(within(t)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {
+		t.Errorf("ran with %s, %s, %v", s.ID, s.Reason, s.Values())
+	}
+	next, _ := a.begin()
+	if err := a.m.Destroy(within(t), next, ""); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.nextDestroyed(); s.ID != next {
+		t.Errorf("ended: %s", s.ID)
+	}
+	a.shutdown()
+	if len(ran) > 0 {
+		t.Error("ran twice")
+	}
+}

@@ -1,0 +1,164 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	t.Run("before Start", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t, redistest.Shared(t), prefix())
+		a.shutdown()
+		a.shutdown()
+		if err := a.m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
+			t.Errorf("start: %v", err)
+		}
+		a.get("/hold", func(c *lifecycle.Context) {
+			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
+			if !errors.Is(err, lifecycle.ErrShutdown) {
+				t.Errorf("register: %v", err)
+			}
+		})
+		id, v := a.begin() // requests are served on
+		if got := a.ok(v, "/"); got != id {
+			t.Errorf("the session is %q", got)
+		}
+		a.ok(v, "/hold")
+	})
+	t.Run("waits for running hooks", func(t *testing.T) {
+		t.Parallel()
+		a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+		entered, resume := make(chan struct{}), make(chan struct{})
+		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+			close(entered)
+			<-resume
+			return ctx.Err()
+		})
+		id, _ := a.begin()
+		if err := a.m.Destroy(within(t), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		<-entered
+		done := make(chan error, 1)
+		go func() { done <- a.m.Shutdown(within(t)) }()
+		select {
+		case err := <-done:
+			t.Errorf("did not wait: %v", err)
+		default:
+		}
+		close(resume)
+		if err := receive(t, done); err != nil {
+			t.Error(err)
+		}
+		if keys := a.keys("*"); len(keys) > 0 {
+			t.Errorf("not acked: %v", keys)
+		}
+	})
+	t.Run("gives the rest back", func(t *testing.T) {
+		t.Parallel()
+		addr, p := redistest.Shared(t), prefix()
+		a := newAppWithoutHooks(t, redistest.Client(t, addr), p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
+		entered := make(chan struct{}, 1)
+		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		ids := make(map[string]bool)
+		for range 5 {
+			id, _ := a.begin()
+			ids[id] = true
+		}
+		for id := range ids {
+			if err := a.m.Destroy(within(t), id, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-entered // one runs, four wait
+		b := newApp(t, addr, p).start()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.cut = true
+		if err := a.m.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("shutdown: %v", err)
+		}
+		attempts := 0
+		for range ids { // long before the lease is over
+			s := b.nextDestroyed()
+			if !ids[s.ID] || s.Reason != lifecycle.ReasonRevoked {
+				t.Errorf("ended: %s %s", s.ID, s.Reason)
+			}
+			attempts += s.Attempt
+		}
+		if attempts != 6 {
+			t.Errorf("%d attempts on the other instance: one session had run before", attempts)
+		}
+		if err := a.m.Shutdown(within(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("the second call: %v", err)
+		}
+	})
+}
+
+func TestShutdownWithRedisAway(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	ran := make(chan *lifecycle.Session, 1)
+	a.get("/hold", func(c *lifecycle.Context) {
+		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			ran <- s
+			return nil
+		}))
+	})
+	id, v := a.begin()
+	a.ok(v, "/hold")
+	server.Pause()
+	defer server.Resume()
+	a.shutdown()
+	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
+		t.Errorf("ran with %s, %s, %+v", s.ID, s.Reason, s.Request)
+	}
+}
+
+func TestCancelledRequest(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	ctx, cancel := context.WithCancel(context.Background())
+	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
+		cancel()
+		a.created <- s
+		return ctx.Err()
+	})
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		a.destroyed <- s
+		return nil
+	})
+	a.get("/all", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Set("user", "alice")
+		for what, err := range map[string]error{"save": s.Save(), "rotate": c.RotateSession(), "destroy": c.DestroySession()} {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+	a.router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/all", nil).WithContext(ctx))
+	created, ended := a.nextCreated(), a.nextDestroyed()
+	if ended.ID != created.ID || ended.Get("user") != "alice" || ended.Reason != lifecycle.ReasonDestroyed {
+		t.Errorf("ended: %s, %v, %s", ended.ID, ended.Values(), ended.Reason)
+	}
+	if s := a.m.Stats(); s.HooksFailed != 0 {
+		t.Error("the created hook's context ended with the request")
+	}
+}
