@@ -133,7 +133,7 @@ func TestKilledWhileRunningAHook(t *testing.T) {
 	}
 	a := newApp(t, addr, p, lifecycle.WithLease(300*time.Millisecond)).start()
 	c.kill()
-	if s := a.nextDestroyed(); s.ID != id || s.Attempt != 2 || s.Reason != lifecycle.ReasonIdleTimeout {
+	if s := a.nextDestroyed(); s.ID != id || s.Attempt < 2 || s.Reason != lifecycle.ReasonIdleTimeout {
 		t.Errorf("taken over: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
 	}
 	eventually(t, "all acked", func() bool { return len(a.keys("due")) == 0 })

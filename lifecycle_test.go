@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -386,5 +387,32 @@ func TestManagerInstallsTheSessionItself(t *testing.T) {
 	id, v := a.begin()
 	if !strings.HasPrefix(v.cookie, "sid="+id+".") {
 		t.Errorf("cookie: %s", v.cookie)
+	}
+}
+
+// The log tells of what fails, and neither secrets nor values.
+func TestLogTellsNoSecrets(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithRetry(1, time.Second, time.Second),
+		lifecycle.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	a.m.OnSessionCreated(func(context.Context, *lifecycle.Session) error { return errors.New("created is broken") })
+	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { panic("destroyed is broken") })
+	id, v := a.begin()
+	a.ok(v, "/set?pin=4711471147114711")
+	a.ok(v, "/rotate")
+	_, secret, _ := strings.Cut(v.cookie, ".")
+	a.ok(v, "/destroy")
+	eventually(t, "the end is buried", func() bool { return a.m.Stats().Buried == 1 })
+	text := log.String()
+	for _, want := range []string{id, "created is broken", "destroyed is broken", "dead set"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+	for _, bad := range []string{secret, secret[:20], "4711471147114711"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the log tells %q", bad)
+		}
 	}
 }

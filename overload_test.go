@@ -112,7 +112,7 @@ func TestWaitingClaimsLapse(t *testing.T) {
 	for second.ID == first.ID { // whose ack was too late
 		second = receive(t, entered)
 	}
-	if second.Attempt != 2 {
+	if second.Attempt < 2 {
 		t.Errorf("attempt %d", second.Attempt)
 	}
 }

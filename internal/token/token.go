@@ -59,6 +59,7 @@ type Token struct {
 	ID       string
 	Timeouts Timeouts
 	secret   [secretBytes]byte
+	proof    string
 }
 
 // New returns a token with a new ID and a new secret.
@@ -71,7 +72,13 @@ func New(t Timeouts) Token {
 // Rotate returns a token of the same session with a new secret.
 func (t Token) Rotate() Token {
 	_, _ = rand.Read(t.secret[:])
+	t.proof = prove(t.secret)
 	return t
+}
+
+func prove(secret [secretBytes]byte) string {
+	sum := sha256.Sum256(secret[:])
+	return string(sum[:ProofLength])
 }
 
 // Parse reads a token. ok is false for anything that String cannot have
@@ -86,6 +93,7 @@ func Parse(s string) (t Token, ok bool) {
 	}
 	t.ID = s[:IDLength]
 	copy(t.secret[:], half[:secretBytes])
+	t.proof = prove(t.secret)
 	t.Timeouts.Idle = time.Duration(getUint48(half[secretBytes:])) * time.Millisecond
 	t.Timeouts.Deadline = getUint48(half[secretBytes+6:])
 	if t.Timeouts.Idle <= 0 || t.Timeouts.Idle > MaxTimeout {
@@ -111,10 +119,7 @@ func (t Token) String() string {
 
 // Proof returns what Redis may know of the secret: ProofLength bytes of its
 // SHA-256.
-func (t Token) Proof() string {
-	sum := sha256.Sum256(t.secret[:])
-	return string(sum[:ProofLength])
-}
+func (t Token) Proof() string { return t.proof }
 
 // ProofText returns a proof as it stands in a key's name.
 func ProofText(proof string) string { return encoding.EncodeToString([]byte(proof)) }
