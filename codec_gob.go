@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Gob is the default Codec, as in gin-contrib/sessions' own stores. Types other
@@ -18,13 +19,14 @@ var Gob Codec = &gobCodec{}
 // values. The description of the map itself is the same in all encodings of a
 // process. So encoders that have written it, and decoders that have read it, are
 // kept for values that need no further one; an encoding is then the description
-// and what a kept encoder writes. Where values bring descriptions of their own, a
+// and what a kept encoder writes. Of such values the commonest are read by
+// decodeBasic. Where values bring descriptions of their own, a
 // new encoder writes, and a new decoder reads, the whole.
 type gobCodec struct {
 	encoders sync.Pool
 
-	mu       sync.Mutex
-	decoders map[string]*sync.Pool // by the description they have read
+	mu           sync.Mutex
+	descriptions map[string]*description // by their bytes
 }
 
 // maxDescriptions bounds the descriptions for which decoders are kept. Each
@@ -89,11 +91,16 @@ func (c *gobCodec) Decode(data []byte) (map[any]any, error) {
 	if n <= 0 || n >= len(data) {
 		return decodeGob(data)
 	}
-	pool := c.pool(data[:n])
-	if pool == nil {
+	known := c.description(data[:n])
+	if known == nil {
 		return decodeGob(data)
 	}
-	d, _ := pool.Get().(*primedDecoder)
+	if known.accepted.Load() {
+		if values, ok := decodeBasic(data[n:], known.id); ok {
+			return values, nil
+		}
+	}
+	d, _ := known.decoders.Get().(*primedDecoder)
 	if d == nil {
 		d = &primedDecoder{}
 		d.dec = gob.NewDecoder(&d.in)
@@ -104,7 +111,8 @@ func (c *gobCodec) Decode(data []byte) (map[any]any, error) {
 	if err := d.dec.Decode(&values); err != nil || d.in.Len() > 0 {
 		return decodeGob(data)
 	}
-	pool.Put(d)
+	known.accepted.Store(true)
+	known.decoders.Put(d)
 	return values, nil
 }
 
@@ -113,18 +121,27 @@ type primedDecoder struct {
 	dec *gob.Decoder
 }
 
-func (c *gobCodec) pool(description []byte) *sync.Pool {
+// description is a description of the map, with what has read it.
+type description struct {
+	id       int64       // of the type that it describes
+	accepted atomic.Bool // by encoding/gob, as that of a map[any]any
+	decoders sync.Pool
+}
+
+// description returns what is known of a description, nil if there are too many.
+func (c *gobCodec) description(message []byte) *description {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pool := c.decoders[string(description)]
-	if pool == nil && len(c.decoders) < maxDescriptions {
-		if c.decoders == nil {
-			c.decoders = make(map[string]*sync.Pool)
+	d := c.descriptions[string(message)]
+	if d == nil && len(c.descriptions) < maxDescriptions {
+		if c.descriptions == nil {
+			c.descriptions = make(map[string]*description)
 		}
-		pool = new(sync.Pool)
-		c.decoders[string(description)] = pool
+		r := gobReader{b: message[1:]}
+		d = &description{id: -r.int()} // a description begins with its id, negated
+		c.descriptions[string(message)] = d
 	}
-	return pool
+	return d
 }
 
 func decodeGob(data []byte) (map[any]any, error) {
