@@ -23,7 +23,7 @@ import (
 
 // sizes are how much is measured.
 type sizes struct {
-	rounds, requests int // of the request path: requests per contestant and round
+	anew, rounds, requests int // of the request path: new connections, rounds with each, requests per contestant and round
 
 	live       []int         // numbers of live sessions beside which lag is measured
 	expiring   int           // sessions that expire evenly over the window
@@ -39,13 +39,13 @@ type sizes struct {
 
 var (
 	fullSizes = sizes{
-		rounds: 40, requests: 500,
+		anew: 12, rounds: 6, requests: 300,
 		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
 		burst: 100_000, memory: 200_000,
 		operations: 2_000, idle: 10 * time.Second,
 	}
 	quickSizes = sizes{
-		rounds: 5, requests: 50,
+		anew: 2, rounds: 3, requests: 50,
 		live: []int{0, 2_000}, expiring: 200, window: 2 * time.Second, nativeWait: 2 * time.Second,
 		burst: 2_000, memory: 4_000,
 		operations: 200, idle: 2 * time.Second,
