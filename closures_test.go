@@ -19,12 +19,10 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	for i := range instances {
 		a := newApp(t, addr, p).start()
 		instances[i] = a
-		a.get("/hold", func(c *lifecycle.Context) {
-			a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-				j.add(fmt.Sprint(i))
-				done <- fmt.Sprintf("%d %s %s %v", i, s.ID, s.Reason, s.Get("user"))
-				return nil
-			}))
+		a.hold(func(_ context.Context, s *lifecycle.Session) error {
+			j.add(fmt.Sprint(i))
+			done <- fmt.Sprintf("%d %s %s %v", i, s.ID, s.Reason, s.Get("user"))
+			return nil
 		})
 	}
 	a, b, c := instances[0], instances[1], instances[2]
@@ -62,11 +60,9 @@ func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	a := newApp(t, server.Addr, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
 	b := newApp(t, server.Addr, p, lifecycle.WithNotifications(false)).start()
 	ran := make(chan lifecycle.Reason, 10)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s.Reason
-			return nil
-		}))
+	a.hold(func(_ context.Context, s *lifecycle.Session) error {
+		ran <- s.Reason
+		return nil
 	})
 	id, v := a.begin()
 	a.ok(v, "/hold")
@@ -89,11 +85,9 @@ func TestClosuresRunAtShutdown(t *testing.T) {
 	addr, p := redistest.Shared(t), prefix()
 	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
 	ran := make(chan *lifecycle.Session, 10)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
+	a.hold(func(_ context.Context, s *lifecycle.Session) error {
+		ran <- s
+		return nil
 	})
 	id, v := a.begin()
 	a.ok(v, "/hold")

@@ -141,6 +141,11 @@ func (a *app) get(path string, h func(*lifecycle.Context)) {
 	a.router.GET(path, lifecycle.Handler(h))
 }
 
+// hold makes "/hold" register a hook for the visitor's session.
+func (a *app) hold(h lifecycle.Hook) {
+	a.get("/hold", func(c *lifecycle.Context) { a.answer(c, c.OnSessionDestroyed(h)) })
+}
+
 func (a *app) start() *app {
 	a.t.Helper()
 	if err := a.m.Start(within(a.t)); err != nil {

@@ -144,11 +144,9 @@ func TestClosuresOfLostSessions(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Start(t).Addr, prefix())
 	ran := make(chan *lifecycle.Session, 2)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
+	a.hold(func(_ context.Context, s *lifecycle.Session) error {
+		ran <- s
+		return nil
 	})
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")

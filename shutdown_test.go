@@ -115,11 +115,9 @@ func TestShutdownWithRedisAway(t *testing.T) {
 	server := redistest.Start(t)
 	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
 	ran := make(chan *lifecycle.Session, 1)
-	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			ran <- s
-			return nil
-		}))
+	a.hold(func(_ context.Context, s *lifecycle.Session) error {
+		ran <- s
+		return nil
 	})
 	id, v := a.begin()
 	a.ok(v, "/hold")

@@ -1,0 +1,238 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+func ExampleHandler() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		c.String(http.StatusOK, "an ID has %d characters", len(c.Session().ID))
+	}))
+
+	fmt.Println(visit(router, "/").Body)
+	// Output: an ID has 22 characters
+}
+
+// From gives a plain gin handler what Handler gives one of its own kind.
+
+func ExampleFrom() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(c *gin.Context) {
+		session := lifecycle.From(c).Session()
+		c.String(http.StatusOK, "began with %s %s", session.Request.Method, session.Request.URI)
+	})
+
+	fmt.Println(visit(router, "/").Body)
+	// Output: began with GET /
+}
+
+func ExampleContext_Session() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		s := c.Session()
+		fmt.Println("live for", s.ExpiresAt.Sub(s.LastSeenAt))
+		if err := c.DestroySession(); err != nil {
+			log.Print(err)
+		}
+		fmt.Println("after its end:", c.Session())
+	}))
+
+	visit(router, "/")
+	// Output:
+	// live for 30m0s
+	// after its end: <nil>
+}
+
+// The hooks of one session run last registered first, as deferred calls do, and
+
+// before the global ones.
+
+func ExampleContext_OnSessionDestroyed() {
+	manager, stop := newManager()
+	defer stop()
+	ended := make(chan struct{})
+	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		fmt.Println("global hook")
+		close(ended)
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		for _, name := range []string{"file", "lock"} {
+			fmt.Println("open", name)
+			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+				fmt.Println("close", name)
+				return nil
+			})
+			if err != nil { // the hook will not run: release it now
+				fmt.Println("close", name)
+			}
+		}
+	}))
+	router.GET("/logout", destroy)
+
+	first := visit(router, "/")
+	visit(router, "/logout", first.Result().Cookies()...)
+	<-ended
+	// Output:
+	// open file
+	// open lock
+	// close lock
+	// close file
+	// global hook
+}
+
+// A login gives the session a new secret. The ID, the values and the hooks stay;
+
+// the cookie from before is worth nothing.
+
+func ExampleContext_RotateSession() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		c.String(http.StatusOK, c.Session().ID)
+	}))
+	router.POST("/login", lifecycle.Handler(func(c *lifecycle.Context) {
+		if err := c.RotateSession(); err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+			return
+		}
+		session := sessions.Default(c.Context)
+		session.Set("user", "ann")
+		if err := session.Save(); err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+		}
+	}))
+
+	first := visit(router, "/")
+	id := first.Body.String()
+	before := first.Result().Cookies()
+	after := send(router, http.MethodPost, "/login", before...).Result().Cookies()
+
+	fmt.Println("same session with the new cookie:", visit(router, "/", after...).Body.String() == id)
+	fmt.Println("same session with the old cookie:", visit(router, "/", before...).Body.String() == id)
+	// Output:
+	// same session with the new cookie: true
+	// same session with the old cookie: false
+}
+
+func ExampleContext_DestroySession() {
+	manager, stop := newManager()
+	defer stop()
+	ended := make(chan lifecycle.Reason, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s.Reason
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/logout", lifecycle.Handler(func(c *lifecycle.Context) {
+		if err := c.DestroySession(); err != nil && !errors.Is(err, lifecycle.ErrSessionEnded) {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+			return
+		}
+		c.String(http.StatusOK, "bye")
+	}))
+
+	response := visit(router, "/logout")
+	fmt.Println(response.Body, response.Result().Cookies()[0].MaxAge)
+	fmt.Println(<-ended)
+	// Output:
+	// bye -1
+	// destroyed
+}
+
+// While created hooks run, the whole request is at hand. What is kept of it, for
+
+// hooks that run later, is Session.Request.
+
+func Example_logout() {
+	manager, stop := newManager()
+	defer stop()
+	ended := make(chan lifecycle.Reason, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s.Reason
+		return nil
+	})
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/logout", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Options(sessions.Options{Path: "/", MaxAge: -1})
+		fmt.Println(session.Save())
+	})
+
+	visit(router, "/logout")
+	fmt.Println(<-ended)
+	// Output:
+	// <nil>
+	// destroyed
+}
+
+// A session of its own age: the cookie and the idle timeout are 30 days. The
+
+// absolute timeout must leave room for it.
+
+func Example_rememberMe() {
+	manager, stop := newManager(lifecycle.WithAbsoluteTimeout(365 * 24 * time.Hour))
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/login", lifecycle.Handler(func(c *lifecycle.Context) {
+		session := sessions.Default(c.Context)
+		session.Set("user", "ann")
+		session.Options(sessions.Options{
+			Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			MaxAge: 30 * 24 * 60 * 60, // seconds
+		})
+		if err := session.Save(); err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+			return
+		}
+		s := c.Session()
+		fmt.Println("idle timeout:", s.ExpiresAt.Sub(s.LastSeenAt))
+	}))
+
+	cookie := visit(router, "/login").Result().Cookies()[0]
+	fmt.Println("cookie:", time.Duration(cookie.MaxAge)*time.Second)
+	// Output:
+	// idle timeout: 720h0m0s
+	// cookie: 720h0m0s
+}
+
+// Sessions can be ended from outside, with a reason of the application's own.
+
+// Start handles the ends that happened while no instance was running.
+
+// At shutdown the hooks that handlers of this instance have registered run; the
+
+// session lives on, and so the global hooks do not.
+
+// A hook that fails is called again after a pause; those that have succeeded are
+
+// not.
+
+// A slow request does not revive a session that has ended meanwhile.
