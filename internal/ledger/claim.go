@@ -49,22 +49,12 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 	defer cancel()
 	var calls []call
 	var owner [][]int // owner[i] are the settlements that calls[i] carries out
-	acks := make(map[int]int)
+	acks := make(map[int][]int) // by bucket
 	for i, s := range ss {
 		b := l.keys.bucket(s.ID)
 		switch s.Verdict {
 		case Ack:
-			at, ok := acks[b]
-			if !ok {
-				at = len(calls)
-				acks[b] = at
-				calls = append(calls, call{ackScript, []string{l.keys.due(b)}, []any{instance, tombstone.Milliseconds()}})
-				owner = append(owner, nil)
-			}
-			c := &calls[at]
-			c.keys = append(c.keys, l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID))
-			c.args = append(c.args, s.ID, s.Token)
-			owner[at] = append(owner[at], i)
+			acks[b] = append(acks[b], i)
 		case Release:
 			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID)},
 				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, s.Error, l.keys.wake(b)}})
@@ -75,8 +65,29 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 			owner = append(owner, []int{i})
 		}
 	}
+	for b, is := range acks {
+		calls = append(calls, l.ackCall(b, ss, is, instance, tombstone))
+		owner = append(owner, is)
+	}
 	cmds, _ := l.runAll(ctx, calls) // each has its own error
 	return spread(len(ss), cmds, owner)
+}
+
+// ackCall is the call that acks ss[i] for each i of is, all of one bucket.
+func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tombstone time.Duration) call {
+	n := len(is)
+	keys := make([]string, 1+3*n)
+	keys[0] = l.keys.due(b)
+	session, end, watch := keys[1:], keys[1+n:], keys[1+2*n:]
+	args := make([]any, 2+2*n)
+	args[0], args[1] = instance, tombstone.Milliseconds()
+	id, claim := args[2:], args[2+n:]
+	for j, i := range is {
+		s := ss[i]
+		session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
+		id[j], claim[j] = s.ID, s.Token
+	}
+	return call{ackScript, keys, args}
 }
 
 // Renew renews leases, in one round trip. OK is false where the claim is no

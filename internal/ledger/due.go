@@ -97,14 +97,17 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 
 	calls := make([]call, len(buckets))
 	for i, b := range buckets {
-		keys := make([]string, 1, 1+4*len(suspects[i]))
+		n := len(suspects[i])
+		keys := make([]string, 1+4*n)
 		keys[0] = l.keys.due(b)
-		args := make([]any, 2, 2+3*len(suspects[i]))
+		session, live, end, watch := keys[1:], keys[1+n:], keys[1+2*n:], keys[1+3*n:]
+		args := make([]any, 2+3*n)
 		args[0], args[1] = lease.Token, lease.Duration.Milliseconds()
+		id, proof, hint := args[2:], args[2+n:], args[2+2*n:]
 		for j, s := range suspects[i] {
-			proof := proofs[i][j].Val()
-			keys = append(keys, l.keys.session(b, s.ID), l.keys.live(b, s.ID, proof), l.keys.end(b, s.ID), l.keys.watch(b, s.ID))
-			args = append(args, s.ID, proof, s.Hint)
+			id[j], proof[j], hint[j] = s.ID, proofs[i][j].Val(), s.Hint
+			session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
+			live[j] = l.keys.live(b, s.ID, proofs[i][j].Val())
 		}
 		calls[i] = call{lookScript, keys, args}
 	}

@@ -1,8 +1,8 @@
 -- Looks at sessions of one bucket: moves the due entry of the live ones, ends
 -- those whose live key is gone, and claims ends that nobody holds.
 --
--- KEYS  1 due, then for each session: session, live, end, watch
--- ARGV  1 claim  2 lease, ms, then for each session: id, proof that its live key was named with, hint
+-- KEYS  1 due, then of n sessions: n session, n live, n end, n watch
+-- ARGV  1 claim  2 lease, ms, then of each: n id, n proof that its live key was named with, n hint
 --       hint: '' or what an event said of the live key, 'expired', 'evicted' or 'deleted'
 -- Reply {now, r1, r2, ...}; r is one of
 --       0          the due-index does not know the session: its end was acked
@@ -12,57 +12,92 @@
 --
 -- Invariant: a session whose live key exists is never ended here, whatever the
 -- hint says; an end is claimed by one claim at a time, until its lease, which is
--- its score in the due-index, is over.
+-- its score in the due-index, is over. The due entries are written first: out of
+-- memory, Redis refuses a script at its first write only.
+local n = (#KEYS - 1) / 4
+local session, live, fin, watch = 1, 1 + n, 1 + 2 * n, 1 + 3 * n
+local id, proof, hint = 2, 2 + n, 2 + 2 * n
+local claim, lease = ARGV[1], tonumber(ARGV[2])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local claim, lease = ARGV[1], tonumber(ARGV[2])
-local out = {now}
-for i = 1, (#KEYS - 1) / 4 do
-  local k, a = 4 * i - 2, 3 * i
-  local session, live, fin, watch = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
-  local id, proof, hint = ARGV[a], ARGV[a + 1], ARGV[a + 2]
-  local score = tonumber(redis.call('ZSCORE', KEYS[1], id) or 0)
-  local r = score
+local leased = string.format('%.0f', now + lease)
+
+-- A command costs more to call than to run, so each is sent once for all sessions
+-- where it can be. In a burst of ends, no key of the next two calls is there.
+local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, id + 1, id + n))
+local lives = redis.call('EXISTS', unpack(KEYS, live + 1, live + n)) > 0
+local ends = redis.call('EXISTS', unpack(KEYS, fin + 1, fin + n)) > 0
+
+local out, entries = {now}, {}
+local function due(i, at)
+  entries[#entries + 1] = at
+  entries[#entries + 1] = ARGV[id + i]
+end
+
+-- Who is alive, and what may be claimed.
+local open, records = {}, {}
+for i = 1, n do
+  local score = tonumber(scores[i] or 0)
+  out[1 + i] = score
   if score > 0 then
-    local e = redis.call('HMGET', fin, 'reason', 'at', 'left', 'attempt', 'done', 'by')
-    local taken, record = false, nil
-    if e[1] then
-      if e[6] == claim then
-        taken = true
-      elseif score <= now then
-        e[4] = e[4] + 1
-        redis.call('ZADD', KEYS[1], now + lease, id)
-        redis.call('HSET', fin, 'by', claim, 'attempt', e[4])
-        taken = true
-      end
-    else
-      record = redis.call('GET', session) or ''
-      if record == '' then
-        e = {'lost', now, -1, 1, ''}
-      elseif proof ~= '' and string.sub(record, 1, #proof) == proof then
-        local left = redis.call('PTTL', live)
-        if left ~= -2 then
-          -- Without a time to live (somebody's PERSIST) it is live all the same.
-          if left < 0 then left = lease end
-          r = now + left
-          redis.call('ZADD', KEYS[1], r, id)
-        else
-          local at, reason = now, 'expired'
-          if score <= now then at = score elseif hint ~= '' then reason = hint end
-          e = {reason, at, -1, 1, ''}
-        end
-      end
-      if e[1] then
-        redis.call('ZADD', KEYS[1], now + lease, id)
-        redis.call('HSET', fin, 'reason', e[1], 'at', e[2], 'left', -1, 'attempt', 1, 'by', claim)
-        if record == '' then redis.call('DEL', live) end
-        taken = true
-      end
-    end
-    if taken then
-      r = {record or redis.call('GET', session) or '', e[1], e[2], e[3], e[4], e[5] or '', redis.call('SMEMBERS', watch)}
+    local e, left = {}, -2
+    if ends then e = redis.call('HMGET', KEYS[fin + i], 'reason', 'at', 'left', 'attempt', 'done', 'by') end
+    if lives and not e[1] and ARGV[proof + i] ~= '' then left = redis.call('PTTL', KEYS[live + i]) end
+    if left ~= -2 then
+      -- Without a time to live (somebody's PERSIST) it is live all the same.
+      if left < 0 then left = lease end
+      out[1 + i] = now + left
+      due(i, now + left)
+    elseif not e[1] or e[6] == claim or score <= now then
+      open[#open + 1] = {i = i, reason = e[1], at = e[2], left = e[3], attempt = e[4], done = e[5], by = e[6]}
+      records[#records + 1] = KEYS[session + i]
     end
   end
-  out[i + 1] = r
+end
+if #open == 0 then
+  if #entries > 0 then redis.call('ZADD', KEYS[1], unpack(entries)) end
+  return out
+end
+
+-- What ends now. A session whose secret was rotated since its live key was named
+-- is left for another look.
+records = redis.call('MGET', unpack(records))
+local claimed = {}
+for j, e in ipairs(open) do
+  local i, record, key = e.i, records[j] or '', ARGV[proof + e.i]
+  if not e.reason then
+    e.at, e.left, e.attempt, e.begins = now, '-1', '1', true
+    if record == '' then
+      e.reason = 'lost'
+    elseif key ~= '' and string.sub(record, 1, #key) == key then
+      e.reason = 'expired'
+      if out[1 + i] <= now then
+        e.at = scores[i]
+      elseif ARGV[hint + i] ~= '' then
+        e.reason = ARGV[hint + i]
+      end
+    end
+  elseif e.by ~= claim then
+    e.attempt = e.attempt + 1
+  end
+  if e.reason then
+    if e.by ~= claim then due(i, leased) end
+    e.record = record
+    claimed[#claimed + 1] = e
+  end
+end
+
+if #entries > 0 then redis.call('ZADD', KEYS[1], unpack(entries)) end
+local watches = redis.call('EXISTS', unpack(KEYS, watch + 1, watch + n)) > 0
+for _, e in ipairs(claimed) do
+  local i, watchers = e.i, {}
+  if e.begins then
+    redis.call('HSET', KEYS[fin + i], 'reason', e.reason, 'at', e.at, 'left', e.left, 'attempt', e.attempt, 'by', claim)
+    if e.reason == 'lost' then redis.call('DEL', KEYS[live + i]) end
+  elseif e.by ~= claim then
+    redis.call('HSET', KEYS[fin + i], 'by', claim, 'attempt', e.attempt)
+  end
+  if watches then watchers = redis.call('SMEMBERS', KEYS[watch + i]) end
+  out[1 + i] = {e.record, e.reason, e.at, e.left, e.attempt, e.done or '', watchers}
 end
 return out
