@@ -12,19 +12,18 @@ import (
 // than Go's basic ones must be known to gob.Register in every process.
 var Gob Codec = &gobCodec{}
 
-// gobCodec is encoding/gob; every encoding is complete in itself.
+// gobCodec writes and reads the format of encoding/gob; every encoding is
+// complete in itself.
 //
 // A gob stream describes its types before its values, and a new encoder or
 // decoder takes several times longer over the description than over a session's
 // values. The description of the map itself is the same in all encodings of a
-// process. So encoders that have written it, and decoders that have read it, are
-// kept for values that need no further one; an encoding is then the description
-// and what a kept encoder writes. Of such values the commonest are read by
-// decodeBasic. Where values bring descriptions of their own, a
-// new encoder writes, and a new decoder reads, the whole.
+// process. So values of basic types, which need no further one, are written by
+// appendBasic behind that description. Decoders that have read a description are
+// kept, and the commonest values are read by decodeBasic. Where values bring
+// descriptions of their own, a new encoder writes, and a new decoder reads, the
+// whole.
 type gobCodec struct {
-	encoders sync.Pool
-
 	mu           sync.Mutex
 	descriptions map[string]*description // by their bytes
 }
@@ -33,57 +32,29 @@ type gobCodec struct {
 // build of an application may write its own.
 const maxDescriptions = 16
 
+// ownDescription returns this process's description of the map, and the id that
+// it gives it.
+var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
+	data, err := encodeGob(map[any]any{})
+	if err != nil {
+		panic(err) // an empty map has nothing that cannot be encoded
+	}
+	message = data[:messageLength(data)]
+	return message, describedID(message)
+})
+
 func (c *gobCodec) Encode(values map[any]any) ([]byte, error) {
-	for k, v := range values {
-		if !basic(k) || !basic(v) {
-			e, err := newPrimedEncoder(values)
-			if err != nil {
-				return nil, err
-			}
-			return e.first, nil
-		}
+	first, id := ownDescription()
+	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
+		return data, nil
 	}
-	e, _ := c.encoders.Get().(*primedEncoder)
-	if e == nil {
-		var err error
-		if e, err = newPrimedEncoder(map[any]any{}); err != nil {
-			return nil, err
-		}
-		e.first = e.first[:messageLength(e.first)]
-	}
-	e.out.Reset()
-	e.out.Write(e.first)
-	if err := e.enc.Encode(values); err != nil {
-		return nil, err
-	}
-	data := bytes.Clone(e.out.Bytes())
-	c.encoders.Put(e)
-	return data, nil
+	return encodeGob(values)
 }
 
-// basic reports whether gob writes v without a description of its type.
-func basic(v any) bool {
-	switch v.(type) {
-	case string, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, []byte:
-		return true
-	}
-	return false
-}
-
-type primedEncoder struct {
-	out   bytes.Buffer
-	enc   *gob.Encoder
-	first []byte // what it wrote first
-}
-
-func newPrimedEncoder(values map[any]any) (*primedEncoder, error) {
-	e := new(primedEncoder)
-	e.enc = gob.NewEncoder(&e.out)
-	if err := e.enc.Encode(values); err != nil {
-		return nil, err
-	}
-	e.first = bytes.Clone(e.out.Bytes())
-	return e, nil
+func encodeGob(values map[any]any) ([]byte, error) {
+	var out bytes.Buffer
+	err := gob.NewEncoder(&out).Encode(values)
+	return out.Bytes(), err
 }
 
 func (c *gobCodec) Decode(data []byte) (map[any]any, error) {
@@ -137,11 +108,17 @@ func (c *gobCodec) description(message []byte) *description {
 		if c.descriptions == nil {
 			c.descriptions = make(map[string]*description)
 		}
-		r := gobReader{b: message[1:]}
-		d = &description{id: -r.int()} // a description begins with its id, negated
+		d = &description{id: describedID(message)}
 		c.descriptions[string(message)] = d
 	}
 	return d
+}
+
+// describedID returns the id that a description gives its type: the message
+// begins with it, negated.
+func describedID(message []byte) int64 {
+	r := gobReader{b: message[1:]}
+	return -r.int()
 }
 
 func decodeGob(data []byte) (map[any]any, error) {

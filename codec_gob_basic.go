@@ -9,9 +9,120 @@ import (
 const (
 	gobBool   = 1
 	gobInt    = 2
+	gobUint   = 3
 	gobFloat  = 4
+	gobBytes  = 5
 	gobString = 6
 )
+
+// appendBasic appends the gob message of a map[any]any, whose type has the given
+// id, as encoding/gob does, if all its keys and values are of basic types, which
+// are those that need no description. ok is false for everything else.
+func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) {
+	m := make([]byte, 0, 64+64*len(values))
+	m = appendGobUint(append(appendGobInt(m, id), 0), uint64(len(values)))
+	for k, v := range values {
+		for _, x := range []any{k, v} {
+			if m, ok = appendValue(m, x); !ok {
+				return nil, false
+			}
+		}
+	}
+	return append(appendGobUint(data, uint64(len(m))), m...), true
+}
+
+// appendValue appends an interface's value: the name and the id of its type, the
+// length of the rest, a zero, and the value.
+func appendValue(m []byte, v any) (_ []byte, ok bool) {
+	switch v := v.(type) {
+	case string:
+		return appendGobText(appendType(m, "string", gobString, textLength(len(v))), v), true
+	case []byte:
+		return appendGobText(appendType(m, "[]uint8", gobBytes, textLength(len(v))), v), true
+	case bool:
+		n := uint64(0)
+		if v {
+			n = 1
+		}
+		return appendNumber(m, "bool", gobBool, n), true
+	case int:
+		return appendNumber(m, "int", gobInt, gobSigned(int64(v))), true
+	case int8:
+		return appendNumber(m, "int8", gobInt, gobSigned(int64(v))), true
+	case int16:
+		return appendNumber(m, "int16", gobInt, gobSigned(int64(v))), true
+	case int32:
+		return appendNumber(m, "int32", gobInt, gobSigned(int64(v))), true
+	case int64:
+		return appendNumber(m, "int64", gobInt, gobSigned(v)), true
+	case uint:
+		return appendNumber(m, "uint", gobUint, uint64(v)), true
+	case uint8:
+		return appendNumber(m, "uint8", gobUint, uint64(v)), true
+	case uint16:
+		return appendNumber(m, "uint16", gobUint, uint64(v)), true
+	case uint32:
+		return appendNumber(m, "uint32", gobUint, uint64(v)), true
+	case uint64:
+		return appendNumber(m, "uint64", gobUint, v), true
+	case float32:
+		return appendNumber(m, "float32", gobFloat, gobFloating(float64(v))), true
+	case float64:
+		return appendNumber(m, "float64", gobFloat, gobFloating(v)), true
+	}
+	return nil, false
+}
+
+// appendType appends what stands before a value of n bytes.
+func appendType(m []byte, name string, id int64, n int) []byte {
+	m = appendGobInt(appendGobText(m, name), id)
+	return append(appendGobUint(m, uint64(1+n)), 0)
+}
+
+func appendNumber(m []byte, name string, id int64, v uint64) []byte {
+	return appendGobUint(appendType(m, name, id, uintLength(v)), v)
+}
+
+func appendGobText[T string | []byte](m []byte, v T) []byte {
+	return append(appendGobUint(m, uint64(len(v))), v...)
+}
+
+func textLength(n int) int { return uintLength(uint64(n)) + n }
+
+// appendGobUint appends an unsigned integer as gobReader.uint reads it.
+func appendGobUint(m []byte, v uint64) []byte {
+	if v < 128 {
+		return append(m, byte(v))
+	}
+	n := uintLength(v) - 1
+	m = append(m, byte(-n))
+	for shift := 8 * (n - 1); shift >= 0; shift -= 8 {
+		m = append(m, byte(v>>shift))
+	}
+	return m
+}
+
+func uintLength(v uint64) int {
+	if v < 128 {
+		return 1
+	}
+	return 1 + (bits.Len64(v)+7)/8
+}
+
+func appendGobInt(m []byte, v int64) []byte { return appendGobUint(m, gobSigned(v)) }
+
+// gobSigned is a signed integer as gob has it: all bits but the lowest, which
+// says whether they are complemented.
+func gobSigned(v int64) uint64 {
+	if v < 0 {
+		return uint64(^v)<<1 | 1
+	}
+	return uint64(v) << 1
+}
+
+// gobFloating is a floating-point number as gob has it: the exponent comes last,
+// for numbers with few digits to be short.
+func gobFloating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits(v)) }
 
 // decodeBasic decodes a gob message that holds a map[any]any, whose type has the
 // given id, if all its keys and values are of the commonest basic types. It does

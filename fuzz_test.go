@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,4 +83,46 @@ func FuzzGob(f *testing.F) {
 			t.Errorf("Decode: %#v, encoding/gob: %#v", values, want)
 		}
 	})
+}
+
+// Encode writes what encoding/gob writes, byte for byte where there is an order.
+func FuzzGobEncode(f *testing.F) {
+	f.Add("user", int64(-1), uint64(127), 0.1, []byte("x"), true)
+	f.Add("", int64(64), uint64(128), math.Inf(-1), []byte{}, false)
+	f.Add(strings.Repeat("x", 200), int64(math.MinInt64), uint64(math.MaxUint64), math.NaN(), bytes.Repeat([]byte("y"), 300), true)
+	f.Fuzz(func(t *testing.T, s string, i int64, u uint64, x float64, b []byte, yes bool) {
+		for _, v := range []any{
+			s, b, yes, i, int(i), int8(i), int16(i), int32(i), u, uint(u), uint8(u), uint16(u), uint32(u), x, float32(x),
+		} {
+			checkEncode(t, map[any]any{"key": v})
+		}
+		checkEncode(t, map[any]any{i: s})
+		all := map[any]any{s: i, i: s, u: yes, yes: b, "x": float32(1)}
+		data, err := lifecycle.Gob.Encode(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[any]any
+		if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", all) && len(b) > 0 {
+			t.Errorf("Encode: %#v, encoding/gob reads %#v", all, got)
+		}
+	})
+}
+
+func checkEncode(t *testing.T, values map[any]any) {
+	t.Helper()
+	got, err := lifecycle.Gob.Encode(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if err := gob.NewEncoder(&want).Encode(values); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("Encode(%#v):\n%x, encoding/gob:\n%x", values, got, want.Bytes())
+	}
 }

@@ -48,7 +48,7 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	var calls []call
-	var owner [][]int // owner[i] are the settlements that calls[i] carries out
+	var owner [][]int           // owner[i] are the settlements that calls[i] carries out
 	acks := make(map[int][]int) // by bucket
 	for i, s := range ss {
 		b := l.keys.bucket(s.ID)

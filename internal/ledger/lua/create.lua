@@ -18,7 +18,7 @@ if deadline > 0 and deadline - now < ttl then ttl = deadline - now end
 if ttl <= 0 then return 0 end
 redis.call('ZADD', KEYS[1], now + ttl, ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[3], 1, 'PX', ttl)
+redis.call('SET', KEYS[3], '1', 'PX', ttl)
 if redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[5], ARGV[1])
 end

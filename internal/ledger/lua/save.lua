@@ -11,7 +11,7 @@
 -- the entry with it. Out of memory, Redis refuses a script at its first write
 -- only; that is the live key's here, so nothing is half done.
 local left = redis.call('PTTL', KEYS[3])
-if not redis.call('SET', KEYS[3], 1, 'XX', ARGV[3], ARGV[4]) then return 0 end
+if not redis.call('SET', KEYS[3], '1', 'XX', ARGV[3], ARGV[4]) then return 0 end
 if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
 if ARGV[3] == 'PXAT' or left < 0 or left > tonumber(ARGV[4]) then
   local deadline = tonumber(ARGV[4])
