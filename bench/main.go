@@ -39,7 +39,7 @@ type sizes struct {
 
 var (
 	fullSizes = sizes{
-		anew: 60, rounds: 2, requests: 200,
+		anew: 24, rounds: 6, requests: 300,
 		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
 		burst: 100_000, memory: 200_000,
 		operations: 2_000, idle: 10 * time.Second,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 	"time"
 
@@ -77,7 +78,8 @@ func receive(ctx context.Context, sub *redis.PubSub, index map[string]int, timeo
 	at := make([]time.Time, len(index))
 	for left := len(index); left > 0; {
 		m, err := sub.Receive(ctx)
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// The connection's deadline is the context's, and may be noticed first.
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return at, nil
 		}
 		if err != nil {
