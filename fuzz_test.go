@@ -96,7 +96,9 @@ func FuzzGobEncode(f *testing.F) {
 		} {
 			checkEncode(t, map[any]any{"key": v})
 		}
-		checkEncode(t, map[any]any{i: s})
+		for _, values := range []map[any]any{nil, {}, {i: s}, {s: []byte(nil)}, {s: []any{s, i}}} {
+			checkEncode(t, values)
+		}
 		all := map[any]any{s: i, i: s, u: yes, yes: b, "x": float32(1)}
 		data, err := lifecycle.Gob.Encode(all)
 		if err != nil {

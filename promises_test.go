@@ -401,6 +401,12 @@ func TestCostDoesNotGrowWithInstances(t *testing.T) {
 			t.Errorf("%s: %d calls for %d ends with one instance, %d with eight", name, one[name], ends, many[name])
 		}
 	}
+	// And these, at most once for an end, however the ends fall into batches.
+	for _, name := range []string{"zmscore", "mget", "zrem"} {
+		if many[name] == 0 || many[name] > ends*3/2 {
+			t.Errorf("%s: %d calls for %d ends with eight instances", name, many[name], ends)
+		}
+	}
 	if listeners != 1 {
 		t.Errorf("every end is told to %d instances", listeners)
 	}

@@ -16,9 +16,12 @@ end
 local ttl, deadline = tonumber(ARGV[3]), tonumber(ARGV[4])
 if deadline > 0 and deadline - now < ttl then ttl = deadline - now end
 if ttl <= 0 then return 0 end
-redis.call('ZADD', KEYS[1], now + ttl, ARGV[1])
+-- One point in time for both: a time to live would count from when the command
+-- runs, and a stall of the server before it would make the due entry too early.
+local at = string.format('%.0f', now + ttl)
+redis.call('ZADD', KEYS[1], at, ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[3], '1', 'PX', ttl)
+redis.call('SET', KEYS[3], '1', 'PXAT', at)
 if redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[5], ARGV[1])
 end

@@ -54,14 +54,10 @@ for i = 1, n do
     end
   end
 end
-if #open == 0 then
-  if #entries > 0 then redis.call('ZADD', KEYS[1], unpack(entries)) end
-  return out
-end
 
 -- What ends now. A session whose secret was rotated since its live key was named
 -- is left for another look.
-records = redis.call('MGET', unpack(records))
+if #open > 0 then records = redis.call('MGET', unpack(records)) end
 local claimed = {}
 for j, e in ipairs(open) do
   local i, record, key = e.i, records[j] or '', ARGV[proof + e.i]
@@ -88,7 +84,7 @@ for j, e in ipairs(open) do
 end
 
 if #entries > 0 then redis.call('ZADD', KEYS[1], unpack(entries)) end
-local watches = redis.call('EXISTS', unpack(KEYS, watch + 1, watch + n)) > 0
+local watches = #claimed > 0 and redis.call('EXISTS', unpack(KEYS, watch + 1, watch + n)) > 0
 for _, e in ipairs(claimed) do
   local i, watchers = e.i, {}
   if e.begins then
