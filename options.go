@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -92,6 +93,20 @@ func defaults() config {
 		heartbeat:     time.Second,
 		sweep:         30 * time.Second,
 		tombstone:     10 * time.Minute,
+	}
+}
+
+func init() {
+	testonly.Option = func(t testonly.Tuning) any {
+		return Option(func(c *config) error {
+			if t.Now != nil {
+				c.now = t.Now
+			}
+			if t.Heartbeat != 0 {
+				c.heartbeat = t.Heartbeat
+			}
+			return nil
+		})
 	}
 }
 
