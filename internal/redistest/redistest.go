@@ -134,6 +134,16 @@ func launch(dir string, args ...string) (*Server, error) {
 	return nil, errors.New("redistest: no redis-server would start")
 }
 
+// FreePort returns a port of loopback that is free at the moment.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

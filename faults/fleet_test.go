@@ -1,0 +1,447 @@
+package faults
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// patience bounds every wait. It is no expectation: what is slower than this is
+// broken.
+const patience = 30 * time.Second
+
+// fleet is the instances of one application, the Redis that they share, and what
+// the test knows of their sessions.
+type fleet struct {
+	t      testing.TB
+	setup  setup // of the next instance
+	redis  *redistest.Server
+	rdb    *redis.Client // past any proxy
+	dir    string
+	known  *evidence
+	client *http.Client
+	sparse bool // journals are not read until the end: they are large
+
+	mu        sync.Mutex
+	processes []*process
+}
+
+// newFleet makes a fleet without instances on server.
+func newFleet(t testing.TB, server *redistest.Server) *fleet {
+	t.Helper()
+	f := &fleet{
+		t:     t,
+		redis: server,
+		rdb:   redis.NewClient(&redis.Options{Addr: server.Addr}),
+		dir:   t.TempDir(),
+		known: newEvidence(),
+		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: 512},
+			Timeout:   patience,
+		},
+		setup: setup{
+			Redis:        server.Addr,
+			Prefix:       "f" + strings.ToLower(rand.Text()[:8]),
+			Buckets:      16,
+			Idle:         400 * time.Millisecond,
+			Lease:        time.Second,
+			Look:         200 * time.Millisecond,
+			RedisTimeout: time.Second,
+			HookTimeout:  10 * time.Second,
+			Heartbeat:    100 * time.Millisecond,
+			Concurrency:  16,
+			Attempts:     20,
+			Backoff:      20 * time.Millisecond,
+		},
+	}
+	t.Cleanup(func() {
+		for _, p := range f.all() {
+			p.end()
+			if t.Failed() {
+				p.printLog()
+			}
+		}
+		f.client.CloseIdleConnections()
+		_ = f.rdb.Close()
+	})
+	return f
+}
+
+// process is one life of an instance.
+type process struct {
+	f       *fleet
+	name    string
+	setup   setup
+	journal string
+	log     string
+	addr    string
+	cmd     *exec.Cmd
+	born    time.Time
+	exited  chan struct{}
+
+	mu     sync.Mutex
+	frozen time.Time
+	stops  []stop
+}
+
+// stop is a time in which a process did not run.
+type stop struct {
+	from, to time.Time
+	killed   bool // and never ran again
+}
+
+// start starts an instance and waits until it serves.
+func (f *fleet) start(name string) *process {
+	f.t.Helper()
+	p, err := f.launch(name, f.setup)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
+}
+
+func (f *fleet) launch(name string, s setup) (*process, error) {
+	f.mu.Lock()
+	file := filepath.Join(f.dir, fmt.Sprintf("%s.%d", name, len(f.processes)))
+	p := &process{f: f, name: name, journal: file + ".journal", log: file + ".log", exited: make(chan struct{}), born: time.Now()}
+	s.Journal = p.journal
+	p.setup = s
+	f.processes = append(f.processes, p)
+	f.mu.Unlock()
+
+	told, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(os.Environ(), instanceEnv+"="+string(told))
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.Stderr = log
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	addr := make(chan string, 1)
+	go func() {
+		defer close(p.exited)
+		s := bufio.NewScanner(out)
+		if s.Scan() {
+			addr <- s.Text()
+		}
+		for s.Scan() { // to its end: Wait closes the pipe
+		}
+		_ = p.cmd.Wait()
+	}()
+	select {
+	case p.addr = <-addr:
+		return p, nil
+	case <-p.exited:
+	case <-time.After(patience):
+	}
+	p.end()
+	p.printLog()
+	return nil, fmt.Errorf("instance %s does not serve", name)
+}
+
+func (f *fleet) all() []*process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]*process(nil), f.processes...)
+}
+
+// living returns the processes that have not ended.
+func (f *fleet) living() []*process {
+	var living []*process
+	for _, p := range f.all() {
+		select {
+		case <-p.exited:
+		default:
+			living = append(living, p)
+		}
+	}
+	return living
+}
+
+// end makes sure that the process is gone, without a word in the books.
+func (p *process) end() {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+func (p *process) printLog() {
+	log, _ := os.ReadFile(p.log)
+	if len(log) > 4000 {
+		log = log[len(log)-4000:]
+	}
+	p.f.t.Logf("%s:\n%s", filepath.Base(p.log), log)
+}
+
+// logged reports whether the log holds text.
+func (p *process) logged(text string) bool { return p.countLogged(text) > 0 }
+
+func (p *process) countLogged(text string) int {
+	log, _ := os.ReadFile(p.log)
+	return strings.Count(string(log), text)
+}
+
+// kill kills the process, as a crash would.
+func (p *process) kill() {
+	p.stopped(time.Now(), true)
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+func (p *process) stopped(at time.Time, killed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stops = append(p.stops, stop{from: at, to: at.Add(24 * time.Hour), killed: killed})
+}
+
+// freeze stops the process: it is there and does nothing.
+func (p *process) freeze() {
+	p.stopped(time.Now(), false)
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+}
+
+// thaw lets a frozen process go on.
+func (p *process) thaw() {
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stops[len(p.stops)-1].to = time.Now()
+}
+
+// killedAt returns when the process was killed.
+func (p *process) killedAt() (time.Time, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.stops {
+		if s.killed {
+			return s.from, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// stoppedBetween reports whether the process was killed or frozen in a time that
+// overlaps that from a to b.
+func (p *process) stoppedBetween(a, b time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.stops {
+		if s.from.Before(b) && s.to.After(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// shutDown ends the process as a deployment does, and reports how it went: it
+// shuts down in order and finds no goroutine left behind.
+func (p *process) shutDown() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		return fmt.Errorf("%s does not shut down", p.name)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		p.printLog()
+		return fmt.Errorf("%s: exit status %d", p.name, code)
+	}
+	return nil
+}
+
+// ask calls the test's side of an instance and fails with its error.
+func (p *process) ask(path string, query ...string) {
+	p.f.t.Helper()
+	if err := p.tryAsk(path, query...); err != nil {
+		p.f.t.Fatal(err)
+	}
+}
+
+func (p *process) tryAsk(path string, query ...string) error {
+	values := url.Values{}
+	for i := 0; i+1 < len(query); i += 2 {
+		values.Set(query[i], query[i+1])
+	}
+	status, body, err := p.f.get(context.Background(), "http://"+p.addr+"/-/"+path+"?"+values.Encode(), nil)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s %s: %d %s", p.name, path, status, body)
+	}
+	return err
+}
+
+// arm makes the process wait at a failpoint, reached waits until it is there, and
+// release lets it go on to the next point, if any.
+func (p *process) arm(point string)    { p.f.t.Helper(); p.ask("arm", "point", point) }
+func (p *process) reached()            { p.f.t.Helper(); p.ask("reached") }
+func (p *process) release(next string) { p.f.t.Helper(); p.ask("release", "next", next) }
+
+func (p *process) stats() lifecycle.Stats {
+	p.f.t.Helper()
+	s, err := p.tryStats()
+	if err != nil {
+		p.f.t.Fatal(err)
+	}
+	return s
+}
+
+func (p *process) tryStats() (s lifecycle.Stats, err error) {
+	_, body, err := p.f.get(context.Background(), "http://"+p.addr+"/-/stats", nil)
+	if err == nil {
+		err = json.Unmarshal([]byte(body), &s)
+	}
+	return s, err
+}
+
+// together starts instances and waits until each knows of all.
+func (f *fleet) together(names ...string) []*process {
+	f.t.Helper()
+	var ps []*process
+	for _, n := range names {
+		ps = append(ps, f.start(n))
+	}
+	f.knowEachOther(ps...)
+	return ps
+}
+
+func (f *fleet) knowEachOther(ps ...*process) {
+	f.t.Helper()
+	f.eventually("the instances know of each other", func() bool {
+		for _, p := range ps {
+			if s, err := p.tryStats(); err != nil || s.Instances != len(ps) || s.Notifications == lifecycle.NotificationsDisconnected {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// events returns what all journals hold so far.
+func (f *fleet) events() []event {
+	f.t.Helper()
+	var all []event
+	for _, p := range f.all() {
+		all = append(all, readJournal(f.t, p)...)
+	}
+	return all
+}
+
+// runs counts the lines of a kind for a session; an empty id counts all.
+func (f *fleet) runs(k kind, id, hook string) int {
+	f.t.Helper()
+	n := 0
+	for _, e := range f.events() {
+		if e.kind == k && (id == "" || e.id == id) && (hook == "" || e.hook == hook) {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually polls until ok holds.
+func (f *fleet) eventually(what string, ok func() bool) {
+	f.t.Helper()
+	if err := poll(patience, ok); err != nil {
+		f.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+var errNever = errors.New("never happened")
+
+func poll(patience time.Duration, ok func() bool) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			return errNever
+		}
+	}
+	return nil
+}
+
+// settled reports whether no session lives and no end waits.
+func (f *fleet) settled() bool {
+	n := 0
+	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":{*}:*").Result()
+	for _, k := range keys {
+		if strings.Contains(k, "}:due") || strings.Contains(k, "}:live:") {
+			n++
+		}
+	}
+	return err == nil && n == 0
+}
+
+// finish waits until every session has ended, ends the instances in order, and
+// has the checker judge.
+func (f *fleet) finish() verdict {
+	f.t.Helper()
+	f.eventually("every session has ended and its end is handled", f.settled)
+	return f.stopAndCheck()
+}
+
+func (f *fleet) stopAndCheck() verdict {
+	f.t.Helper()
+	for _, p := range f.living() {
+		if err := p.shutDown(); err != nil {
+			f.t.Error(err)
+		}
+	}
+	f.leavesNothing()
+	v := f.known.check(f.events(), f.setup.Idle)
+	v.report(f.t)
+	return v
+}
+
+// leavesNothing is invariant I8 for Redis; goroutines are the instances' own
+// look as they end.
+func (f *fleet) leavesNothing() {
+	f.t.Helper()
+	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":*").Result()
+	if err != nil {
+		f.t.Errorf("I8: %v", err)
+	}
+	for _, k := range keys {
+		if k != f.setup.Prefix+":buckets" && k != f.setup.Prefix+":instances" {
+			f.t.Errorf("I8: left in Redis: %s", k)
+		}
+	}
+	f.eventually("I8: all connections are closed", func() bool {
+		list, err := f.rdb.ClientList(context.Background()).Result()
+		// One of this client; others of it may be in its pool.
+		return err == nil && strings.Count(list, "\n") <= int(f.rdb.PoolStats().TotalConns)
+	})
+}
