@@ -64,6 +64,22 @@ func (e *evidence) during(ws *[]window, do func()) {
 	*ws = append(*ws, window{from, time.Now()})
 }
 
+// losing runs what loses the writes of the last moments before it.
+func (e *evidence) losing(before time.Duration, do func()) {
+	from := time.Now().Add(-before)
+	do()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unsaved = append(e.unsaved, window{from, time.Now()})
+}
+
+// seen returns when the session was last answered, the moment its request was sent.
+func (e *evidence) seen(id string) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sessions[id].seen
+}
+
 // bury notes that the session's end belongs into the dead set.
 func (e *evidence) bury(id string) {
 	e.mu.Lock()

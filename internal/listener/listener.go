@@ -21,7 +21,7 @@ const (
 	// connection on which nothing came back for two of them is replaced.
 	probeInterval = 3 * time.Second
 	// checkInterval is how often the server's notification setting is read again.
-	checkInterval = 30 * time.Second
+	checkInterval = 10 * time.Second
 
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 3 * time.Second

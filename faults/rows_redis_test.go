@@ -1,0 +1,210 @@
+package faults
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// Redis is killed under load and comes back with its append-only file: nothing is
+// lost if each write was synced, the writes of the last second if each second's.
+func TestRow05RedisKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, fsync := range []string{"always", "everysec"} {
+		t.Run(fsync, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync))
+			f.setup.Idle, f.setup.Lease = time.Second, 10*time.Second
+			f.together("a", "b")
+			stop := f.load(4, f.living)
+			for i := range 3 {
+				f.eventually("ends are handled", func() bool { return f.runs(done, "", "h2") >= 50*(i+1) })
+				crash := func() {
+					f.redis.Kill()
+					f.redis.Restart(t)
+				}
+				if fsync == "always" {
+					crash()
+				} else {
+					f.known.losing(time.Second, crash)
+				}
+			}
+			stop()
+			v := f.finish()
+			if v.ends < 150 {
+				t.Errorf("%d ends", v.ends)
+			}
+			t.Logf("%d sessions, %d excused", v.sessions, v.excused)
+		})
+	}
+}
+
+// Redis is down while sessions' times pass, and loads a snapshot that still has
+// them: overdue keys are dropped while loading and no event ever comes. Every end
+// comes from the due-index.
+func TestRow06TimesPassWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Idle, f.setup.Lease = 5*time.Second, 10*time.Second
+	ps := f.together("a", "b")
+	crowd := f.crowd(100, ps...)
+	if err := f.rdb.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.redis.Kill()
+	over := f.known.seen(crowd[99].id).Add(f.setup.Idle)
+	f.eventually("all their times are over", func() bool { return time.Now().After(over) })
+	f.redis.Restart(t)
+	f.eventually("all ends are handled", func() bool { return f.runs(done, "", "h2") == 100 })
+	f.finish()
+	for _, e := range f.events() {
+		if e.kind == started && e.reason != string(lifecycle.ReasonIdleTimeout) {
+			t.Errorf("session %s ended with reason %s", e.id, e.reason)
+		}
+	}
+}
+
+// Subscribers' connections are cut, again and again: every end is handled.
+func TestRow07SubscribersCut(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	ps := f.together("a", "b")
+	stop := f.load(4, f.living)
+	cut := time.NewTicker(100 * time.Millisecond)
+	defer cut.Stop()
+	for range 30 {
+		<-cut.C
+		if err := f.rdb.Do(t.Context(), "client", "kill", "type", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if failed := stop(); failed > 0 {
+		t.Errorf("%d visits failed", failed)
+	}
+	// Closures elsewhere are told of by message, or found by a sweep after it.
+	v := f.begin(ps[0], "/")
+	v.hold(ps[0], 1)
+	v.hold(ps[1], 1)
+	f.finish()
+}
+
+// The server stands still for five seconds: nothing comes early, everything after.
+func TestRow08ServerPause(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 10 * time.Second
+	ps := f.together("a", "b")
+	f.crowd(100, ps...)
+	if err := f.rdb.Do(t.Context(), "client", "pause", "5000", "all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	status, body := (&visitor{f: f}).visit(ps[0], "/")
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("a visit during the pause: %d %s", status, body)
+	}
+	f.finish()
+}
+
+// Notifications are switched off while the application runs: all ends are
+// handled, and the log and the statistics say so, once.
+func TestRow09NotificationsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	ps := f.together("a", "b")
+	f.configure("notify-keyspace-events", "")
+	f.crowd(100, ps...)
+	f.eventually("the statistics tell", func() bool {
+		return ps[0].stats().Notifications == lifecycle.NotificationsMissing ||
+			ps[1].stats().Notifications == lifecycle.NotificationsMissing
+	})
+	f.finish()
+	if n := ps[0].countLogged("keyspace notifications are off") + ps[1].countLogged("keyspace notifications are off"); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}
+
+// Redis expires nothing by itself: ends are found all the same.
+func TestRow10NoActiveExpiry(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	if err := f.rdb.Do(t.Context(), "debug", "set-active-expire", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	ps := f.together("a", "b")
+	f.crowd(200, ps...)
+	f.finish()
+}
+
+// Scripts are forgotten all the time: no visit and no look fails.
+func TestRow11ScriptsForgotten(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	ps := f.together("a", "b")
+	stop := f.load(4, f.living)
+	flush := time.NewTicker(100 * time.Millisecond)
+	defer flush.Stop()
+	for range 30 {
+		<-flush.C
+		if err := f.rdb.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if failed := stop(); failed > 0 {
+		t.Errorf("%d visits failed", failed)
+	}
+	f.finish()
+	for _, p := range ps {
+		if p.logged("fails") {
+			p.printLog()
+			t.Error("an instance logged a failure")
+		}
+	}
+}
+
+// Everything in Redis is deleted: hooks of handlers in living instances run once,
+// as lost, and the application goes on.
+func TestRow12FlushAll(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Idle = time.Minute
+	ps := f.together("a", "b")
+	crowd := f.crowd(100, ps...)
+	f.known.during(&f.known.flushed, func() {
+		if err := f.rdb.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	f.eventually("the hooks of handlers have run", func() bool {
+		return ps[0].stats().Closures+ps[1].stats().Closures == 0
+	})
+	var wg sync.WaitGroup
+	for i, v := range crowd[:10] { // whose old cookies are worth nothing
+		wg.Go(func() {
+			if old := v.id; v.ok(ps[i%2], "/") == old {
+				t.Errorf("session %s is back", old)
+			}
+			v.ok(ps[i%2], "/destroy")
+		})
+	}
+	wg.Wait()
+	v := f.finish()
+	if v.excused != 100 || v.ends != 10 {
+		t.Errorf("%d sessions flushed, %d ended; want 100 and 10", v.excused, v.ends)
+	}
+	closures := 0
+	for _, e := range f.events() {
+		if e.kind == closure {
+			closures++
+			if e.reason != string(lifecycle.ReasonLost) {
+				t.Errorf("session %s: reason %s", e.id, e.reason)
+			}
+		}
+	}
+	if closures != 25 {
+		t.Errorf("%d hooks of handlers ran, want 25", closures)
+	}
+}
