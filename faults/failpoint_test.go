@@ -146,6 +146,19 @@ func (f *failpoints) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
+// loadScripts loads the ledger's scripts into Redis.
+func (f *fleet) loadScripts() {
+	f.t.Helper()
+	for src, name := range scriptNames() {
+		if len(src) == 2*sha1.Size {
+			continue
+		}
+		if err := f.rdb.ScriptLoad(context.Background(), src).Err(); err != nil {
+			f.t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestScriptsAreKnown(t *testing.T) {
 	for _, name := range []string{"create", "look", "ack", "renew", "release", "bury", "end", "save", "rotate", "watch"} {
 		found := false

@@ -40,6 +40,7 @@ type setup struct {
 	Lease        time.Duration
 	Look         time.Duration
 	RedisTimeout time.Duration
+	RetryPause   time.Duration // between the tries of a call to Redis; 0 for the client's default
 	HookTimeout  time.Duration
 	Heartbeat    time.Duration
 	Skew         time.Duration // of the instance's clock
@@ -129,7 +130,10 @@ func (in *instance) connect() {
 			MasterName: sentinelMaster, SentinelAddrs: in.Sentinels, ContextTimeoutEnabled: true,
 		})
 	} else {
-		in.rdb = redis.NewClient(&redis.Options{Addr: in.Redis, ContextTimeoutEnabled: true})
+		in.rdb = redis.NewClient(&redis.Options{
+			Addr: in.Redis, ContextTimeoutEnabled: true,
+			MinRetryBackoff: in.RetryPause, MaxRetryBackoff: in.RetryPause,
+		})
 	}
 	in.rdb.AddHook(&in.points)
 }
@@ -328,6 +332,13 @@ func (in *instance) handler() http.Handler {
 	})
 	mux.HandleFunc("/-/release", func(_ http.ResponseWriter, r *http.Request) { in.points.release(r.FormValue("next")) })
 	mux.HandleFunc("/-/gate", func(http.ResponseWriter, *http.Request) { in.openGate() })
+	mux.HandleFunc("/-/warm", func(_ http.ResponseWriter, r *http.Request) {
+		for range 8 { // connections at a time, to be found idle
+			conn := in.rdb.(*redis.Client).Conn()
+			defer func() { _ = conn.Close() }()
+			_ = conn.Ping(r.Context())
+		}
+	})
 	mux.HandleFunc("/-/end", func(w http.ResponseWriter, r *http.Request) {
 		if err := in.manager.Destroy(r.Context(), r.FormValue("id"), lifecycle.Reason(r.FormValue("reason"))); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)

@@ -155,11 +155,7 @@ func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err
 
 	l.mu.Lock()
 	want := l.wanted()
-	leader := l.leader
 	l.mu.Unlock()
-	if leader && l.c.Notifications {
-		l.notify.ensure(ctx)
-	}
 	if err := ps.Subscribe(ctx, want...); err != nil {
 		return false, err
 	}
@@ -183,7 +179,13 @@ func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err
 				subscribed = true
 				l.mu.Lock()
 				l.ps, l.on = ps, want
+				leader := l.leader
 				l.mu.Unlock()
+				// Only now: while no server answered, none could be asked, and the one
+				// that answers may be another than before.
+				if leader && l.c.Notifications {
+					l.notify.ensure(ctx)
+				}
 				l.sync(ctx) // with what has changed meanwhile
 				on.Subscribed()
 			} else if pending < 0 {
@@ -213,14 +215,15 @@ func (l *Listener) tick(ctx context.Context) {
 		case <-probe.C:
 		}
 		_ = l.c.Ledger.Probe(ctx, l.c.Instance) // unheard, the connection is replaced
-		if time.Since(checked) < checkInterval {
-			continue
-		}
-		checked = time.Now()
 		l.mu.Lock()
 		listening := l.leader && l.c.Notifications && l.ps != nil
 		l.mu.Unlock()
-		if listening {
+		switch {
+		case !listening:
+		case l.notify.unanswered():
+			l.notify.ensure(ctx)
+		case time.Since(checked) >= checkInterval:
+			checked = time.Now()
 			l.notify.check(ctx)
 		}
 	}

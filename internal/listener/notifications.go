@@ -47,6 +47,14 @@ type notifications struct {
 
 	mu    sync.Mutex
 	state State
+	asked bool // ensure got no answer
+}
+
+// unanswered reports whether ensure has to be called again.
+func (n *notifications) unanswered() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
 }
 
 func (n *notifications) get() State {
@@ -86,7 +94,8 @@ func (n *notifications) heard() {
 }
 
 // ensure adds what is missing to the server's setting. A restart forgets the
-// setting, so it is called with every new connection.
+// setting and a failover leaves it behind, so it is called with every new
+// connection, and again where no answer came.
 func (n *notifications) ensure(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
@@ -96,10 +105,14 @@ func (n *notifications) ensure(ctx context.Context) {
 			err = n.rdb.ConfigSet(ctx, setting, flags+lacks).Err()
 		}
 	}
+	answered := err == nil || isRefusal(err)
+	n.mu.Lock()
+	n.asked = !answered
+	n.mu.Unlock()
 	switch {
 	case err == nil:
 		n.set(On, nil)
-	case isRefusal(err):
+	case answered:
 		n.set(Refused, err)
 	}
 }

@@ -1,0 +1,71 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// proxy is a network between instances and Redis that can be made bad.
+type proxy struct {
+	t    testing.TB
+	addr string
+	p    *toxiproxy.Proxy
+}
+
+// toxic is one way in which it is bad.
+type toxic struct {
+	Type       string         `json:"type"`
+	Stream     string         `json:"stream"` // "upstream" to Redis, "downstream" from it
+	Toxicity   float64        `json:"toxicity"`
+	Attributes map[string]any `json:"attributes"`
+}
+
+// Toxics, by what they do to each connection.
+var (
+	slow     = toxic{"latency", "downstream", 1, map[string]any{"latency": 100, "jitter": 50}}
+	silent   = toxic{"timeout", "downstream", 1, map[string]any{"timeout": 0}}
+	deaf     = toxic{"timeout", "upstream", 1, map[string]any{"timeout": 0}}
+	reset    = toxic{"reset_peer", "downstream", 1, map[string]any{"timeout": 20}}
+	sliced   = toxic{"slicer", "downstream", 1, map[string]any{"average_size": 16, "size_variation": 8, "delay": 20}}
+	replyCut = toxic{"limit_data", "downstream", 1, map[string]any{"bytes": 0}}
+)
+
+// newProxy starts a proxy in front of upstream.
+func newProxy(t testing.TB, upstream string) *proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", upstream)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return &proxy{t: t, addr: p.Listen, p: p}
+}
+
+// poison adds a toxic to all connections, those that exist and those to come.
+func (p *proxy) poison(x toxic) {
+	p.t.Helper()
+	b, err := json.Marshal(x)
+	if err == nil {
+		_, err = p.p.Toxics.AddToxicJson(strings.NewReader(string(b)))
+	}
+	if err != nil {
+		p.t.Errorf("toxic %s: %v", x.Type, err)
+	}
+}
+
+// heal takes all toxics away.
+func (p *proxy) heal() { p.p.Toxics.ResetToxics(context.Background()) }
+
+// cut closes all connections and takes no new ones until join.
+func (p *proxy) cut() { p.p.Stop() }
+func (p *proxy) join() {
+	if err := p.p.Start(); err != nil {
+		p.t.Error(err)
+	}
+}
