@@ -41,6 +41,10 @@ var (
 	// WithBuckets.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 
+	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead when no end
+	// of this ID is in the dead set: it never was, was dropped, or its hooks run.
+	ErrNotDead = errors.New("lifecycle: no such end is in the dead set")
+
 	// ErrShutdown is returned by what needs the background work after Shutdown.
 	ErrShutdown = errors.New("lifecycle: the manager has been shut down")
 )

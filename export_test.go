@@ -21,6 +21,11 @@ func WithSweep(d time.Duration) Option {
 	return func(c *config) error { c.sweep = d; return nil }
 }
 
+// WithDeadInterval sets the pause between two counts of the dead set.
+func WithDeadInterval(d time.Duration) Option {
+	return func(c *config) error { c.deadInterval = d; return nil }
+}
+
 // Instance returns the manager's instance.
 func (m *Manager) Instance() string { return m.instance }
 

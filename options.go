@@ -30,6 +30,7 @@ const (
 	DefaultMaxAttempts     = 25
 	DefaultMinBackoff      = time.Second
 	DefaultMaxBackoff      = time.Hour
+	DefaultDeadLimit       = 100_000
 )
 
 // Option sets something of a store or of a manager. NewStore takes all of them
@@ -59,6 +60,7 @@ type config struct {
 	maxAttempts   int
 	minBackoff    time.Duration
 	maxBackoff    time.Duration
+	deadLimit     int
 	notifications bool
 	lazy          bool
 	required      bool
@@ -66,9 +68,10 @@ type config struct {
 	onError       func(*gin.Context, error)
 
 	// Not options: tests set them.
-	heartbeat time.Duration
-	sweep     time.Duration
-	tombstone time.Duration
+	heartbeat    time.Duration
+	sweep        time.Duration
+	tombstone    time.Duration
+	deadInterval time.Duration
 }
 
 func defaults() config {
@@ -88,11 +91,13 @@ func defaults() config {
 		maxAttempts:   DefaultMaxAttempts,
 		minBackoff:    DefaultMinBackoff,
 		maxBackoff:    DefaultMaxBackoff,
+		deadLimit:     DefaultDeadLimit,
 		notifications: true,
 		onError:       func(c *gin.Context, err error) { c.AbortWithStatus(statusOf(err)) },
 		heartbeat:     time.Second,
 		sweep:         30 * time.Second,
 		tombstone:     10 * time.Minute,
+		deadInterval:  15 * time.Second,
 	}
 }
 
@@ -334,6 +339,21 @@ func WithRetry(attempts int, least, most time.Duration) Option {
 		}
 		c.maxAttempts, c.minBackoff, c.maxBackoff = attempts, least, most
 		return duration("WithRetry's longest pause", most, least, 24*time.Hour)
+	}
+}
+
+// WithDeadLimit sets how many ends the dead set may hold. Every 15 seconds the
+// oldest beyond that are dropped for good, with an error in the log and in
+// Stats.Dropped; their hooks will not run again. The buckets share the limit, each
+// rounded up: set it well above the number of buckets. All instances of a fleet
+// should have the same, or the lowest counts. Default 100,000; 0 means no limit.
+func WithDeadLimit(n int) Option {
+	return func(c *config) error {
+		if n < 0 {
+			return fmt.Errorf("WithDeadLimit(%d): must not be negative", n)
+		}
+		c.deadLimit = n
+		return nil
 	}
 }
 

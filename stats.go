@@ -27,6 +27,9 @@ type Stats struct {
 	Dead int
 	// Buried counts the ends that this instance has put there.
 	Buried uint64
+	// Dropped counts the ends that this instance has dropped from there because
+	// they were beyond the limit of WithDeadLimit: their hooks will not run.
+	Dropped uint64
 
 	// Overdue is for how long the oldest end of this instance's buckets has been
 	// waiting; 0 if none is known. It grows while the instance cannot keep up or
@@ -64,7 +67,7 @@ var notificationStates = map[listener.State]NotificationState{
 
 // counters is the counted half of Stats.
 type counters struct {
-	created, hooksRun, hooksFailed, hooksRetried, dead atomic.Uint64
+	created, hooksRun, hooksFailed, hooksRetried, dead, dropped atomic.Uint64
 
 	mu    sync.Mutex
 	ended map[Reason]uint64
@@ -97,6 +100,7 @@ func (m *Manager) Stats() Stats {
 		HooksHung:     m.caller.Hung(),
 		Closures:      m.closures.count(),
 		Buried:        m.stats.dead.Load(),
+		Dropped:       m.stats.dropped.Load(),
 		Notifications: NotificationsOff,
 	}
 	m.stats.mu.Lock()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -32,7 +33,22 @@ type Settlement struct {
 	Delay   time.Duration
 	Attempt int
 	Done    string // opaque; comes back in Claim.Done
-	Error   string
+	Error   string // what follows the first MaxErrorText bytes is not kept
+}
+
+// MaxErrorText is how many bytes of an error's text are kept with an end.
+const MaxErrorText = 1024
+
+// errorText returns what is kept of an error's text; no rune is cut in two.
+func errorText(s string) string {
+	if len(s) <= MaxErrorText {
+		return s
+	}
+	n := MaxErrorText
+	for n > MaxErrorText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // Settled is the answer to a settlement. With a nil Err, OK is false where the
@@ -57,11 +73,11 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 			acks[b] = append(acks[b], i)
 		case Release:
 			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID)},
-				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, s.Error, l.keys.wake(b)}})
+				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, errorText(s.Error), l.keys.wake(b)}})
 			owner = append(owner, []int{i})
 		case Bury:
-			calls = append(calls, call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, s.ID)},
-				[]any{s.ID, s.Token, s.Attempt, s.Done, s.Error}})
+			calls = append(calls, call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},
+				[]any{s.ID, s.Token, s.Attempt, s.Done, errorText(s.Error), instance}})
 			owner = append(owner, []int{i})
 		}
 	}

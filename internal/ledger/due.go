@@ -42,25 +42,6 @@ func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([][]Due, erro
 	return heads, nil
 }
 
-// Dead returns the size of the dead set of these buckets.
-func (l *Ledger) Dead(ctx context.Context, buckets []int) (int64, error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-	pipe := l.rdb.Pipeline()
-	cmds := make([]*redis.IntCmd, len(buckets))
-	for i, b := range buckets {
-		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, err
-	}
-	var n int64
-	for _, c := range cmds {
-		n += c.Val()
-	}
-	return n, nil
-}
-
 // Suspect is a session to look at. Hint is what an event said of its live key
 // (Expired, Evicted, Deleted) or "".
 type Suspect struct {

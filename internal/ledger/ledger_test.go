@@ -194,7 +194,7 @@ func TestStaleClaim(t *testing.T) {
 	if rdb.ZScore(ctx, l.keys.dead(b), k.ID).Err() != nil || rdb.ZScore(ctx, l.keys.due(b), k.ID).Err() == nil {
 		t.Error("a buried end is not in the dead set alone")
 	}
-	if n, err := l.Dead(ctx, []int{0, 1, 2, 3}); n != 1 || err != nil {
+	if n, err := l.DeadSizes(ctx, []int{b}); err != nil || n[0] != 1 {
 		t.Errorf("dead: %d, %v", n, err)
 	}
 }

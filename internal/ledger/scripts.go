@@ -21,6 +21,8 @@ var (
 	renewScript     = script("renew")
 	releaseScript   = script("release")
 	buryScript      = script("bury")
+	retryScript     = script("retry")
+	dropScript      = script("drop")
 	watchScript     = script("watch")
 	unwatchScript   = script("unwatch")
 	heartbeatScript = script("heartbeat")

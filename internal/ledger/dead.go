@@ -1,0 +1,217 @@
+package ledger
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Dead is an end in the dead set.
+type Dead struct {
+	End
+	Error  string // of its last attempt
+	Buried int64  // Unix ms
+}
+
+// DeadMark is a place in a bucket's dead set, which is in the order of time, and
+// of ID at the same time. The zero value is before its first entry.
+type DeadMark struct {
+	At float64 // Unix ms, as Redis has it
+	ID string
+}
+
+// covers reports whether z stands at the mark or before it.
+func (m DeadMark) covers(z redis.Z) bool {
+	return m.ID != "" && (z.Score < m.At || z.Score == m.At && z.Member.(string) <= m.ID)
+}
+
+// DeadSizes returns how many entries the dead set of each of these buckets has.
+func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, len(buckets))
+	for i, b := range buckets {
+		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	sizes := make([]int64, len(buckets))
+	for i, c := range cmds {
+		sizes[i] = c.Val()
+	}
+	return sizes, nil
+}
+
+// LastDead returns the last entry of each bucket's dead set, in one round trip.
+func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.ZSliceCmd, l.Buckets())
+	for b := range cmds {
+		cmds[b] = pipe.ZRangeWithScores(ctx, l.keys.dead(b), -1, -1)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	last := make([]DeadMark, len(cmds))
+	for b, cmd := range cmds {
+		for _, z := range cmd.Val() {
+			last[b] = DeadMark{z.Score, z.Member.(string)}
+		}
+	}
+	return last, nil
+}
+
+// ReadDead reads the next page, of at most n entries, of a bucket's dead set:
+// those behind from that are not behind to. The page is complete with done;
+// otherwise the next one begins at next. Places are marked by entries and not
+// counted, so that what is taken out meanwhile makes no other entry be missed.
+// Entries without an end are left out.
+func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) (found []Dead, next DeadMark, done bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	entries, done, err := l.deadEntries(ctx, b, from, to, n)
+	if err != nil || len(entries) == 0 {
+		return nil, from, done, err
+	}
+	// The records first: an end that is read after its record has not been dropped
+	// in between.
+	pipe := l.rdb.Pipeline()
+	names := make([]string, len(entries))
+	for i, z := range entries {
+		names[i] = l.keys.session(b, z.Member.(string))
+	}
+	records := pipe.MGet(ctx, names...)
+	ends := make([]*redis.SliceCmd, len(entries))
+	for i, z := range entries {
+		ends[i] = pipe.HMGet(ctx, l.keys.end(b, z.Member.(string)), "reason", "at", "left", "attempt", "error")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, from, false, err
+	}
+	for i, z := range entries {
+		next = DeadMark{z.Score, z.Member.(string)}
+		f := ends[i].Val()
+		if f[0] == nil {
+			continue
+		}
+		found = append(found, Dead{
+			End: End{
+				ID: next.ID, Record: []byte(toString(records.Val()[i])), Reason: toString(f[0]),
+				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
+			},
+			Error:  toString(f[4]),
+			Buried: int64(z.Score),
+		})
+	}
+	return found, next, done, nil
+}
+
+// deadEntries reads the entries of a page.
+func (l *Ledger) deadEntries(ctx context.Context, b int, from, to DeadMark, n int) (entries []redis.Z, done bool, err error) {
+	start := "-inf"
+	if from.ID != "" {
+		start = score(from.At)
+	}
+	// More than once only where more than n were buried in the same millisecond.
+	for offset := 0; !done && len(entries) == 0; offset += n {
+		page, err := l.rdb.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
+			Key: l.keys.dead(b), Start: start, Stop: score(to.At), ByScore: true, Offset: int64(offset), Count: int64(n),
+		}).Result()
+		if err != nil {
+			return nil, false, err
+		}
+		done = len(page) < n
+		for _, z := range page {
+			switch {
+			case from.covers(z):
+			case to.covers(z):
+				entries = append(entries, z)
+			default:
+				done = true
+			}
+		}
+	}
+	return entries, done, nil
+}
+
+func score(at float64) string { return strconv.FormatFloat(at, 'f', -1, 64) }
+
+// RetryDead moves an end from the dead set to the due-index and wakes the
+// bucket's keeper. ok is false if it is not in the dead set.
+func (l *Ledger) RetryDead(ctx context.Context, id string) (ok bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	b := l.keys.bucket(id)
+	n, err := retryScript.Run(ctx, l.rdb,
+		[]string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, id), l.keys.session(b, id), l.keys.watch(b, id)},
+		id, l.keys.wake(b)).Int()
+	return n == 1, err
+}
+
+// DropDead takes an end out of the dead set for good. Where other instances hold
+// closures of the session, its record and end stay for tombstone. ok is false if it
+// is not in the dead set.
+func (l *Ledger) DropDead(ctx context.Context, id string, tombstone time.Duration) (ok bool, err error) {
+	n, err := l.drop(ctx, l.keys.bucket(id), []string{id}, 0, "", tombstone)
+	return n == 1, err
+}
+
+// trimBatch is how many ends of one bucket are dropped in one round trip.
+const trimBatch = 128
+
+// TrimDead drops the oldest ends of a bucket whose dead set has size entries, of
+// which limit may stay, and returns how many were dropped, even with an error.
+func (l *Ledger) TrimDead(ctx context.Context, b int, size, limit int64, tombstone time.Duration) (dropped int, err error) {
+	for over := size - limit; over > 0; over -= trimBatch {
+		ids, latest, err := l.oldestDead(ctx, b, min(over, trimBatch))
+		if err != nil || len(ids) == 0 {
+			return dropped, err
+		}
+		n, err := l.drop(ctx, b, ids, limit, latest, tombstone)
+		dropped += n
+		if err != nil {
+			return dropped, err
+		}
+	}
+	return dropped, nil
+}
+
+// oldestDead returns the first n entries of a bucket's dead set, and when the
+// last of them was buried.
+func (l *Ledger) oldestDead(ctx context.Context, b int, n int64) (ids []string, latest string, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	oldest, err := l.rdb.ZRangeWithScores(ctx, l.keys.dead(b), 0, n-1).Result()
+	for _, z := range oldest {
+		ids, latest = append(ids, z.Member.(string)), score(z.Score)
+	}
+	return ids, latest, err
+}
+
+// drop drops those of ids that are in the dead set of bucket b and were buried
+// until latest, "" for no such bound, as long as more than keep entries are left.
+func (l *Ledger) drop(ctx context.Context, b int, ids []string, keep int64, latest string, tombstone time.Duration) (dropped int, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	n := len(ids)
+	keys := make([]string, 2+3*n)
+	keys[0], keys[1] = l.keys.due(b), l.keys.dead(b)
+	session, end, watch := keys[2:], keys[2+n:], keys[2+2*n:]
+	args := make([]any, 3+n)
+	args[0], args[1], args[2] = keep, tombstone.Milliseconds(), latest
+	for i, id := range ids {
+		session[i], end[i], watch[i] = l.keys.session(b, id), l.keys.end(b, id), l.keys.watch(b, id)
+		args[3+i] = id
+	}
+	reply, err := dropScript.Run(ctx, l.rdb, keys, args...).Slice()
+	for _, r := range reply {
+		dropped += int(toInt(r))
+	}
+	return dropped, err
+}
