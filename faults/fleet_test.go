@@ -290,6 +290,11 @@ func (p *process) ask(path string, query ...string) {
 }
 
 func (p *process) tryAsk(path string, query ...string) error {
+	_, err := p.answer(path, query...)
+	return err
+}
+
+func (p *process) answer(path string, query ...string) (string, error) {
 	values := url.Values{}
 	for i := 0; i+1 < len(query); i += 2 {
 		values.Set(query[i], query[i+1])
@@ -298,7 +303,17 @@ func (p *process) tryAsk(path string, query ...string) error {
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("%s %s: %d %s", p.name, path, status, body)
 	}
-	return err
+	return body, err
+}
+
+// deadEnds returns the dead set, a line each: ID, attempts, error text.
+func (p *process) deadEnds() []string {
+	p.f.t.Helper()
+	body, err := p.answer("dead")
+	if err != nil {
+		p.f.t.Fatal(err)
+	}
+	return strings.FieldsFunc(body, func(r rune) bool { return r == '\n' })
 }
 
 // arm makes the process wait at a failpoint, reached waits until it is there, and
@@ -317,7 +332,7 @@ func (p *process) stats() lifecycle.Stats {
 }
 
 func (p *process) tryStats() (s lifecycle.Stats, err error) {
-	_, body, err := p.f.get(context.Background(), "http://"+p.addr+"/-/stats", nil)
+	body, err := p.answer("stats")
 	if err == nil {
 		err = json.Unmarshal([]byte(body), &s)
 	}
@@ -395,14 +410,20 @@ func poll(patience time.Duration, ok func() bool) error {
 
 // settled reports whether no session lives and no end waits.
 func (f *fleet) settled() bool {
-	n := 0
-	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":{*}:*").Result()
-	for _, k := range keys {
-		if strings.Contains(k, "}:due") || strings.Contains(k, "}:live:") {
-			n++
+	pipe := f.rdb.Pipeline()
+	for b := range f.setup.Buckets {
+		pipe.ZCard(context.Background(), fmt.Sprintf("%s:{%d}:due", f.setup.Prefix, b))
+	}
+	waiting, err := pipe.Exec(context.Background())
+	if err != nil {
+		return false
+	}
+	for _, n := range waiting {
+		if n.(*redis.IntCmd).Val() > 0 {
+			return false
 		}
 	}
-	return err == nil && n == 0
+	return f.keys("live:*") == 0
 }
 
 // finish waits until every session has ended, ends the instances in order, and

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -154,6 +155,7 @@ func (in *instance) manage() error {
 		lifecycle.WithHookTimeout(in.HookTimeout),
 		lifecycle.WithConcurrency(in.Concurrency),
 		lifecycle.WithRetry(in.Attempts, in.Backoff, 8*in.Backoff),
+		lifecycle.WithErrorHandler(func(c *gin.Context, err error) { c.String(http.StatusServiceUnavailable, err.Error()) }),
 		testonly.Option(tuning).(lifecycle.Option),
 	)
 	if err != nil {
@@ -216,6 +218,7 @@ func (in *instance) behave(ctx context.Context, s *lifecycle.Session) error {
 		panic(fmt.Sprintf("attempt %d was to panic", s.Attempt))
 	case "hang": // and ignore the context
 		<-in.gate
+		return errors.New("too late")
 	case "block":
 		select {
 		case <-in.gate:
@@ -332,6 +335,20 @@ func (in *instance) handler() http.Handler {
 	})
 	mux.HandleFunc("/-/release", func(_ http.ResponseWriter, r *http.Request) { in.points.release(r.FormValue("next")) })
 	mux.HandleFunc("/-/gate", func(http.ResponseWriter, *http.Request) { in.openGate() })
+	mux.HandleFunc("/-/dead", func(w http.ResponseWriter, r *http.Request) {
+		for d, err := range in.manager.Dead(r.Context()) {
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = fmt.Fprintf(w, "%s %d %s\n", d.Session.ID, d.Attempts, strings.ReplaceAll(d.Error, "\n", " "))
+		}
+	})
+	mux.HandleFunc("/-/drop", func(w http.ResponseWriter, r *http.Request) {
+		if err := in.manager.DropDead(r.Context(), r.FormValue("id")); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+		}
+	})
 	mux.HandleFunc("/-/warm", func(_ http.ResponseWriter, r *http.Request) {
 		for range 8 { // connections at a time, to be found idle
 			conn := in.rdb.(*redis.Client).Conn()

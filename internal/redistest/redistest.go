@@ -194,9 +194,11 @@ func (s *Server) stop() {
 // Kill kills the server, as a crash would.
 func (s *Server) Kill() { s.stop() }
 
-// Restart starts a killed server again on the same port and files.
-func (s *Server) Restart(t testing.TB) {
+// Restart starts a killed server again on the same port and files, with further
+// arguments, and waits until it answers.
+func (s *Server) Restart(t testing.TB, args ...string) {
 	t.Helper()
+	s.args = append(s.args, args...)
 	if err := s.run(); err != nil {
 		t.Fatal(err)
 	}

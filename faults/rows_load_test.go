@@ -1,0 +1,313 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// A hundred thousand sessions reach the same absolute timeout: each hook runs
+// once for each.
+func TestRow22BurstOfEnds(t *testing.T) { // not parallel: it needs the machine
+	const n = 100_000
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease, f.setup.RedisTimeout = 30*time.Second, 10*time.Second
+	f.setup.Quiet = true
+	f.setup.Concurrency = 64
+	f.seed(n, time.Now().Add(10*time.Second))
+	f.together("a", "b", "c")
+	if err := poll(2*patience, f.settled); err != nil {
+		t.Fatalf("all ends are handled: %v", err)
+	}
+	v := f.finish()
+	if v.ends != n || v.runs != 2*n || v.repeats != 0 {
+		t.Errorf("%d ends, %d runs, %d repeats", v.ends, v.runs, v.repeats)
+	}
+	t.Logf("lag: p50 %v, p99 %v", v.lag(.5), v.lag(.99))
+}
+
+// seed begins n sessions in Redis, past the instances, that end at deadline.
+func (f *fleet) seed(n int, deadline time.Time) {
+	f.t.Helper()
+	f.loadScripts()
+	create := scriptSHA("create")
+	idle := time.Hour.Milliseconds()
+	for range n / 500 {
+		from := time.Now()
+		pipe := f.rdb.Pipeline()
+		for range 500 {
+			t := token.New(token.Timeouts{Idle: time.Hour, Deadline: deadline.UnixMilli()})
+			rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts})
+			p := fmt.Sprintf("%s:{%d}:", f.setup.Prefix, token.Bucket(t.ID, f.setup.Buckets))
+			pipe.EvalSha(context.Background(), create,
+				[]string{p + "due", p + "session:" + t.ID, p + "live:" + t.ID + ":" + token.ProofText(t.Proof())},
+				t.ID, rec, idle, deadline.UnixMilli(), p+"wake")
+			f.known.seeded(t.ID, from)
+		}
+		begun, err := pipe.Exec(context.Background())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for _, cmd := range begun {
+			if ok, _ := cmd.(*redis.Cmd).Bool(); !ok {
+				f.t.Fatal("the deadline came before all sessions had begun")
+			}
+		}
+	}
+}
+
+// Redis evicts live keys for want of memory: the sessions end, with that reason,
+// and their data is there.
+func TestRow23Eviction(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Idle = time.Minute
+	ps := f.together("a", "b")
+	f.configure("maxmemory-policy", "volatile-lru")
+	f.crowd(100, ps...)
+	restore := func() {}
+	f.known.during(&f.known.evicted, func() {
+		restore = f.configure("maxmemory", "1")
+		f.eventually("all live keys are evicted", func() bool { return f.keys("live:*") == 0 })
+		restore()
+		f.eventually("all ends are handled", func() bool { return f.runs(done, "", "h2") == 100 })
+	})
+	f.finish()
+	for _, e := range f.events() {
+		if e.kind == started && e.reason != string(lifecycle.ReasonEvicted) {
+			t.Errorf("session %s: reason %s", e.id, e.reason)
+		}
+	}
+}
+
+// A policy that may evict what has no time to live is warned of at the start.
+func TestRow23AllkeysPolicyIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"))
+	p := f.start("a")
+	f.eventually("it is in the log", func() bool { return p.logged("allkeys-lru") })
+	f.finish()
+}
+
+// Redis refuses writes: visitors are told so clearly, and ends are handled once it
+// takes them again.
+func TestRow24RedisRefusesWrites(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(f *fleet) (restore func()){
+		"OOM": func(f *fleet) func() { return f.configure("maxmemory", "1") },
+		"READONLY": func(f *fleet) func() {
+			replicaOf := func(host, port string) {
+				if err := f.rdb.Do(context.Background(), "replicaof", host, port).Err(); err != nil {
+					f.t.Error(err)
+				}
+			}
+			// A master that is not there: it waits for it and keeps its data.
+			replicaOf("127.0.0.1", strconv.Itoa(redistest.FreePort(f.t)))
+			return func() { replicaOf("no", "one") }
+		},
+		"MISCONF": func(f *fleet) func() {
+			// A snapshot cannot be written, and a save point says that it must be.
+			restoreSave := f.configure("save", "3600 1")
+			if err := os.RemoveAll(f.redis.Dir); err != nil {
+				f.t.Fatal(err)
+			}
+			if err := f.rdb.BgSave(context.Background()).Err(); err != nil {
+				f.t.Fatal(err)
+			}
+			f.eventually("the snapshot has failed", func() bool {
+				return info(context.Background(), f.rdb, "persistence", "rdb_last_bgsave_status") == "err"
+			})
+			return restoreSave
+		},
+		"LOADING": func(f *fleet) func() {
+			if err := f.rdb.Do(context.Background(), "debug", "populate", "30000").Err(); err != nil {
+				f.t.Fatal(err)
+			}
+			if err := f.rdb.Save(context.Background()).Err(); err != nil {
+				f.t.Fatal(err)
+			}
+			f.redis.Kill()
+			loaded := make(chan struct{})
+			go func() {
+				defer close(loaded)
+				// 100 µs for each of 30,000 keys, and a look at its clients now and then.
+				f.redis.Restart(f.t, "--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024")
+			}()
+			return func() { <-loaded }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, redistest.Start(t))
+			f.setup.Lease, f.setup.Idle = 10*time.Second, 5*time.Second
+			ps := f.together("a", "b")
+			f.crowd(100, ps...)
+			restore := refuse(f)
+			f.eventually("a visitor is told why", func() bool {
+				status, body := (&visitor{f: f}).visit(ps[0], "/")
+				if status == http.StatusOK {
+					t.Error("a session began while Redis refused writes")
+					return true
+				}
+				return status == http.StatusServiceUnavailable && strings.Contains(body, name)
+			})
+			over := time.Now().Add(f.setup.Idle)
+			f.eventually("all times are over", func() bool { return time.Now().After(over) })
+			restore()
+			f.finish()
+		})
+	}
+}
+
+// Forged and stale messages of every kind are worth nothing.
+func TestRow25ForgedMessages(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Idle = 5 * time.Second
+	ps := f.together("a", "b")
+	crowd := f.crowd(50, ps...)
+	live, err := f.rdb.Keys(t.Context(), f.setup.Prefix+":{*}:live:*").Result()
+	if err != nil || len(live) != 50 {
+		t.Fatalf("%d live keys, %v", len(live), err)
+	}
+	inboxes := f.inboxes()
+	pipe := f.rdb.Pipeline()
+	for range 20 {
+		for i, key := range live {
+			for _, event := range []string{"expired", "evicted", "del"} {
+				pipe.Publish(t.Context(), "__keyevent@0__:"+event, key)
+			}
+			for _, inbox := range inboxes {
+				pipe.Publish(t.Context(), inbox, crowd[i].id)
+				pipe.Publish(t.Context(), inbox, "garbage")
+			}
+		}
+		for b := range f.setup.Buckets {
+			pipe.Publish(t.Context(), fmt.Sprintf("%s:{%d}:wake", f.setup.Prefix, b), "garbage")
+		}
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range crowd {
+		if id := v.id; v.ok(ps[i%2], "/") != id {
+			t.Errorf("session %s is gone", id)
+		}
+	}
+	f.finish()
+}
+
+// inboxes returns the channels of the instances that have subscribed.
+func (f *fleet) inboxes() []string {
+	channels, _ := f.rdb.PubSubChannels(context.Background(), f.setup.Prefix+":instance:*").Result()
+	return channels
+}
+
+// A subscriber that does not read is disconnected by Redis, and loses what it was
+// to hear: nothing comes of that.
+func TestRow25SubscriberOverflow(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.configure("client-output-buffer-limit", "pubsub 16kb 8kb 1")
+	f.setup.Lease, f.setup.Idle = 10*time.Second, 2*time.Second
+	stalled := f.start("stalled")
+	f.eventually("it has subscribed", func() bool { return len(f.inboxes()) == 1 })
+	inbox := f.inboxes()[0]
+	b := f.start("b")
+	f.knowEachOther(stalled, b)
+	f.crowd(100, stalled, b)
+	stalled.freeze()
+	f.eventually("Redis cuts the stalled subscriber off", func() bool {
+		pipe := f.rdb.Pipeline()
+		for range 100 {
+			pipe.Publish(context.Background(), inbox, strings.Repeat("x", 10_000))
+		}
+		_, err := pipe.Exec(context.Background())
+		return err == nil && !slices.Contains(f.inboxes(), inbox)
+	})
+	stalled.thaw()
+	f.finish()
+}
+
+// Fifty instances lose their subscriptions at the same moment: they come back
+// spread over time.
+func TestRow25ReconnectsAreJittered(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	server := redistest.Start(t)
+	f := newFleet(t, server)
+	var mu sync.Mutex
+	var dialled []time.Time
+	cut := false
+	for range n {
+		rdb := redis.NewClient(&redis.Options{
+			Addr: server.Addr, PoolSize: 2, ContextTimeoutEnabled: true,
+			Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				mu.Lock()
+				if cut {
+					dialled = append(dialled, time.Now())
+				}
+				mu.Unlock()
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			},
+		})
+		store, err := lifecycle.NewStore(rdb, lifecycle.WithPrefix(f.setup.Prefix), lifecycle.WithBuckets(64),
+			lifecycle.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := lifecycle.New(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(m.Shutdown(context.Background()), rdb.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	subscribed := func() bool { return len(f.inboxes()) == n }
+	f.eventually("all have subscribed", subscribed)
+	mu.Lock()
+	cut = true
+	mu.Unlock()
+	if err := f.rdb.Do(t.Context(), "client", "kill", "type", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("all have dialled again", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(dialled) >= n
+	})
+	f.eventually("all have subscribed again", subscribed)
+	mu.Lock()
+	defer mu.Unlock()
+	slices.SortFunc(dialled, time.Time.Compare)
+	first, last := dialled[0], dialled[n-1]
+	// Without jitter they would come within a moment. The pause is drawn from a
+	// span of 50 ms; a busy machine only spreads them further.
+	if spread := last.Sub(first); spread < 20*time.Millisecond {
+		t.Errorf("%d instances came back within %v", n, spread)
+	}
+}
