@@ -5,18 +5,36 @@ PKGS    ?= ./...
 RUNARGS ?=
 OUT     ?=
 
+# Of the soak. An empty SEED draws one.
+DURATION ?= 10m
+SEED     ?=
+RATE     ?= 450
+
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: test lint bench run fuzz
+.PHONY: test faults soak lint bench run fuzz
 
 ## test: run all tests with the race detector, on a real redis-server
 test:
 	@sh scripts/need-redis.sh
 	LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -timeout 10m $(PKGS)
+	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
+
+## faults: run the tests of faults, a soak of a minute among them
+faults:
+	@sh scripts/need-redis.sh
+	cd faults && LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -parallel 8 -timeout 10m .
+
+## soak: break everything at random under load; DURATION=10m SEED=n RATE=n a second
+soak:
+	@sh scripts/need-redis.sh
+	cd faults && LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' . \
+		-duration=$(DURATION) -rate=$(RATE) $(if $(SEED),-seed=$(SEED))
 
 ## lint: run golangci-lint, in the version that tools/go.mod pins
 lint:
 	$(LINT) run ./...
+	cd faults && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd bench && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 
 ## bench: measure against peers on a real redis-server; OUT=file.json keeps the figures

@@ -158,6 +158,16 @@ func scriptSHA(name string) string {
 	panic("no script " + name)
 }
 
+// scriptSource returns the text of one of the ledger's scripts.
+func scriptSource(name string) string {
+	for key, n := range scriptNames() {
+		if n == name && len(key) != 2*sha1.Size {
+			return key
+		}
+	}
+	panic("no script " + name)
+}
+
 // loadScripts loads the ledger's scripts into Redis.
 func (f *fleet) loadScripts() {
 	f.t.Helper()

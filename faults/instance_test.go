@@ -48,7 +48,7 @@ type setup struct {
 	Concurrency  int
 	Attempts     int
 	Backoff      time.Duration // between attempts, at least; at most eight times as long
-	Quiet        bool          // hooks do not ask whether their session lives
+	Ask          int           // of how many sessions the hooks of one ask whether it lives; 0: of none
 }
 
 // instance is an application: what the child process runs.
@@ -120,7 +120,7 @@ func (in *instance) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err = errors.Join(server.Shutdown(ctx), in.manager.Shutdown(ctx), in.rdb.Close())
-	<-failed
+	_ = <-failed // http.ErrServerClosed
 	signal.Stop(term)
 	return err
 }
@@ -185,7 +185,7 @@ func (in *instance) journalled(name string, h lifecycle.Hook) lifecycle.Hook {
 		in.note(started, s, name)
 		outcome := failed // unless it gets to its end
 		defer func() { in.note(outcome, s, name) }()
-		if !in.Quiet {
+		if in.Ask > 0 && int(s.ID[0])%in.Ask == 0 {
 			if _, err := in.manager.Get(ctx, s.ID); err == nil {
 				in.note(alive, s, name)
 			}
@@ -217,7 +217,10 @@ func (in *instance) behave(ctx context.Context, s *lifecycle.Session) error {
 	case "panic":
 		panic(fmt.Sprintf("attempt %d was to panic", s.Attempt))
 	case "hang": // and ignore the context
-		<-in.gate
+		select {
+		case <-in.gate:
+		case <-late(q.Get("ms")):
+		}
 		return errors.New("too late")
 	case "block":
 		select {
@@ -237,6 +240,15 @@ func (in *instance) behave(ctx context.Context, s *lifecycle.Session) error {
 		return in.useAPI(ctx, s)
 	}
 	return nil
+}
+
+// late returns what comes after so many milliseconds, never if there are none.
+func late(ms string) <-chan time.Time {
+	n, err := strconv.Atoi(ms)
+	if err != nil {
+		return nil
+	}
+	return time.After(time.Duration(n) * time.Millisecond)
 }
 
 // useAPI does from within a hook what an application may: begin a session, save

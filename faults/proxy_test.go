@@ -61,11 +61,3 @@ func (p *proxy) poison(x toxic) {
 
 // heal takes all toxics away.
 func (p *proxy) heal() { p.p.Toxics.ResetToxics(context.Background()) }
-
-// cut closes all connections and takes no new ones until join.
-func (p *proxy) cut() { p.p.Stop() }
-func (p *proxy) join() {
-	if err := p.p.Start(); err != nil {
-		p.t.Error(err)
-	}
-}

@@ -64,20 +64,21 @@ func startSentinels(t testing.TB, n, replicas int, master string) []string {
 	return addrs
 }
 
-// configure sets what CONFIG SET sets, and returns how to put it back.
+// configure sets what CONFIG SET sets, and returns how to put it back. Where Redis
+// is away, it waits.
 func (f *fleet) configure(name, value string) (restore func()) {
 	f.t.Helper()
-	old, err := f.rdb.ConfigGet(context.Background(), name).Result()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	set := func(v string) {
-		if err := f.rdb.ConfigSet(context.Background(), name, v).Err(); err != nil {
-			f.t.Errorf("CONFIG SET %s: %v", name, err)
+	ctx := context.Background()
+	var old map[string]string
+	persist := func(do func() error) {
+		var err error
+		if poll(patience, func() bool { err = do(); return err == nil }) != nil {
+			f.t.Errorf("CONFIG %s: %v", name, err)
 		}
 	}
-	set(value)
-	return func() { set(old[name]) }
+	persist(func() (err error) { old, err = f.rdb.ConfigGet(ctx, name).Result(); return err })
+	persist(func() error { return f.rdb.ConfigSet(ctx, name, value).Err() })
+	return func() { persist(func() error { return f.rdb.ConfigSet(ctx, name, old[name]).Err() }) }
 }
 
 // info returns a figure of INFO.

@@ -36,8 +36,8 @@ func TestRow13Failover(t *testing.T) {
 	f.setup.Sentinels = sentinels
 	f.setup.Idle, f.setup.Lease = time.Second, 10*time.Second
 	ps := f.together("a", "b")
-	stop := f.load(4, f.living)
-	f.eventually("ends are handled", func() bool { return f.runs(done, "", "h2") >= 100 })
+	stop := f.load(f.living)
+	f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 100 })
 	f.known.losing(time.Second, func() {
 		master.Kill()
 		f.eventually("a visitor is served by the new master", func() bool {
@@ -45,8 +45,8 @@ func TestRow13Failover(t *testing.T) {
 			return status == http.StatusOK
 		})
 	})
-	handled := f.runs(done, "", "h2")
-	f.eventually("hooks go on", func() bool { return f.runs(done, "", "h2") >= handled+100 })
+	handled := f.runs(done, "")
+	f.eventually("hooks go on", func() bool { return f.runs(done, "") >= handled+100 })
 	stop()
 	f.eventually("the new master sends notifications", func() bool {
 		flags, err := f.rdb.ConfigGet(context.Background(), "notify-keyspace-events").Result()
@@ -88,7 +88,7 @@ func (f *fleet) brokenNetwork(spoil, heal func()) {
 	f.t.Helper()
 	ps := f.together("a", "b")
 	f.crowd(50, ps...)
-	stop := f.load(4, f.living)
+	stop := f.load(f.living)
 	spoil()
 	// Each is answered, one way or the other: a hang would exceed the client's
 	// patience and give no status.
@@ -100,7 +100,7 @@ func (f *fleet) brokenNetwork(spoil, heal func()) {
 	heal()
 	stop()
 	v := f.begin(ps[0], "/")
-	v.hold(ps[1], 1)
+	v.hold(ps[1])
 	f.finish()
 }
 

@@ -20,9 +20,9 @@ func TestRow05RedisKilledUnderLoad(t *testing.T) {
 			f := newFleet(t, redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync))
 			f.setup.Idle, f.setup.Lease = time.Second, 10*time.Second
 			f.together("a", "b")
-			stop := f.load(4, f.living)
+			stop := f.load(f.living)
 			for i := range 3 {
-				f.eventually("ends are handled", func() bool { return f.runs(done, "", "h2") >= 50*(i+1) })
+				f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 50*(i+1) })
 				crash := func() {
 					f.redis.Kill()
 					f.redis.Restart(t)
@@ -59,7 +59,7 @@ func TestRow06TimesPassWhileRedisIsDown(t *testing.T) {
 	over := f.known.seen(crowd[99].id).Add(f.setup.Idle)
 	f.eventually("all their times are over", func() bool { return time.Now().After(over) })
 	f.redis.Restart(t)
-	f.eventually("all ends are handled", func() bool { return f.runs(done, "", "h2") == 100 })
+	f.eventually("all ends are handled", func() bool { return f.runs(done, "") == 100 })
 	f.finish()
 	for _, e := range f.events() {
 		if e.kind == started && e.reason != string(lifecycle.ReasonIdleTimeout) {
@@ -73,7 +73,7 @@ func TestRow07SubscribersCut(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
 	ps := f.together("a", "b")
-	stop := f.load(4, f.living)
+	stop := f.load(f.living)
 	cut := time.NewTicker(100 * time.Millisecond)
 	defer cut.Stop()
 	for range 30 {
@@ -87,8 +87,8 @@ func TestRow07SubscribersCut(t *testing.T) {
 	}
 	// Closures elsewhere are told of by message, or found by a sweep after it.
 	v := f.begin(ps[0], "/")
-	v.hold(ps[0], 1)
-	v.hold(ps[1], 1)
+	v.hold(ps[0])
+	v.hold(ps[1])
 	f.finish()
 }
 
@@ -144,7 +144,7 @@ func TestRow11ScriptsForgotten(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
 	ps := f.together("a", "b")
-	stop := f.load(4, f.living)
+	stop := f.load(f.living)
 	flush := time.NewTicker(100 * time.Millisecond)
 	defer flush.Stop()
 	for range 30 {

@@ -77,12 +77,10 @@ func (f *fleet) begin(p *process, path string) *visitor {
 	return v
 }
 
-// hold registers n hooks for the end of the visitor's session.
-func (v *visitor) hold(p *process, n int) {
+// hold registers a hook for the end of the visitor's session.
+func (v *visitor) hold(p *process) {
 	v.f.t.Helper()
-	for i := range n {
-		v.ok(p, "/hold?n="+strconv.Itoa(i))
-	}
+	v.ok(p, "/hold?n=0")
 }
 
 // crowd begins n sessions, spread over ps, some with hooks of their own.
@@ -93,18 +91,19 @@ func (f *fleet) crowd(n int, ps ...*process) []*visitor {
 		p := ps[i%len(ps)]
 		crowd[i] = f.begin(p, "/")
 		if i%4 == 0 {
-			crowd[i].hold(p, 1)
+			crowd[i].hold(p)
 		}
 	}
 	return crowd
 }
 
-// load begins some fifty sessions a second with each of its visitors until stop is called, which waits for its end and
+// load begins some two hundred sessions a second until stop is called, which waits for its end and
 // returns how many visits failed. Where an instance does not answer, the next
 // one is tried, as a load balancer would.
-func (f *fleet) load(visitors int, ps func() []*process) (stop func() (failed int)) {
+func (f *fleet) load(ps func() []*process) (stop func() (failed int)) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	const visitors = 4
 	ended := make(chan int)
 	for i := range visitors {
 		go func() {
