@@ -120,7 +120,9 @@ func (in *instance) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	err = errors.Join(server.Shutdown(ctx), in.manager.Shutdown(ctx), in.rdb.Close())
-	_ = <-failed // http.ErrServerClosed
+	if ended := <-failed; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	signal.Stop(term)
 	return err
 }
@@ -133,6 +135,7 @@ func (in *instance) connect() {
 	} else {
 		in.rdb = redis.NewClient(&redis.Options{
 			Addr: in.Redis, ContextTimeoutEnabled: true,
+			ReadTimeout: patience, WriteTimeout: patience, // the library's own bound must do
 			MinRetryBackoff: in.RetryPause, MaxRetryBackoff: in.RetryPause,
 		})
 	}

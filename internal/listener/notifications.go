@@ -119,6 +119,8 @@ func (n *notifications) ensure(ctx context.Context) {
 
 // check reads the setting and reports it, without arguing with whoever changed it.
 func (n *notifications) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, configTimeout)
+	defer cancel()
 	flags, err := n.read(ctx)
 	switch {
 	case err != nil:
