@@ -405,8 +405,7 @@ func TestDeadLimit(t *testing.T) {
 func TestDeadWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	a := newDeadApp(t, server.Addr, prefix(), lifecycle.WithDeadInterval(time.Millisecond), lifecycle.WithDeadLimit(1),
-		lifecycle.WithRedisTimeout(200*time.Millisecond))
+	a := newDeadApp(t, server.Addr, prefix(), lifecycle.WithDeadInterval(time.Millisecond), lifecycle.WithDeadLimit(1))
 	id := a.bury("ann")
 	a.rdb.FlushAll(within(t))
 	if got := a.list(); len(got) > 0 {
