@@ -38,7 +38,7 @@ clean-up for its own session with [Context.OnSessionDestroyed].
     [Reason].
   - A claim is the right of one instance to run the hooks of an end, under a lease.
     Ack finishes the claim. Ends whose hooks have failed for good are in the dead
-    set.
+    set, until they are retried or dropped ([Manager.Dead]).
   - An instance is one running process of the application; here, one [Manager].
 
 # What is promised
@@ -76,7 +76,8 @@ leases. Keyspace notifications are hints to look sooner and are never believed.
 In a handler, [Handler] or [From] give a [Context]. Values are read and written
 with sessions.Default and Save, as with any store of gin-contrib/sessions.
 [Manager.Get], [Manager.All], [Manager.Count] and [Manager.Destroy] are for
-administrators; [Manager.Stats] is for monitoring.
+administrators, as are [Manager.Dead], [Manager.RetryDead] and [Manager.DropDead]
+for ends whose hooks have failed for good; [Manager.Stats] is for monitoring.
 
 # Concurrency
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-contrib/sessions"
@@ -179,6 +180,76 @@ func ExampleManager_Stats() {
 	// created: 2
 	// destroyed: 1
 	// hooks run: 1 failed: 0
+}
+
+// The hooks have failed for good. Once what they need is mended, every dead end
+// gets another try.
+func ExampleManager_RetryDead() {
+	manager, stop := newManager(lifecycle.WithRetry(1, time.Second, time.Second), quiet)
+	defer stop()
+	var mended atomic.Bool
+	done := make(chan struct{})
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		if !mended.Load() {
+			return errors.New("the database is away")
+		}
+		fmt.Println("attempt", s.Attempt, "for", s.Get("user"))
+		close(done)
+		return nil
+	})
+	router := shop(manager)
+	cookies := visit(router, "/set?user=ann").Result().Cookies()
+	visit(router, "/logout", cookies...)
+	waitForDead(manager)
+
+	mended.Store(true)
+	ctx := context.Background()
+	for dead, err := range manager.Dead(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(dead.Session.Get("user"), dead.Session.Reason, dead.Attempts, dead.Error)
+		err := manager.RetryDead(ctx, dead.Session.ID)
+		if err != nil && !errors.Is(err, lifecycle.ErrNotDead) { // somebody else was faster
+			log.Fatal(err)
+		}
+	}
+	<-done
+	// Output:
+	// ann destroyed 1 destroyed hook 1: the database is away
+	// attempt 2 for ann
+}
+
+// What is too old to matter goes.
+func ExampleManager_DropDead() {
+	manager, stop := newManager(lifecycle.WithRetry(1, time.Second, time.Second), quiet)
+	defer stop()
+	manager.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		return errors.New("no such seat")
+	})
+	visit(shop(manager), "/logout")
+	id := waitForDead(manager)
+
+	ctx := context.Background()
+	fmt.Println(manager.DropDead(ctx, id))
+	fmt.Println(errors.Is(manager.DropDead(ctx, id), lifecycle.ErrNotDead))
+	// Output:
+	// <nil>
+	// true
+}
+
+// waitForDead waits for a dead end and returns its ID.
+func waitForDead(manager *lifecycle.Manager) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		for dead, err := range manager.Dead(ctx) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			return dead.Session.ID
+		}
+	}
 }
 
 func ExampleWithRetry() {

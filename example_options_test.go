@@ -205,4 +205,13 @@ func ExampleValuesTooLargeError() {
 	// Output: at most 1024 bytes
 }
 
+// A Redis server that has no room for 100,000 records of ended sessions.
+func ExampleWithDeadLimit() {
+	manager, stop := newManager(lifecycle.WithDeadLimit(10_000))
+	defer stop()
+	stats := manager.Stats()
+	fmt.Println("dead:", stats.Dead, "dropped:", stats.Dropped)
+	// Output: dead: 0 dropped: 0
+}
+
 // Helpers of the examples.

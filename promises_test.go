@@ -261,9 +261,7 @@ func TestSaveDoesNotRevive(t *testing.T) {
 	if _, err := a.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
 		t.Errorf("get: %v", err)
 	}
-	if keys := a.keys("*" + id + "*"); len(keys) > 0 {
-		t.Errorf("left behind: %v", keys)
-	}
+	eventually(t, "the ack leaves nothing behind", func() bool { return len(a.keys("*"+id+"*")) == 0 })
 	a.quiet()
 	b.quiet()
 }

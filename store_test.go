@@ -379,6 +379,7 @@ func TestOptionErrors(t *testing.T) {
 		`WithLookInterval(1h0m0s)`:            lifecycle.WithLookInterval(time.Hour),
 		`WithRetry(0, ...)`:                   lifecycle.WithRetry(0, time.Second, time.Second),
 		`WithRetry's longest pause(1s)`:       lifecycle.WithRetry(1, 2*time.Second, time.Second),
+		`WithDeadLimit(-1)`:                   lifecycle.WithDeadLimit(-1),
 		`WithRequestHeaders("Cookie")`:        lifecycle.WithRequestHeaders("X-Ok", "cookie"),
 		`WithRequestHeaders("Authorization")`: lifecycle.WithRequestHeaders("authorization"),
 		`WithErrorHandler(nil)`:               lifecycle.WithErrorHandler(nil),

@@ -94,7 +94,7 @@ func TestRetryDead(t *testing.T) {
 
 	id := bury(t, l, "i")
 	sub := rdb.Subscribe(ctx, l.keys.wake(l.Bucket(id)))
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	if _, err := sub.Receive(ctx); err != nil {
 		t.Fatal(err)
 	}
