@@ -42,6 +42,7 @@ type Manager struct {
 	log     *slog.Logger
 	started atomic.Pointer[background]
 
+	mismatch sync.Once // said in the log
 	shutdown sync.Once
 	stopped  error // of the shutdown
 }
@@ -162,6 +163,9 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	// Without the lock: with Redis away, requests must not queue up here.
 	if err := store.ledger.Open(ctx); err != nil {
+		if errors.Is(err, ErrBucketMismatch) {
+			m.mismatch.Do(func() { m.log.Error("lifecycle: sessions cannot be served", "error", err) })
+		}
 		return unavailable("start", err)
 	}
 	m.mu.Lock()

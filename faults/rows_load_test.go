@@ -253,6 +253,7 @@ func TestRow25SubscriberOverflow(t *testing.T) {
 		return err == nil && !slices.Contains(f.inboxes(), inbox)
 	})
 	stalled.thaw()
+	f.eventually("it subscribes again", func() bool { return slices.Contains(f.inboxes(), inbox) })
 	f.finish()
 }
 

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -19,12 +20,16 @@ func TestRow05RedisKilledUnderLoad(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync))
 			f.setup.Idle, f.setup.Lease = time.Second, 10*time.Second
-			f.together("a", "b")
+			ps := f.together("a", "b")
 			stop := f.load(f.living)
 			for i := range 3 {
 				f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 50*(i+1) })
 				crash := func() {
 					f.redis.Kill()
+					f.eventually("the instances notice", func() bool {
+						const line = "the heartbeat fails"
+						return ps[0].countLogged(line) > i && ps[1].countLogged(line) > i
+					})
 					f.redis.Restart(t)
 				}
 				if fsync == "always" {
@@ -85,10 +90,23 @@ func TestRow07SubscribersCut(t *testing.T) {
 	if failed := stop(); failed > 0 {
 		t.Errorf("%d visits failed", failed)
 	}
-	// Closures elsewhere are told of by message, or found by a sweep after it.
-	v := f.begin(ps[0], "/")
-	v.hold(ps[0])
-	v.hold(ps[1])
+	f.eventually("all ends are handled", f.settled)
+
+	// Now that no bucket has anything due, what begins is told by message only, and
+	// hardly any gets through.
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_ = f.rdb.Do(ctx, "client", "kill", "type", "pubsub").Err()
+		}
+	}()
+	for _, v := range f.crowd(64, ps...) {
+		v.hold(ps[1])
+	}
+	cancel()
+	<-ended
 	f.finish()
 }
 
