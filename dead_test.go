@@ -413,15 +413,21 @@ func TestDeadWithoutRedis(t *testing.T) {
 	}
 	a.isNotDead(id)
 	id = a.bury("bob")
-	server.Kill()
+
+	rdb := redistest.Client(t, server.Addr)
+	b := newAppWithoutHooks(t, rdb, a.prefix)
+	if n, err := b.m.Count(within(t)); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	_ = rdb.Close() // as good as a server that is away, and at once
 	var errs []error
-	for d, err := range a.m.Dead(within(t)) {
+	for d, err := range b.m.Dead(within(t)) {
 		if d != nil {
 			t.Errorf("dead: %+v", d)
 		}
 		errs = append(errs, err)
 	}
-	errs = append(errs, a.m.RetryDead(within(t), id), a.m.DropDead(within(t), id))
+	errs = append(errs, b.m.RetryDead(within(t), id), b.m.DropDead(within(t), id))
 	if len(errs) != 3 {
 		t.Errorf("errors: %v", errs)
 	}
