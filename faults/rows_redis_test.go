@@ -25,12 +25,13 @@ func TestRow05RedisKilledUnderLoad(t *testing.T) {
 			for i := range 3 {
 				f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 50*(i+1) })
 				crash := func() {
+					both := func(line string) func() bool {
+						return func() bool { return ps[0].countLogged(line) > i && ps[1].countLogged(line) > i }
+					}
 					f.redis.Kill()
-					f.eventually("the instances notice", func() bool {
-						const line = "the heartbeat fails"
-						return ps[0].countLogged(line) > i && ps[1].countLogged(line) > i
-					})
+					f.eventually("the instances notice", both("the heartbeat fails"))
 					f.redis.Restart(t)
+					f.eventually("they go on", both("the heartbeat works again"))
 				}
 				if fsync == "always" {
 					crash()
