@@ -34,7 +34,8 @@ type Manager struct {
 	created   []Hook
 	destroyed []Hook
 	serving   bool // no more hooks
-	closed    bool
+
+	closed atomic.Bool // by Shutdown; set with mu held
 
 	// Set once, before started.
 	store   *Store
@@ -170,7 +171,7 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed.Load() {
 		return ErrShutdown
 	}
 	if m.started.Load() == nil {
@@ -181,7 +182,7 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 
 // serve gives the manager its store and ends the registration of hooks.
 func (m *Manager) serve(store *Store) error {
-	if m.started.Load() != nil && m.store == store {
+	if m.started.Load() != nil && m.store == store && !m.closed.Load() {
 		return nil // the common case, without the lock
 	}
 	m.mu.Lock()
@@ -193,7 +194,7 @@ func (m *Manager) serve(store *Store) error {
 		return errors.New("lifecycle: this manager serves another store: make a manager of its own for each with lifecycle.New")
 	}
 	m.serving = true
-	if m.closed {
+	if m.closed.Load() {
 		return ErrShutdown
 	}
 	return nil
@@ -211,7 +212,8 @@ func (m *Manager) serve(store *Store) error {
 // and returns the same, and before Start, after which there is no Start.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	m.mu.Lock()
-	m.closed, m.serving = true, true
+	m.serving = true
+	m.closed.Store(true)
 	bg := m.started.Load()
 	m.mu.Unlock()
 	if bg == nil {
@@ -234,7 +236,7 @@ func (m *Manager) lease() ledger.Lease {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.started.Load() == nil {
+	if m.closed.Load() || m.started.Load() == nil {
 		return ledger.Lease{}
 	}
 	return ledger.Lease{

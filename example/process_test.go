@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
@@ -37,7 +39,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(program(os.Args[1:], os.Stdout, os.Stderr, idle, absolute))
 	}
-	os.Exit(redistest.Run(m))
+	code := redistest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // patience bounds every wait. It is no expectation: what is slower than this is

@@ -1,6 +1,12 @@
 package listener
 
-import "testing"
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What is set stays; what is needed is added.
 func TestMissingFlags(t *testing.T) {

@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func samples() []Record {
 	proof := strings.Repeat("p", token.ProofLength)

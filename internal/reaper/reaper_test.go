@@ -1,0 +1,223 @@
+package reaper
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+func TestMain(m *testing.M) {
+	code := redistest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// sink takes so many claims.
+type sink struct {
+	ready  chan struct{}
+	claims chan *ledger.Claim
+
+	mu   sync.Mutex
+	free int
+	most int // submitted at a time
+}
+
+func newSink(free int) *sink {
+	return &sink{ready: make(chan struct{}, 1), claims: make(chan *ledger.Claim, 1000), free: free}
+}
+
+func (s *sink) Free() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free
+}
+
+func (s *sink) Ready() <-chan struct{} { return s.ready }
+
+func (s *sink) Submit(claims []*ledger.Claim) {
+	s.mu.Lock()
+	s.free -= len(claims)
+	s.most = max(s.most, len(claims))
+	s.mu.Unlock()
+	for _, c := range claims {
+		s.claims <- c
+	}
+}
+
+// grow makes room for n more.
+func (s *sink) grow(n int) {
+	s.mu.Lock()
+	s.free += n
+	s.mu.Unlock()
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *sink) next(t *testing.T) *ledger.Claim {
+	t.Helper()
+	select {
+	case c := <-s.claims:
+		return c
+	case <-time.After(30 * time.Second):
+		t.Fatal("no claim came")
+		return nil
+	}
+}
+
+const buckets = 4
+
+// newReaper returns a reaper of all buckets that runs until the test ends.
+func newReaper(t *testing.T, s *sink, interval time.Duration) (*Reaper, *ledger.Ledger) {
+	t.Helper()
+	l := ledger.New(redistest.Client(t, redistest.Shared(t)),
+		ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: buckets, Timeout: 10 * time.Second})
+	if err := l.Open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: interval, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return r, l
+}
+
+func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {
+	t.Helper()
+	k := token.New(token.Timeouts{Idle: idle})
+	rec := record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts})
+	if ok, err := l.Create(context.Background(), k, rec); err != nil || !ok {
+		t.Fatalf("begun %v, %v", ok, err)
+	}
+	return k
+}
+
+// Ends are claimed when they are due, in all buckets, without a word from anybody.
+func TestFindsWhatIsDue(t *testing.T) {
+	s := newSink(1000)
+	r, l := newReaper(t, s, 20*time.Millisecond)
+	r.Keep([]int{0, 1, 2, 3})
+	want := make(map[string]bool)
+	for range 50 {
+		want[begin(t, l, 100*time.Millisecond).ID] = true
+	}
+	for range 50 {
+		c := s.next(t)
+		if !want[c.ID] || c.Reason != ledger.Expired {
+			t.Errorf("claimed %s, %s", c.ID, c.Reason)
+		}
+		delete(want, c.ID)
+	}
+}
+
+// A bucket that is another instance's is left alone; a hint is followed in any.
+func TestLooksAfterItsOwnBuckets(t *testing.T) {
+	s := newSink(1000)
+	r, l := newReaper(t, s, 20*time.Millisecond)
+	var other token.Token
+	for other.ID == "" || l.Bucket(other.ID) == 0 {
+		other = begin(t, l, 50*time.Millisecond)
+	}
+	r.Keep([]int{0})
+	mine := begin(t, l, time.Minute)
+	for l.Bucket(mine.ID) != 0 {
+		mine = begin(t, l, time.Minute)
+	}
+	sooner := begin(t, l, 100*time.Millisecond)
+	for l.Bucket(sooner.ID) != 0 {
+		sooner = begin(t, l, 100*time.Millisecond)
+	}
+	for c := s.next(t); c.ID != sooner.ID; c = s.next(t) {
+		if l.Bucket(c.ID) != 0 {
+			t.Errorf("claimed %s of bucket %d", c.ID, l.Bucket(c.ID))
+		}
+	}
+	r.Suspect(other.ID, ledger.Expired)
+	if c := s.next(t); c.ID != other.ID {
+		t.Errorf("claimed %s, want the one that was hinted at", c.ID)
+	}
+}
+
+// A hint that is true gives the end its reason; one of a live session gives
+// nothing.
+func TestHints(t *testing.T) {
+	s := newSink(1000)
+	r, l := newReaper(t, s, time.Minute)
+	r.Keep([]int{0, 1, 2, 3})
+	live, gone := begin(t, l, time.Minute), begin(t, l, time.Minute)
+	rdb := l.Client()
+	keys, err := rdb.Keys(context.Background(), "*live:"+gone.ID+":*").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("live keys: %v, %v", keys, err)
+	}
+	if err := rdb.Del(context.Background(), keys[0]).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.Suspect(live.ID, ledger.Deleted)
+	r.Suspect(gone.ID, ledger.Evicted)
+	if c := s.next(t); c.ID != gone.ID || c.Reason != ledger.Evicted {
+		t.Errorf("claimed %s, %s; want %s, evicted", c.ID, c.Reason, gone.ID)
+	}
+	// The event of an end that was found here is not worth another look.
+	r.Suspect(gone.ID, ledger.Expired)
+	r.mu.Lock()
+	waiting := len(r.expired) + len(r.hints)
+	r.mu.Unlock()
+	if waiting != 0 {
+		t.Errorf("%d hints wait", waiting)
+	}
+	if len(s.claims) != 0 {
+		t.Errorf("claimed %s", s.next(t).ID)
+	}
+}
+
+// No more is claimed than the sink has room for, and the rest when it has.
+func TestFullSink(t *testing.T) {
+	s := newSink(3)
+	r, l := newReaper(t, s, 20*time.Millisecond)
+	for range 20 {
+		begin(t, l, time.Millisecond)
+	}
+	r.Keep([]int{0, 1, 2, 3})
+	for range 3 {
+		s.next(t)
+	}
+	for range 17 {
+		if n := len(s.claims); n != 0 {
+			t.Fatalf("%d claims too many", n)
+		}
+		s.grow(1)
+		s.next(t)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.most > 3 || s.free != 0 {
+		t.Errorf("%d at a time, %d free", s.most, s.free)
+	}
+}
