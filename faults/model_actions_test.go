@@ -392,6 +392,10 @@ func (m *model) doKill(t *rapid.T) {
 		b.wait(m, "the hooks of "+s.id+" run")
 	}
 	m.kill(i)
+	// Nobody may be there when the next one ends.
+	if live := m.live(); len(live) > 0 && rapid.Bool().Draw(t, "then an end") {
+		m.expire(m.session(t))
+	}
 }
 
 func (m *model) doShutdown(t *rapid.T) { m.shutdown(m.instance(t)) }
