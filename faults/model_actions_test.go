@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-contrib/sessions"
@@ -79,8 +80,12 @@ func (m *model) end(s *modelSession, reason lifecycle.Reason) {
 
 // expire lets a session's idle timeout pass.
 func (m *model) expire(s *modelSession) {
-	m.end(s, lifecycle.ReasonIdleTimeout)
 	live := m.liveKey(s.id)
+	m.expireKey(s, live)
+}
+
+func (m *model) expireKey(s *modelSession, live string) {
+	m.end(s, lifecycle.ReasonIdleTimeout)
 	now, err := m.rdb.Time(m.ctx).Result()
 	m.must(err)
 	_, err = m.rdb.TxPipelined(m.ctx, func(p redis.Pipeliner) error {
@@ -171,7 +176,11 @@ func (m *model) shutdown(i *modelInstance) {
 	})
 }
 
-func (m *model) doCreate(t *rapid.T) { m.begin(m.instance(t), "") }
+func (m *model) doCreate(t *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(t, "sessions") {
+		m.begin(m.instance(t), "")
+	}
+}
 
 func (m *model) doSave(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
@@ -232,9 +241,13 @@ func (m *model) doStale(t *rapid.T) {
 	m.begin(i, cookies[rapid.IntRange(0, len(cookies)-1).Draw(t, "cookie")])
 }
 
+// doHold lets handlers register hooks for a session, mostly on several instances.
 func (m *model) doHold(t *rapid.T) {
-	s, i := m.session(t), m.instance(t)
-	m.in(i, s, func(c *lifecycle.Context) { m.hold(c, i, s, maps.Clone(s.values)) })
+	s := m.session(t)
+	for range rapid.IntRange(1, 3).Draw(t, "hooks") {
+		i := m.instance(t)
+		m.in(i, s, func(c *lifecycle.Context) { m.hold(c, i, s, maps.Clone(s.values)) })
+	}
 }
 
 // hold registers a handler's hook in a request that has read known.
@@ -314,9 +327,20 @@ func (m *model) refused(c *lifecycle.Context, i *modelInstance, s *modelSession,
 	}
 }
 
+// fail makes the global hook fail in the first attempt at a session's end.
+func (m *model) fail(s *modelSession) {
+	s.fails = 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing[s.id] = true
+}
+
 func (m *model) doDestroy(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	reason := rapid.SampledFrom([]lifecycle.Reason{lifecycle.ReasonDestroyed, lifecycle.ReasonRevoked, "banned"}).Draw(t, "reason")
+	if rapid.Bool().Draw(t, "the hook fails first") {
+		m.fail(s)
+	}
 	if reason != lifecycle.ReasonDestroyed {
 		m.destroy(i, s, reason)
 		return
@@ -329,6 +353,36 @@ func (m *model) doDestroy(t *rapid.T) {
 
 // doExpire ends a session by its timeout, whether an instance is there or not.
 func (m *model) doExpire(t *rapid.T) { m.expire(m.session(t)) }
+
+// doRace lets all instances end a session at once, while its timeout passes.
+func (m *model) doRace(t *rapid.T) {
+	s := m.session(t)
+	m.instance(t)
+	timeout := rapid.Bool().Draw(t, "timeout")
+	live := m.liveKey(s.id)
+	errs := make([]error, len(m.instances))
+	var wg sync.WaitGroup
+	for n, i := range m.instances {
+		wg.Go(func() { errs[n] = i.manager.Destroy(m.ctx, s.id, lifecycle.Reason(i.name)) })
+	}
+	if timeout {
+		m.expireKey(s, live)
+	}
+	wg.Wait()
+	for n, err := range errs {
+		switch {
+		case err == nil && s.ended && s.reason != lifecycle.ReasonIdleTimeout:
+			t.Fatalf("session %s was ended by %s, and by %s", s.id, s.reason, m.instances[n].name)
+		case err == nil:
+			m.end(s, lifecycle.Reason(m.instances[n].name))
+		case !errors.Is(err, lifecycle.ErrSessionEnded):
+			m.must(err)
+		}
+	}
+	if !s.ended {
+		t.Fatalf("session %s was ended by nobody", s.id)
+	}
+}
 
 // doEarly asks for a look at a live session, by an entry of the due-index that is
 // too early or by a forged event.

@@ -63,6 +63,7 @@ func (m *model) startInstance() *modelInstance {
 		lifecycle.WithLookInterval(20*time.Millisecond),
 		lifecycle.WithNotifications(m.notifications),
 		lifecycle.WithConcurrency(4),
+		lifecycle.WithRetry(5, time.Millisecond, time.Millisecond),
 		lifecycle.WithLogger(slog.New(slog.DiscardHandler)),
 		testonly.Option(testonly.Tuning{Heartbeat: 25 * time.Millisecond}).(lifecycle.Option),
 	)
@@ -123,7 +124,11 @@ func (i *modelInstance) destroyed(_ context.Context, s *lifecycle.Session) error
 	}
 	m.destroyed[s.ID] = append(m.destroyed[s.ID], i.run(s))
 	b := m.barriers[modelAttempt{s.ID, s.Attempt}]
+	fails := m.failing[s.ID] && s.Attempt == 1
 	m.mu.Unlock()
+	if fails {
+		return errModelHook
+	}
 	if b != nil {
 		close(b.reached)
 		<-b.open
@@ -240,7 +245,10 @@ type modelWire struct {
 	conns []net.Conn
 }
 
-var errModelCut = errors.New("cut off")
+var (
+	errModelCut  = errors.New("cut off")
+	errModelHook = errors.New("the hook fails")
+)
 
 func (w *modelWire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	w.mu.Lock()
