@@ -84,16 +84,18 @@ func (m *model) expire(s *modelSession) {
 	m.expireKey(s, live)
 }
 
+// modelExpire moves a session's timeout to now, in its live key and the due-index.
+// Of one that has ended meanwhile the entry is left alone: it is a lease.
+var modelExpire = redis.NewScript(`
+if redis.call('PEXPIRE', KEYS[1], 1) == 1 then
+  local t = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], 'XX', t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
+end
+return 1`)
+
 func (m *model) expireKey(s *modelSession, live string) {
 	m.end(s, lifecycle.ReasonIdleTimeout)
-	now, err := m.rdb.Time(m.ctx).Result()
-	m.must(err)
-	_, err = m.rdb.TxPipelined(m.ctx, func(p redis.Pipeliner) error {
-		p.PExpire(m.ctx, live, time.Millisecond)
-		p.ZAddXX(m.ctx, s.bucket+"due", redis.Z{Member: s.id, Score: float64(now.UnixMilli())})
-		return nil
-	})
-	m.must(err)
+	m.must(modelExpire.Run(m.ctx, m.rdb, []string{live, s.bucket + "due"}, s.id).Err())
 	m.eventually("the live key goes", func() bool {
 		n, err := m.rdb.Exists(m.ctx, live).Result()
 		m.must(err)

@@ -214,15 +214,16 @@ func (i *modelInstance) visit(cookie string, handler func(*lifecycle.Context)) s
 // its goroutines. It returns once Redis has seen the last of it.
 func (i *modelInstance) kill() {
 	m := i.m
-	m.mu.Lock()
-	i.dead = true
-	m.mu.Unlock()
 	i.wire.cut()
 	m.eventually("Redis has noticed that "+i.name+" is gone", func() bool {
 		list, err := m.rdb.ClientList(m.ctx).Result()
 		m.must(err)
 		return !strings.Contains(list, "name="+i.name+" ")
 	})
+	// Not before: a hook that is not counted must not be acked.
+	m.mu.Lock()
+	i.dead = true
+	m.mu.Unlock()
 	m.liftBarriers(i)
 	i.shutdown()
 }
