@@ -28,6 +28,7 @@ func (m *model) begin(i *modelInstance, cookie string) *modelSession {
 			m.t.Fatalf("a session began under the ID of another: %s, ended: %v", s.id, other.ended)
 		}
 	}
+	m.t.Logf("session %s begins on %s", s.id, i.name)
 	key := m.liveKey(s.id)
 	s.bucket = key[:strings.Index(key, "}:")+2]
 	m.sessions = append(m.sessions, s)
