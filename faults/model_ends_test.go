@@ -1,0 +1,160 @@
+package faults
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// How sessions end, and what looks like an end.
+
+func (m *model) end(s *modelSession, reason lifecycle.Reason) {
+	s.ended, s.reason = true, reason
+}
+
+// doExpire ends a session by its timeout, whether an instance is there or not.
+func (m *model) doExpire(t *rapid.T) { m.expire(m.session(t)) }
+
+// expire lets a session's idle timeout pass.
+func (m *model) expire(s *modelSession) {
+	m.expireKey(s, m.liveKey(s.id))
+}
+
+// modelExpire moves a session's timeout to now, in its live key and the due-index.
+// Of one that has ended meanwhile the entry is left alone: it is a lease.
+var modelExpire = redis.NewScript(`
+if redis.call('PEXPIRE', KEYS[1], 1) == 1 then
+  local t = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], 'XX', t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
+end
+return 1`)
+
+func (m *model) expireKey(s *modelSession, live string) {
+	m.end(s, lifecycle.ReasonIdleTimeout)
+	m.must(modelExpire.Run(m.ctx, m.rdb, []string{live, s.bucket + "due"}, s.id).Err())
+	m.eventually("the live key goes", func() bool {
+		n, err := m.rdb.Exists(m.ctx, live).Result()
+		m.must(err)
+		return n == 0
+	})
+}
+
+func (m *model) doDestroy(t *rapid.T) {
+	s, i := m.session(t), m.instance(t)
+	reason := rapid.SampledFrom([]lifecycle.Reason{lifecycle.ReasonDestroyed, lifecycle.ReasonRevoked, "banned"}).Draw(t, "reason")
+	if rapid.Bool().Draw(t, "the hook fails first") {
+		m.fail(s)
+	}
+	if reason != lifecycle.ReasonDestroyed {
+		m.destroy(i, s, reason)
+		return
+	}
+	m.in(i, s, func(c *lifecycle.Context) {
+		m.end(s, reason)
+		m.must(c.DestroySession())
+	})
+}
+
+func (m *model) destroy(i *modelInstance, s *modelSession, reason lifecycle.Reason) {
+	m.end(s, reason)
+	if reason == lifecycle.ReasonRevoked {
+		reason = ""
+	}
+	m.must(i.manager.Destroy(m.ctx, s.id, reason))
+	if err := i.manager.Destroy(m.ctx, s.id, "again"); !errors.Is(err, lifecycle.ErrSessionEnded) {
+		m.t.Fatalf("session %s is destroyed twice: %v", s.id, err)
+	}
+}
+
+// fail makes the global hook fail in the first attempt at a session's end.
+func (m *model) fail(s *modelSession) {
+	s.fails = 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing[s.id] = true
+}
+
+// doRace lets all instances end a session at once, while its timeout passes.
+func (m *model) doRace(t *rapid.T) {
+	s := m.session(t)
+	m.instance(t)
+	timeout := rapid.Bool().Draw(t, "timeout")
+	live := m.liveKey(s.id)
+	errs := make([]error, len(m.instances))
+	var wg sync.WaitGroup
+	for n, i := range m.instances {
+		wg.Go(func() { errs[n] = i.manager.Destroy(m.ctx, s.id, lifecycle.Reason(i.name)) })
+	}
+	if timeout {
+		m.expireKey(s, live)
+	}
+	wg.Wait()
+	for n, err := range errs {
+		switch {
+		case err == nil && s.ended && s.reason != lifecycle.ReasonIdleTimeout:
+			t.Fatalf("session %s was ended by %s, and by %s", s.id, s.reason, m.instances[n].name)
+		case err == nil:
+			m.end(s, lifecycle.Reason(m.instances[n].name))
+		case !errors.Is(err, lifecycle.ErrSessionEnded):
+			m.must(err)
+		}
+	}
+	if !s.ended {
+		t.Fatalf("session %s was ended by nobody", s.id)
+	}
+}
+
+// doZombie lets a claim be taken over while its holder still runs the hooks; the
+// holder's ack comes while the other runs them.
+func (m *model) doZombie(t *rapid.T) {
+	s, i := m.session(t), m.instance(t)
+	first, second := m.barrier(s.id, 1), m.barrier(s.id, 2)
+	m.destroy(i, s, "zombie")
+	first.wait(m, "the first run of the hooks of "+s.id)
+	s.crashed = true
+	m.due(s)
+	second.wait(m, "the second run of the hooks of "+s.id)
+	first.lift()
+	// The ack of an end that follows it on the same instance tells that the
+	// holder's has been sent.
+	other := m.begin(i, "")
+	m.destroy(i, other, "after the zombie")
+	m.eventually("the end after the zombie's is finished", func() bool { return m.acked(other) })
+	if m.acked(s) {
+		t.Fatalf("session %s: a claim that was taken over was acked by its former holder", s.id)
+	}
+	second.lift()
+	m.eventually("the end of session "+s.id+" is finished by its second holder", func() bool { return m.acked(s) })
+	m.mu.Lock()
+	runs := slices.Clone(m.destroyed[s.id])
+	m.mu.Unlock()
+	if len(runs) != 2 {
+		t.Fatalf("session %s: taken over once, its hooks ran %d times: %v", s.id, len(runs), runs)
+	}
+}
+
+// doEarly asks for a look at a live session, by an entry of the due-index that is
+// too early or by a forged event.
+func (m *model) doEarly(t *rapid.T) {
+	s := m.session(t)
+	m.instance(t)
+	by := rapid.SampledFrom([]string{"due-index", "expired", "evicted", "del"}).Draw(t, "by")
+	if by != "due-index" {
+		m.must(m.rdb.Publish(m.ctx, "__keyevent@0__:"+by, m.liveKey(s.id)).Err())
+		return
+	}
+	m.due(s)
+	m.eventually("the entry of session "+s.id+" is moved to its deadline", func() bool {
+		at, err := m.rdb.ZScore(m.ctx, s.bucket+"due", s.id).Result()
+		if err != nil {
+			t.Fatalf("live session %s is not in the due-index: %v", s.id, err)
+		}
+		return time.UnixMilli(int64(at)).After(time.Now().Add(modelIdle / 3))
+	})
+}

@@ -1,0 +1,225 @@
+package faults
+
+import (
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/gin-contrib/sessions"
+	"pgregory.net/rapid"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// What visitors do.
+
+func (m *model) doCreate(t *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(t, "sessions") {
+		m.begin(m.instance(t), "")
+	}
+}
+
+// begin makes a request with a cookie that names no live session, or without
+// any: a new session begins.
+func (m *model) begin(i *modelInstance, cookie string) *modelSession {
+	s := &modelSession{values: make(map[any]any)}
+	s.cookie = i.visit(cookie, func(c *lifecycle.Context) { s.id = c.Session().ID })
+	if s.cookie == cookie || !strings.HasPrefix(s.cookie, s.id+".") {
+		m.t.Fatalf("session %s began with the cookie of %s", s.id, m.owner(s.cookie))
+	}
+	for _, other := range m.sessions {
+		if other.id == s.id {
+			m.t.Fatalf("a session began under the ID of another: %s, ended: %v", s.id, other.ended)
+		}
+	}
+	m.t.Logf("session %s begins on %s", s.id, i.name)
+	key := m.liveKey(s.id)
+	s.bucket = key[:strings.Index(key, "}:")+2]
+	m.sessions = append(m.sessions, s)
+	return s
+}
+
+// owner returns the ID of the session whose cookie it is or was.
+func (m *model) owner(cookie string) string {
+	id, _, _ := strings.Cut(cookie, ".")
+	return id
+}
+
+func (m *model) liveKey(id string) string {
+	keys, err := m.rdb.Keys(m.ctx, modelPrefix+":{*}:live:"+id+":*").Result()
+	m.must(err)
+	if len(keys) != 1 {
+		m.t.Fatalf("session %s has %d live keys", id, len(keys))
+	}
+	return keys[0]
+}
+
+// in makes a request of a live session.
+func (m *model) in(i *modelInstance, s *modelSession, handler func(*lifecycle.Context)) {
+	before := s.cookie
+	after := i.visit(s.cookie, func(c *lifecycle.Context) {
+		if got := c.Session().ID; got != s.id {
+			m.t.Fatalf("the cookie of session %s names %s", s.id, got)
+		}
+		if got := c.Session().Values(); !maps.Equal(got, s.values) {
+			m.t.Fatalf("session %s is read with %v, want %v", s.id, got, s.values)
+		}
+		handler(c)
+	})
+	if !s.ended && after != before {
+		s.old = append(s.old, before)
+		s.cookie = after
+	}
+}
+
+// modelPut sets a value and saves.
+func modelPut(c *lifecycle.Context, key string, value int) error {
+	session := sessions.Default(c.Context)
+	session.Set(key, value)
+	return session.Save()
+}
+
+func modelPair(t *rapid.T) (string, int) {
+	return rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"), rapid.IntRange(0, 9).Draw(t, "value")
+}
+
+func (m *model) doSave(t *rapid.T) {
+	s, i := m.session(t), m.instance(t)
+	key, value := modelPair(t)
+	m.in(i, s, func(c *lifecycle.Context) { m.must(modelPut(c, key, value)) })
+	s.values[key] = value
+}
+
+// doTouch visits late in a session's idle timeout, which begins anew.
+func (m *model) doTouch(t *rapid.T) {
+	s, i := m.session(t), m.instance(t)
+	live := m.liveKey(s.id)
+	m.must(m.rdb.PExpire(m.ctx, live, modelIdle/2).Err())
+	m.in(i, s, func(*lifecycle.Context) {})
+	left, err := m.rdb.PTTL(m.ctx, live).Result()
+	m.must(err)
+	if left <= modelIdle/2 {
+		t.Fatalf("session %s has %v left after a request", s.id, left)
+	}
+}
+
+func (m *model) doRotate(t *rapid.T) {
+	s, i := m.session(t), m.instance(t)
+	login := rapid.Bool().Draw(t, "with a save")
+	key, value := modelPair(t)
+	before := s.cookie
+	m.in(i, s, func(c *lifecycle.Context) {
+		m.must(c.RotateSession())
+		if login {
+			m.must(modelPut(c, key, value))
+		}
+	})
+	if login {
+		s.values[key] = value
+	}
+	if s.cookie == before || m.owner(s.cookie) != s.id {
+		t.Fatalf("session %s: the rotation left the cookie of %s", s.id, m.owner(s.cookie))
+	}
+}
+
+// doStale visits with a cookie from before a rotation or an end.
+func (m *model) doStale(t *rapid.T) {
+	var cookies []string
+	for _, s := range m.sessions {
+		cookies = append(cookies, s.old...)
+		if s.ended {
+			cookies = append(cookies, s.cookie)
+		}
+	}
+	if len(cookies) == 0 {
+		t.Skip("no stale cookie")
+	}
+	i := m.instance(t)
+	m.begin(i, cookies[rapid.IntRange(0, len(cookies)-1).Draw(t, "cookie")])
+}
+
+// doHold lets handlers register hooks for a session, mostly on several instances.
+func (m *model) doHold(t *rapid.T) {
+	s := m.session(t)
+	for range rapid.IntRange(1, 3).Draw(t, "hooks") {
+		i := m.instance(t)
+		m.in(i, s, func(c *lifecycle.Context) { m.hold(c, i, s, maps.Clone(s.values)) })
+	}
+}
+
+// hold registers a handler's hook in a request that has read known.
+func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, known map[any]any) {
+	h := &modelHold{instance: i}
+	m.must(c.OnSessionDestroyed(h.hook))
+	s.holds = append(s.holds, h)
+	m.holds(i, func(other *modelSession, h *modelHold) {
+		if other == s {
+			h.known = known
+		}
+	})
+}
+
+// doLate lets a request be overtaken by another between its reading and its
+// writing of a session.
+func (m *model) doLate(t *rapid.T) {
+	s, i, j := m.session(t), m.instance(t), m.instance(t)
+	overtaken := rapid.SampledFrom([]string{"destroy", "expire", "rotate", "save"}).Draw(t, "overtaken by")
+	late := rapid.SampledFrom([]string{"save", "rotate", "destroy", "hold"}).Draw(t, "late")
+	key, value := modelPair(t)
+	known := maps.Clone(s.values)
+	before := s.cookie
+	after := i.visit(s.cookie, func(c *lifecycle.Context) {
+		switch overtaken {
+		case "destroy":
+			m.destroy(j, s, lifecycle.ReasonRevoked)
+		case "expire":
+			m.expire(s)
+		case "rotate":
+			m.in(j, s, func(c *lifecycle.Context) { m.must(c.RotateSession()) })
+		case "save":
+			m.in(j, s, func(c *lifecycle.Context) { m.must(modelPut(c, "other", value)) })
+			s.values["other"] = value
+		}
+		if overtaken != "save" {
+			m.refused(c, i, s, late)
+			return
+		}
+		switch late {
+		case "save":
+			m.must(modelPut(c, key, value))
+			s.values = known // nothing is merged
+			s.values[key] = value
+		case "rotate":
+			m.must(c.RotateSession())
+		case "destroy":
+			m.must(c.DestroySession())
+			m.end(s, lifecycle.ReasonDestroyed)
+		case "hold":
+			m.hold(c, i, s, known)
+		}
+	})
+	if overtaken == "save" && late == "rotate" {
+		s.old = append(s.old, before)
+		s.cookie = after
+	}
+}
+
+// refused does in a handler what the session is no longer there for.
+func (m *model) refused(c *lifecycle.Context, i *modelInstance, s *modelSession, what string) {
+	var err error
+	switch what {
+	case "save":
+		err = modelPut(c, "late", 1)
+	case "rotate":
+		err = c.RotateSession()
+	case "destroy":
+		err = c.DestroySession()
+	case "hold":
+		h := &modelHold{instance: i, refused: true}
+		s.holds = append(s.holds, h)
+		err = c.OnSessionDestroyed(h.hook)
+	}
+	if !errors.Is(err, lifecycle.ErrSessionEnded) {
+		m.t.Fatalf("late %s: %v, want ErrSessionEnded", what, err)
+	}
+}
