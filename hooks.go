@@ -73,13 +73,16 @@ func (r runner) Deliver(ctx, lease context.Context, c *ledger.Claim) delivery.Ou
 		m.stats.count(s.Reason)
 	}
 	m.runClosures(ctx, hooks, s)
+	var outcome delivery.Outcome
 	if mine {
-		return m.runDestroyed(lease, c, s)
+		outcome = m.runDestroyed(lease, c, s)
 	}
-	if len(hooks) > 0 {
+	// A settlement tells Redis that this instance waits for nothing more. There is
+	// none for news, nor for a claim that was taken over.
+	if len(hooks) > 0 && (!mine || lease.Err() != nil) {
 		_ = m.store.ledger.Unwatch(ctx, m.instance, c.ID) // else the tombstone goes by itself
 	}
-	return delivery.Outcome{}
+	return outcome
 }
 
 // Hung returns how many hooks have been left behind.

@@ -33,7 +33,7 @@ type Settlement struct {
 	Delay   time.Duration
 	Attempt int
 	Done    string // opaque; comes back in Claim.Done
-	Error   string // what follows the first MaxErrorText bytes is not kept
+	Error   string // empty if no hook has run; what follows the first MaxErrorText bytes is not kept
 }
 
 // MaxErrorText is how many bytes of an error's text are kept with an end.
@@ -72,8 +72,8 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 		case Ack:
 			acks[b] = append(acks[b], i)
 		case Release:
-			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID)},
-				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, errorText(s.Error), l.keys.wake(b)}})
+			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},
+				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, errorText(s.Error), l.keys.wake(b), instance}})
 			owner = append(owner, []int{i})
 		case Bury:
 			calls = append(calls, call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},

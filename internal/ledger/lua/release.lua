@@ -1,16 +1,21 @@
 -- Gives a claim back, to be taken again after a delay by whoever looks then.
 --
--- KEYS  1 due  2 end
--- ARGV  1 id  2 claim  3 delay, ms  4 attempts so far  5 hooks done  6 error text  7 channel of the bucket
+-- KEYS  1 due  2 end  3 watch
+-- ARGV  1 id  2 claim  3 delay, ms  4 attempts so far  5 hooks done  6 error text, '' if none have run
+--       7 channel of the bucket  8 instance
 -- Reply 1 given back, 0 the claim is no longer the holder's
 --
--- Without an error text, as of hooks that have not run, the last one stays.
+-- Where hooks have run the holder has run its closures of the session too, so it
+-- waits for nothing more. Else the last error text stays.
 if redis.call('HGET', KEYS[2], 'by') ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZADD', KEYS[1], 'XX', now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], 'by', '', 'attempt', ARGV[4], 'done', ARGV[5])
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], 'error', ARGV[6]) end
+if ARGV[6] ~= '' then
+  redis.call('HSET', KEYS[2], 'error', ARGV[6])
+  redis.call('SREM', KEYS[3], ARGV[8])
+end
 if redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[7], ARGV[1])
 end
