@@ -19,8 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
@@ -39,14 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(program(os.Args[1:], os.Stdout, os.Stderr, idle, absolute))
 	}
-	code := redistest.Run(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(redistest.Run(m))
 }
 
 // patience bounds every wait. It is no expectation: what is slower than this is

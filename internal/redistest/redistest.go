@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 )
 
 // RequireEnv makes a missing redis-server fail a test instead of skipping it.
@@ -78,11 +79,22 @@ func Shared(t testing.TB) string {
 	return shared.server.Addr
 }
 
-// Run runs the tests of a package and ends the shared server, if any.
-func Run(m *testing.M) int {
+// Run runs the tests of a package, ends the shared server, if any, and looks for
+// goroutines left behind. It returns the exit code.
+func Run(m *testing.M, ignore ...goleak.Option) int {
 	code := m.Run()
 	Close()
-	return code
+	if code != 0 {
+		return code
+	}
+	var leak error
+	for range 5 { // a closed pool of go-redis dials a dead server for another second or two
+		if leak = goleak.Find(ignore...); leak == nil {
+			return 0
+		}
+	}
+	fmt.Fprintln(os.Stderr, leak)
+	return 1
 }
 
 // Close ends the shared server, if any.
