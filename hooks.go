@@ -50,7 +50,7 @@ type runner struct{ m *Manager }
 // last registered first, then the global hooks in their order, unless the claim
 // is another instance's. Closures have nothing to do with the claim: they run to
 // their end even if its lease is lost.
-func (r runner) Deliver(ctx, lease context.Context, c *ledger.Claim) delivery.Outcome {
+func (r runner) Deliver(ctx context.Context, lease delivery.Lease, c *ledger.Claim) delivery.Outcome {
 	m := r.m
 	if done, ok := m.begin.Load(c.ID); ok {
 		select {
@@ -98,16 +98,16 @@ func (m *Manager) runClosures(ctx context.Context, hooks []Hook, s *Session) {
 
 // runDestroyed runs the global hooks that have not succeeded in an earlier
 // attempt of this instance.
-func (m *Manager) runDestroyed(lease context.Context, c *ledger.Claim, s *Session) delivery.Outcome {
+func (m *Manager) runDestroyed(lease delivery.Lease, c *ledger.Claim, s *Session) delivery.Outcome {
 	done := m.parseDone(c.Done)
 	var errs []error
 	for i, h := range m.destroyed {
 		if slices.Contains(done, i) {
 			continue
 		}
-		if lease.Err() != nil {
+		if err := lease.Check(); err != nil {
 			// Whoever takes the claim over, or takes it again, runs the rest.
-			errs = append(errs, context.Cause(lease))
+			errs = append(errs, err)
 			break
 		}
 		if err := m.call(lease, h, s); err != nil {

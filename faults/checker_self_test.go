@@ -118,6 +118,21 @@ func TestChecker(t *testing.T) {
 			say(x, x.a, 1011, done, "h1", 1)
 			x.a.stops = []stop{{from: at(1012), to: at(1900)}}
 			runBoth(x, x.b, 2010, 1)
+			x.events = x.events[:len(x.events)-2] // of h2, which ran once
+			say(x, x.a, 2020, started, "h2", 1)
+			say(x, x.a, 2021, done, "h2", 1)
+		}},
+		"a frozen instance that calls the hook late": {"", func(x *tale) {
+			born(x)
+			x.a.stops = []stop{{from: at(1009), to: at(3000)}}
+			runBoth(x, x.b, 2010, 2)
+			runBoth(x, x.a, 3001, 1)
+		}},
+		"a late hook of an instance that was not frozen": {"I3", func(x *tale) {
+			born(x)
+			runBoth(x, x.b, 2010, 2)
+			say(x, x.a, 3001, started, "h1", 1)
+			say(x, x.a, 3002, done, "h1", 1)
 		}},
 		"again because another hook failed": {"", func(x *tale) {
 			born(x)

@@ -145,7 +145,7 @@ const overdue = time.Minute
 // story is all that the journals say of one session.
 type story struct {
 	created  []event
-	started  map[string][]event // by hook, in order of time
+	started  map[string][]event // by hook, in order of attempts
 	outcomes []event            // done and failed
 	alive    []event
 	held     []event
@@ -187,7 +187,9 @@ func (e *evidence) check(events []event, idle time.Duration) verdict {
 	var v verdict
 	for id, s := range stories {
 		for _, runs := range s.started {
-			slices.SortStableFunc(runs, func(a, b event) int { return a.at.Compare(b.at) })
+			slices.SortStableFunc(runs, func(a, b event) int {
+				return cmp.Or(cmp.Compare(a.attempt, b.attempt), a.at.Compare(b.at))
+			})
 		}
 		c := trial{v: &v, e: e, id: id, story: s, known: e.sessions[id], idle: idle}
 		c.noneLost()
@@ -258,8 +260,8 @@ func (c *trial) noneLost() {
 		}
 	case missing == "":
 		c.v.ends++
-		if runs := c.started[hooks[0]]; len(runs) > 0 {
-			c.v.lags = append(c.v.lags, runs[0].at.Sub(runs[0].ended))
+		if r, ok := earliest(c.started[hooks[0]]); ok {
+			c.v.lags = append(c.v.lags, r.at.Sub(r.ended))
 		}
 	case anyOverlaps(c.e.flushed, began, c.last().Add(c.idle+overdue)),
 		anyOverlaps(c.e.unsaved, began, c.last()):
@@ -296,15 +298,17 @@ func (c *trial) noneForLiving() {
 	}
 }
 
-// noneRepeated is I3, I4 and I7: a hook runs again only where the attempt before
-// failed, or its instance was stopped before it could say that it had not.
+// noneRepeated is I3, I4 and I7: a hook runs again, as a later attempt, only where
+// the attempt before failed, or its instance was stopped before it could say that it
+// had not. One that was stopped just before it called the hook does so when it
+// goes on, and may be later then than the attempt after.
 func (c *trial) noneRepeated() {
 	for hook, runs := range c.started {
 		for i := 1; i < len(runs); i++ {
 			a, b := runs[i-1], runs[i]
-			if b.attempt <= a.attempt && !c.unsaved(a, b) {
-				c.v.violate("I7: session %s: attempt %d of %s at %s came after attempt %d at %s",
-					c.id, b.attempt, hook, clock(b.at), a.attempt, clock(a.at))
+			if b.attempt == a.attempt && !c.unsaved(a, b) {
+				c.v.violate("I7: session %s: attempt %d of %s ran on %s at %s and on %s at %s",
+					c.id, b.attempt, hook, a.by.name, clock(a.at), b.by.name, clock(b.at))
 			}
 			if c.outcome(a, failed, "") {
 				continue // of this hook or another one: to be tried again
@@ -312,7 +316,11 @@ func (c *trial) noneRepeated() {
 			if c.outcome(a, done, hook) {
 				c.v.repeats++
 			}
-			if !a.by.stoppedBetween(a.at, b.at) && !c.unsaved(a, b) {
+			from, to := a.at, b.at
+			if to.Before(from) {
+				from, to = to, from
+			}
+			if !a.by.stoppedBetween(from, to) && !c.unsaved(a, b) {
 				c.v.violate("I3: session %s: %s ran on %s at %s and again on %s at %s: %s",
 					c.id, hook, a.by.name, clock(a.at), b.by.name, clock(b.at), c.tell())
 			}
@@ -320,7 +328,9 @@ func (c *trial) noneRepeated() {
 	}
 }
 
-func (c *trial) unsaved(a, b event) bool { return anyOverlaps(c.e.unsaved, a.at, b.at) }
+func (c *trial) unsaved(a, b event) bool {
+	return anyOverlaps(c.e.unsaved, a.at, b.at) || anyOverlaps(c.e.unsaved, b.at, a.at)
+}
 
 // outcome reports whether a hook of the run's attempt came to this; an empty
 // name stands for any hook.
@@ -342,8 +352,9 @@ func (c *trial) createdFirst() {
 		return
 	}
 	for _, runs := range c.started {
-		if len(runs) > 0 && runs[0].at.Before(c.created[0].at) && !c.created[0].by.stoppedBetween(runs[0].at, c.created[0].at) {
-			c.v.violate("I5: session %s: destroyed at %s, created at %s", c.id, clock(runs[0].at), clock(c.created[0].at))
+		r, ok := earliest(runs)
+		if ok && r.at.Before(c.created[0].at) && !c.created[0].by.stoppedBetween(r.at, c.created[0].at) {
+			c.v.violate("I5: session %s: destroyed at %s, created at %s", c.id, clock(r.at), clock(c.created[0].at))
 		}
 	}
 }
@@ -383,6 +394,13 @@ func (c *trial) tell() string {
 		return "it never ran"
 	}
 	return text[2:]
+}
+
+func earliest(runs []event) (event, bool) {
+	if len(runs) == 0 {
+		return event{}, false
+	}
+	return slices.MinFunc(runs, func(a, b event) int { return a.at.Compare(b.at) }), true
 }
 
 func clock(t time.Time) string { return t.Format("15:04:05.000000") }

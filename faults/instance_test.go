@@ -172,7 +172,12 @@ func (in *instance) manage() error {
 		in.note(created, s, "c1")
 		return nil
 	})
-	in.manager.OnSessionDestroyed(in.journalled("h1", func(context.Context, *lifecycle.Session) error { return nil }))
+	in.manager.OnSessionDestroyed(in.journalled("h1", func(_ context.Context, s *lifecycle.Session) error {
+		if s.Attempt == 1 && strings.Contains(s.Request.URI, "first=block") {
+			<-in.gate
+		}
+		return nil
+	}))
 	in.manager.OnSessionDestroyed(in.journalled("h2", in.behave))
 	return nil
 }
@@ -219,7 +224,9 @@ func (in *instance) behave(ctx context.Context, s *lifecycle.Session) error {
 		return fmt.Errorf("attempt %d was to fail", s.Attempt)
 	case "panic":
 		panic(fmt.Sprintf("attempt %d was to panic", s.Attempt))
-	case "hang": // and ignore the context
+	case "hang": // beyond the end of its context
+		<-ctx.Done()
+		in.note(failed, s, "h2") // for those who look on: it counts as that from now on
 		select {
 		case <-in.gate:
 		case <-late(q.Get("ms")):

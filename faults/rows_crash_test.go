@@ -119,3 +119,33 @@ func TestRow04Zombie(t *testing.T) {
 		}
 	}
 }
+
+// An instance cannot renew its lease, and its claim is taken over while it runs
+// the first hook: it does not start the second one, though nobody has told it.
+func TestRow04LeaseRunsOut(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	stalled := f.start("stalled")
+	stalled.arm("before:renew")
+	v := f.begin(stalled, "/?first=block")
+	stalled.reached()
+	stalled.stopped(time.Now(), false) // so far as its claims are concerned
+	f.start("b")
+	f.eventually("b takes over", func() bool { return f.runs(done, v.id) == 1 })
+	f.eventually("and acks", f.settled)
+	stalled.ask("gate")
+	first := func() (n int) {
+		for _, e := range f.events() {
+			if e.kind == done && e.hook == "h1" {
+				n++
+			}
+		}
+		return n
+	}
+	f.eventually("the first hook returns on the stalled instance", func() bool { return first() == 2 })
+	stalled.release("")
+	f.finish() // and with it the stalled instance, in order
+	if n := f.runs(started, v.id); n != 1 {
+		t.Errorf("the second hook ran %d times, want once", n)
+	}
+}

@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -21,9 +22,10 @@ type Outcome struct {
 // Runner runs the hooks of an end.
 type Runner interface {
 	// Deliver runs what there is to run for an end. ctx ends with the instance;
-	// lease, derived from it, ends too when another instance takes the claim over.
-	// It must return soon after what it runs has seen its context end.
-	Deliver(ctx, lease context.Context, c *ledger.Claim) Outcome
+	// lease, derived from it, ends too when another instance takes the claim over,
+	// and is to be checked before each hook. It must return soon after what it runs
+	// has seen its context end.
+	Deliver(ctx context.Context, lease Lease, c *ledger.Claim) Outcome
 	// Hung returns how many hooks have been left behind.
 	Hung() int
 }
@@ -175,7 +177,7 @@ func (d *Delivery) worker() {
 		if h == nil {
 			return
 		}
-		outcome := d.c.Runner.Deliver(d.ctx, lease, h.claim)
+		outcome := d.c.Runner.Deliver(d.ctx, d.lease(lease, h), h.claim)
 		lost := context.Cause(lease) == ErrLeaseLost //nolint:errorlint // the very cause that forfeit gives
 		h.cancel(nil)
 		d.finish(h, outcome, lost)
@@ -248,8 +250,8 @@ func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 		settle = false // nothing is held, or not any more
 	case o.Err == nil:
 		s.Verdict = ledger.Ack
-	case d.ctx.Err() != nil:
-		s.Verdict, s.Error = ledger.Release, o.Err.Error()
+	case d.ctx.Err() != nil, errors.Is(o.Err, ErrLeaseOver):
+		s.Verdict, s.Error = ledger.Release, o.Err.Error() // refused if it was taken over
 	case c.Attempt >= d.c.Retry.Attempts:
 		s.Verdict, s.Error = ledger.Bury, o.Err.Error()
 		d.c.OnDead()

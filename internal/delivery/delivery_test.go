@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -38,13 +39,10 @@ type slow struct {
 	next  chan struct{}
 }
 
-func (s *slow) Deliver(_, lease context.Context, c *ledger.Claim) Outcome {
+func (s *slow) Deliver(_ context.Context, lease Lease, c *ledger.Claim) Outcome {
 	s.began <- c.ID
 	<-s.next
-	if lease.Err() != nil {
-		return Outcome{Err: lease.Err()}
-	}
-	return Outcome{}
+	return Outcome{Err: lease.Check()}
 }
 
 func (s *slow) Hung() int { return 0 }
@@ -79,5 +77,25 @@ func TestRepeatedNews(t *testing.T) {
 	}
 	if len(d.held) != 0 {
 		t.Errorf("%d holdings are left", len(d.held))
+	}
+}
+
+// A lease is over when its time is, though nobody has come to tell.
+func TestLeaseChecksTheTime(t *testing.T) {
+	t.Parallel()
+	d := New(Config{Lease: time.Minute})
+	ctx, cancel := context.WithCancelCause(context.Background())
+	h := &holding{until: time.Now().Add(time.Minute)}
+	lease := d.lease(ctx, h)
+	if err := lease.Check(); err != nil {
+		t.Errorf("a good lease: %v", err)
+	}
+	h.until = time.Now().Add(-time.Millisecond)
+	if err := lease.Check(); !errors.Is(err, ErrLeaseOver) {
+		t.Errorf("its time is over: %v", err)
+	}
+	cancel(ErrLeaseLost)
+	if err := lease.Check(); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("it was taken over: %v", err)
 	}
 }

@@ -9,11 +9,40 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// Causes for which the context of a hook ends early.
+// Causes for which the context of a hook ends early, or no further hook starts.
 var (
 	ErrLeaseLost = errors.New("the lease of the claim was lost")
+	ErrLeaseOver = errors.New("the time of the lease was over")
 	ErrShutdown  = errors.New("the instance shuts down")
 )
+
+// Lease is the right to run the hooks of one claim. Its context ends when another
+// instance is known to have taken the claim over, or this one shuts down.
+type Lease struct {
+	context.Context
+	until func() time.Time
+}
+
+// Check returns why no further hook may start, nil if one may. It goes by the time
+// as well: a process that was stopped for long, or has not reached Redis, must
+// not start what another instance may be running, before anybody could tell it.
+func (l Lease) Check() error {
+	if err := context.Cause(l); err != nil {
+		return err
+	}
+	if time.Now().After(l.until()) {
+		return ErrLeaseOver
+	}
+	return nil
+}
+
+func (d *Delivery) lease(ctx context.Context, h *holding) Lease {
+	return Lease{ctx, func() time.Time {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return h.until
+	}}
+}
 
 // renew renews the leases of all held claims until ctx ends.
 func (d *Delivery) renew(ctx context.Context) {

@@ -72,13 +72,17 @@ func (n *notifications) set(s State, err error) {
 	if old == s {
 		return
 	}
-	const without = "sessions end on time all the same; only a session deleted or evicted by others is noticed late, at its idle timeout"
+	const (
+		without = "sessions end on time all the same; only a session deleted or evicted by others is noticed late, at its idle timeout"
+		remedy  = "to have them, set what is needed in redis.conf or the service's parameters; to do without, use WithNotifications(false)"
+	)
 	switch s {
 	case Refused:
-		n.log.Warn("lifecycle: Redis refuses CONFIG; going on without keyspace notifications unless the operator has set them: "+without,
+		n.log.Warn("lifecycle: Redis refuses CONFIG; if the operator has not set keyspace notifications, they are missing: "+without+"; "+remedy,
 			"setting", setting, "needed", needed, "error", err)
 	case Missing:
-		n.log.Warn("lifecycle: keyspace notifications are off: "+without, "setting", setting, "needed", needed)
+		n.log.Warn("lifecycle: keyspace notifications are off, somebody has changed the setting: "+without+"; "+remedy,
+			"setting", setting, "needed", needed)
 	case On:
 		if old == Missing || old == Refused {
 			n.log.Info("lifecycle: keyspace notifications are on again")
