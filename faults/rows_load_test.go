@@ -271,12 +271,13 @@ func TestRow25ReconnectsAreJittered(t *testing.T) {
 		rdb := redis.NewClient(&redis.Options{
 			Addr: server.Addr, PoolSize: 2, ContextTimeoutEnabled: true,
 			Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 				mu.Lock()
-				if cut {
+				defer mu.Unlock()
+				if err == nil && cut {
 					dialled = append(dialled, time.Now())
 				}
-				mu.Unlock()
-				return new(net.Dialer).DialContext(ctx, network, addr)
+				return conn, err
 			},
 		})
 		store, err := lifecycle.NewStore(rdb, lifecycle.WithPrefix(f.setup.Prefix), lifecycle.WithBuckets(64),
@@ -299,25 +300,29 @@ func TestRow25ReconnectsAreJittered(t *testing.T) {
 	}
 	subscribed := func() bool { return len(f.inboxes()) == n }
 	f.eventually("all have subscribed", subscribed)
-	mu.Lock()
-	cut = true
-	mu.Unlock()
-	if err := f.rdb.Do(t.Context(), "client", "kill", "type", "pubsub").Err(); err != nil {
-		t.Fatal(err)
-	}
-	f.eventually("all have dialled again", func() bool {
+	// Without jitter they would come within a moment, each time. The pause is drawn
+	// from a span of 50 ms; a machine that stalls may release them all at once, but
+	// hardly every time.
+	var spread time.Duration
+	for round := 0; round < 10 && spread < 20*time.Millisecond; round++ {
 		mu.Lock()
-		defer mu.Unlock()
-		return len(dialled) >= n
-	})
-	f.eventually("all have subscribed again", subscribed)
-	mu.Lock()
-	defer mu.Unlock()
-	slices.SortFunc(dialled, time.Time.Compare)
-	first, last := dialled[0], dialled[n-1]
-	// Without jitter they would come within a moment. The pause is drawn from a
-	// span of 50 ms; a busy machine only spreads them further.
-	if spread := last.Sub(first); spread < 20*time.Millisecond {
-		t.Errorf("%d instances came back within %v", n, spread)
+		cut, dialled = true, nil
+		mu.Unlock()
+		if err := f.rdb.Do(t.Context(), "client", "kill", "type", "pubsub").Err(); err != nil {
+			t.Fatal(err)
+		}
+		f.eventually("all have dialled again", func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(dialled) >= n
+		})
+		f.eventually("all have subscribed again", subscribed)
+		mu.Lock()
+		slices.SortFunc(dialled, time.Time.Compare)
+		spread = dialled[n-1].Sub(dialled[0])
+		mu.Unlock()
+	}
+	if spread < 20*time.Millisecond {
+		t.Errorf("%d instances came back within %v, ten times", n, spread)
 	}
 }

@@ -147,6 +147,16 @@ func (l *Listener) Run(ctx context.Context, on Events) {
 	}
 }
 
+// spent is a context that has ended. go-redis replaces a connection that breaks
+// while it is read from at once, with the context of the read: all instances would
+// dial in the same moment. With this one it does not, over TLS excepted, where its
+// dialler does not heed the context. The read goes by its timeout alone.
+var spent = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // session listens on one connection until it breaks or ctx ends.
 func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err error) {
 	ps := l.c.Ledger.Client().Subscribe(ctx)
@@ -166,7 +176,7 @@ func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err
 		l.mu.Unlock()
 	}()
 	for {
-		m, err := ps.ReceiveTimeout(ctx, 2*probeInterval)
+		m, err := ps.ReceiveTimeout(spent, 2*probeInterval)
 		if err != nil {
 			return subscribed, err
 		}
