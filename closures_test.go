@@ -10,6 +10,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// Promise 5: closures run on the instance that registered them, once, wherever
+// the end was detected.
 func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -53,6 +55,7 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	}
 }
 
+// Promise 5: a missed message delays closures; it does not lose them.
 func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -80,6 +83,7 @@ func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
 }
 
+// Promise 5: what an instance still holds runs at its shutdown, and not again.
 func TestClosuresRunAtShutdown(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()

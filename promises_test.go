@@ -16,7 +16,6 @@ import (
 )
 
 // Promise 1: every session that began ends exactly once, whoever finds it.
-
 func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -76,9 +75,7 @@ func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 }
 
 // Promise 3: no destroyed hook for a live session, by forged, repeated or stale
-
 // events, for every kind of event and every instance.
-
 func TestForgedEventsEndNothing(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -123,7 +120,6 @@ func TestForgedEventsEndNothing(t *testing.T) {
 }
 
 // Promise 3: times are the server's; an instance's own clock does not matter.
-
 func TestClockSkewOfAnInstance(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
@@ -152,7 +148,6 @@ func TestClockSkewOfAnInstance(t *testing.T) {
 }
 
 // Promise 4: created comes before destroyed, even if the session ends at once.
-
 func TestCreatedComesBeforeDestroyed(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
@@ -179,7 +174,6 @@ func TestCreatedComesBeforeDestroyed(t *testing.T) {
 }
 
 // Promise 4: a rotation is not an end.
-
 func TestRotationIsNoEnd(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -209,16 +203,7 @@ func TestRotationIsNoEnd(t *testing.T) {
 	a.quiet()
 }
 
-// Promise 5: closures run on the instance that registered them, once, wherever
-
-// the end was detected.
-
-// Promise 5: a missed message delays closures; it does not lose them.
-
-// Promise 5: what an instance still holds runs at its shutdown, and not again.
-
 // Promise 6: a save never revives an ended session.
-
 func TestSaveDoesNotRevive(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -269,7 +254,6 @@ func TestSaveDoesNotRevive(t *testing.T) {
 }
 
 // Promise 7: hooks that fail, panic or hang harm no other hook, session or request.
-
 func TestBadHooksHarmNothing(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
@@ -332,10 +316,8 @@ func TestBadHooksHarmNothing(t *testing.T) {
 	eventually(t, "the hung hooks return", func() bool { return a.m.Stats().HooksHung == 0 })
 }
 
-// Promise 8: with Redis away requests fail with a clear error, and everything
-
-// goes on by itself when it is back, with the ends of the meantime.
-
+// Promise 10: what an end and a request cost does not depend on the number of
+// instances.
 func TestCostDoesNotGrowWithInstances(t *testing.T) {
 	t.Parallel()
 	const ends = 40

@@ -16,6 +16,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// Promise 8: with Redis away requests fail with a clear error, and everything
+// goes on by itself when it is back, with the ends of the meantime.
 func TestRedisAwayAndBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -49,9 +51,7 @@ func TestRedisAwayAndBack(t *testing.T) {
 }
 
 // Promise 8: a server that is there and does not answer costs a request the
-
 // bound of WithRedisTimeout, not forever.
-
 func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -74,9 +74,7 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 }
 
 // Promise 9: without notifications, without CONFIG and on another server the
-
 // same things happen.
-
 func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 	t.Parallel()
 	for name, setup := range map[string]func(t *testing.T) (*redis.Client, []lifecycle.Option){
@@ -147,7 +145,3 @@ func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 		})
 	}
 }
-
-// Promise 10: what an end and a request cost does not depend on the number of
-
-// instances.
