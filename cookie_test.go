@@ -19,6 +19,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// A cookie that names no live session exactly never becomes one.
 func TestBadCookies(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -94,6 +95,7 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
+// One answer sets one cookie, however often the session is saved.
 func TestOneSetCookie(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -115,6 +117,8 @@ func TestOneSetCookie(t *testing.T) {
 	}
 }
 
+// MaxAge of one session: cookie and idle timeout, kept over requests, re-sent
+// with each, and taken back.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -179,6 +183,7 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
+// A forged timeout in the token does not prolong a session.
 func TestForgedTimeouts(t *testing.T) {
 	t.Parallel()
 	p := prefix()
@@ -202,6 +207,7 @@ func TestForgedTimeouts(t *testing.T) {
 	t.Errorf("the cookie was not put right: %s, want %s", forged.cookie, v.cookie)
 }
 
+// Nor does it if the session's time is over in this moment.
 func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	p := prefix()
@@ -230,6 +236,8 @@ func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
 	}
 }
 
+// A cookie that moves to another path takes the old one away, which would
+// otherwise come along with it and make it worthless.
 func TestChangedPath(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -269,6 +277,7 @@ func TestChangedPath(t *testing.T) {
 	}
 }
 
+// A MaxAge without sense is cut, and harms nothing.
 func TestHugeMaxAge(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))

@@ -28,7 +28,6 @@ func ExampleHandler() {
 }
 
 // From gives a plain gin handler what Handler gives one of its own kind.
-
 func ExampleFrom() {
 	manager, stop := newManager()
 	defer stop()
@@ -64,9 +63,7 @@ func ExampleContext_Session() {
 }
 
 // The hooks of one session run last registered first, as deferred calls do, and
-
 // before the global ones.
-
 func ExampleContext_OnSessionDestroyed() {
 	manager, stop := newManager()
 	defer stop()
@@ -104,9 +101,7 @@ func ExampleContext_OnSessionDestroyed() {
 }
 
 // A login gives the session a new secret. The ID, the values and the hooks stay;
-
 // the cookie from before is worth nothing.
-
 func ExampleContext_RotateSession() {
 	manager, stop := newManager()
 	defer stop()
@@ -165,10 +160,7 @@ func ExampleContext_DestroySession() {
 	// destroyed
 }
 
-// While created hooks run, the whole request is at hand. What is kept of it, for
-
-// hooks that run later, is Session.Request.
-
+// A logout by gin-contrib's own means: a MaxAge below zero, then Save.
 func Example_logout() {
 	manager, stop := newManager()
 	defer stop()
@@ -193,9 +185,7 @@ func Example_logout() {
 }
 
 // A session of its own age: the cookie and the idle timeout are 30 days. The
-
 // absolute timeout must leave room for it.
-
 func Example_rememberMe() {
 	manager, stop := newManager(lifecycle.WithAbsoluteTimeout(365 * 24 * time.Hour))
 	defer stop()
@@ -222,17 +212,3 @@ func Example_rememberMe() {
 	// idle timeout: 720h0m0s
 	// cookie: 720h0m0s
 }
-
-// Sessions can be ended from outside, with a reason of the application's own.
-
-// Start handles the ends that happened while no instance was running.
-
-// At shutdown the hooks that handlers of this instance have registered run; the
-
-// session lives on, and so the global hooks do not.
-
-// A hook that fails is called again after a pause; those that have succeeded are
-
-// not.
-
-// A slow request does not revive a session that has ended meanwhile.

@@ -65,6 +65,7 @@ func ExampleManager_Count() {
 	// Output: 2 <nil>
 }
 
+// Sessions can be ended from outside, with a reason of the application's own.
 func ExampleManager_Destroy() {
 	manager, stop := newManager()
 	defer stop()
@@ -87,6 +88,7 @@ func ExampleManager_Destroy() {
 	// lifecycle: the session has ended
 }
 
+// Start handles the ends that happened while no instance was running.
 func ExampleManager_Start() {
 	client, err := embedded.Start()
 	if err != nil {
@@ -127,6 +129,8 @@ func ExampleManager_Start() {
 	// Output: ann idle timeout
 }
 
+// At shutdown the hooks that handlers of this instance have registered run; the
+// session lives on, and so the global hooks do not.
 func ExampleManager_Shutdown() {
 	manager, stop := newManager()
 	defer stop()
@@ -181,6 +185,8 @@ func ExampleManager_Stats() {
 	// hooks run: 1 failed: 0
 }
 
+// A hook that fails is called again after a pause; those that have succeeded are
+// not.
 func ExampleWithRetry() {
 	manager, stop := newManager(lifecycle.WithRetry(3, 10*time.Millisecond, time.Second), quiet)
 	defer stop()

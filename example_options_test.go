@@ -18,6 +18,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
+// With lazy creation a visitor who leaves nothing behind has no session.
 func ExampleWithLazyCreation() {
 	manager, stop := newManager(lifecycle.WithLazyCreation())
 	defer stop()
@@ -35,6 +36,7 @@ func ExampleWithLazyCreation() {
 	// cookies: 1
 }
 
+// A created hook that is required can refuse the session, and so the request.
 func ExampleWithCreatedHooksRequired() {
 	manager, stop := newManager(lifecycle.WithCreatedHooksRequired(), quiet)
 	defer stop()
@@ -103,6 +105,7 @@ func ExampleWithRequestHeaders() {
 	// Output: map[Accept-Language:[cy]]
 }
 
+// JSON is readable for other programs. Numbers come back as float64.
 func ExampleWithCodec() {
 	manager, stop := newManager(lifecycle.WithCodec(lifecycle.JSON))
 	defer stop()
@@ -124,6 +127,7 @@ func ExampleWithCodec() {
 	// float64
 }
 
+// compressed is a Codec of the application's own: gob, compressed.
 type compressed struct{}
 
 func (compressed) Encode(values map[any]any) ([]byte, error) {
@@ -163,6 +167,7 @@ func ExampleCodec() {
 	// Output: ann
 }
 
+// A slow request does not revive a session that has ended meanwhile.
 func ExampleErrSessionEnded() {
 	manager, stop := newManager()
 	defer stop()

@@ -110,9 +110,7 @@ func ExampleNewStore() {
 }
 
 // A manager of its own, beside the default one: its middleware needs no
-
 // sessions.Sessions before it.
-
 func ExampleNew() {
 	client, err := embedded.Start()
 	if err != nil {
@@ -139,9 +137,7 @@ func ExampleNew() {
 }
 
 // The session begins, and its created hooks run, before the handler. A second
-
 // request with the cookie takes it up.
-
 func ExampleManager_Middleware() {
 	manager, stop := newManager()
 	defer stop()
@@ -161,6 +157,8 @@ func ExampleManager_Middleware() {
 	// handler
 }
 
+// While created hooks run, the whole request is at hand. What is kept of it, for
+// hooks that run later, is Session.Request.
 func ExampleManager_OnSessionCreated() {
 	manager, stop := newManager()
 	defer stop()
@@ -180,7 +178,6 @@ func ExampleManager_OnSessionCreated() {
 }
 
 // A destroyed hook gets the reason of the end and the values as last saved.
-
 func ExampleManager_OnSessionDestroyed() {
 	manager, stop := newManager(lifecycle.WithIdleTimeout(500 * time.Millisecond))
 	defer stop()
@@ -203,26 +200,13 @@ func ExampleManager_OnSessionDestroyed() {
 	// attempt: 1
 }
 
-// With lazy creation a visitor who leaves nothing behind has no session.
-
-// A created hook that is required can refuse the session, and so the request.
-
-// JSON is readable for other programs. Numbers come back as float64.
-
-// compressed is a Codec of the application's own: gob, compressed.
-
-// A logout by gin-contrib's own means: a MaxAge below zero, then Save.
-
 func init() { gin.SetMode(gin.ReleaseMode) }
 
 // quiet keeps the log of hooks that fail on purpose out of the test's output.
-
 var quiet = lifecycle.WithLogger(slog.New(slog.DiscardHandler))
 
 // newManager returns a manager with a store on an in-process Redis; stop ends
-
 // both.
-
 func newManager(opts ...lifecycle.Option) (manager *lifecycle.Manager, stop func()) {
 	client, err := embedded.Start()
 	if err != nil {
@@ -251,9 +235,7 @@ func shutdown(manager *lifecycle.Manager) {
 }
 
 // shop is a router whose handlers set the session's user and answer with its ID
-
 // (/set?user=...), answer with the user (/get), and destroy it (/logout).
-
 func shop(manager *lifecycle.Manager) *gin.Engine {
 	router := gin.New()
 	router.Use(manager.Middleware())
@@ -280,7 +262,6 @@ func destroy(c *gin.Context) {
 }
 
 // visit sends a GET request with cookies and returns what came back.
-
 func visit(router *gin.Engine, path string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	return send(router, http.MethodGet, path, cookies...)
 }

@@ -18,9 +18,7 @@ import (
 )
 
 // The face: the package-level functions, gin-contrib's middleware in front, and
-
 // a closure. The default manager is global, so this test is not parallel.
-
 func TestFace(t *testing.T) {
 	defer lifecycle.NewDefault()()
 	store, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(prefix()))
@@ -94,7 +92,6 @@ func TestFace(t *testing.T) {
 }
 
 // What a hook is told.
-
 func TestSessionInHooks(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithRequestHeaders("accept-language"))
@@ -135,12 +132,6 @@ func TestSessionInHooks(t *testing.T) {
 		t.Errorf("end: %d %s", s.Attempt, s.Reason)
 	}
 }
-
-// A session that is used up to its absolute deadline reaches just that, however
-
-// the due-index came to know of it.
-
-// FLUSHALL: the sessions are gone, the closures of living instances run.
 
 func TestOrderOfHooks(t *testing.T) {
 	t.Parallel()
@@ -278,16 +269,7 @@ func TestLazyCreation(t *testing.T) {
 	}
 }
 
-// The calls of all hooks are counted once per session, and no more sessions
-
-// begin than visitors came.
-
-// With Redis away closures run all the same, and Shutdown comes to an end.
-
-// A visitor who goes away does not stop what the request has begun.
-
 // A retry runs only the hooks that have not succeeded.
-
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithRetry(5, time.Millisecond, time.Millisecond))
@@ -319,7 +301,6 @@ func TestRetries(t *testing.T) {
 }
 
 // Hooks use the API, of their own session and of others.
-
 func TestHooksUseTheAPI(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithConcurrency(1))
@@ -380,7 +361,6 @@ func TestMiddlewareWithoutASession(t *testing.T) {
 }
 
 // Two managers of one process and one store are two instances.
-
 func TestManagerInstallsTheSessionItself(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithSessionName("sid"))

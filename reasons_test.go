@@ -103,6 +103,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// A session that is used up to its absolute deadline reaches just that, however
+// the due-index came to know of it.
 func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	t.Parallel()
 	rdb, err := embedded.Start()
@@ -140,6 +142,7 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	}
 }
 
+// FLUSHALL: the sessions are gone, the closures of living instances run.
 func TestClosuresOfLostSessions(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Start(t).Addr, prefix())

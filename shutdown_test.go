@@ -110,6 +110,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// With Redis away closures run all the same, and Shutdown comes to an end.
 func TestShutdownWithRedisAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -129,6 +130,7 @@ func TestShutdownWithRedisAway(t *testing.T) {
 	}
 }
 
+// A visitor who goes away does not stop what the request has begun.
 func TestCancelledRequest(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())

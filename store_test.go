@@ -21,7 +21,6 @@ import (
 )
 
 // foreignStore is another store.
-
 type foreignStore struct{}
 
 func (f foreignStore) Get(_ *http.Request, name string) (*gsessions.Session, error) {
@@ -37,7 +36,6 @@ func (foreignStore) Save(*http.Request, http.ResponseWriter, *gsessions.Session)
 func (foreignStore) Options(sessions.Options) {}
 
 // The suite that gin-contrib/sessions ships for stores.
-
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	newStore := func(t *testing.T) sessions.Store {
@@ -56,16 +54,7 @@ func TestConformance(t *testing.T) {
 	t.Run("ManyStores", func(t *testing.T) { t.Parallel(); tester.ManyStores(t, newStore) })
 }
 
-// A cookie that names no live session exactly never becomes one.
-
-// One answer sets one cookie, however often the session is saved.
-
-// MaxAge of one session: cookie and idle timeout, kept over requests, re-sent
-
-// with each, and taken back.
-
 // A shorter idle timeout set by a save is kept to.
-
 func TestShorterIdleTimeout(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -82,7 +71,6 @@ func TestShorterIdleTimeout(t *testing.T) {
 }
 
 // A request keeps a session alive beyond the deadline that its due entry knows.
-
 func TestTouchedSessionsLive(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond))
@@ -100,18 +88,7 @@ func TestTouchedSessionsLive(t *testing.T) {
 	}
 }
 
-// A forged timeout in the token does not prolong a session.
-
-// Nor does it if the session's time is over in this moment.
-
-// A cookie that moves to another path takes the old one away, which would
-
-// otherwise come along with it and make it worthless.
-
-// A MaxAge without sense is cut, and harms nothing.
-
 // A session under rotation is found all the same.
-
 func TestGetDuringRotation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -208,7 +185,6 @@ func TestValuesTooLarge(t *testing.T) {
 }
 
 // A record that cannot be decoded fails the request and stays as it is.
-
 func TestUndecodable(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
@@ -257,7 +233,6 @@ func TestUndecodable(t *testing.T) {
 }
 
 // Of two requests that save at once the later Save wins, as a whole.
-
 func TestLaterSaveWins(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -284,7 +259,6 @@ func TestLaterSaveWins(t *testing.T) {
 }
 
 // A store without a lifecycle middleware begins a session at the first Save.
-
 func TestBareStore(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -344,7 +318,6 @@ func TestBareStore(t *testing.T) {
 }
 
 // The number of buckets is fixed with the first use of a prefix.
-
 func TestBucketMismatch(t *testing.T) {
 	t.Parallel()
 	addr, p := redistest.Shared(t), prefix()
