@@ -13,6 +13,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/listener"
 	"github.com/gin-lifecycle/lifecycle/internal/membership"
+	"github.com/gin-lifecycle/lifecycle/internal/preflight"
 	"github.com/gin-lifecycle/lifecycle/internal/reaper"
 )
 
@@ -93,6 +94,9 @@ func startBackground(m *Manager) *background {
 	})
 	bg.finders.Go(func() { bg.sweeper.run(ctx) })
 	bg.wg.Go(func() { bg.watchDead(ctx) })
+	bg.wg.Go(func() {
+		preflight.Run(ctx, preflight.Config{Client: l.Client(), Timeout: c.redisTimeout, Log: m.log})
+	})
 	return bg
 }
 
