@@ -131,6 +131,7 @@ func (bg *background) beat(err error) {
 	bg.beatError = err != nil
 	bg.mu.Unlock()
 	switch {
+	case bg.m.mismatch(err):
 	case err != nil && !was:
 		bg.m.log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks wait until it is back", "error", err)
 	case err == nil && was:

@@ -42,6 +42,8 @@ type Manager struct {
 	log     *slog.Logger
 	started atomic.Pointer[background]
 
+	mismatched sync.Once // the log says so
+
 	shutdown sync.Once
 	stopped  error // of the shutdown
 }
@@ -162,6 +164,7 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	// Without the lock: with Redis away, requests must not queue up here.
 	if err := store.ledger.Open(ctx); err != nil {
+		m.mismatch(err)
 		return unavailable("start", err)
 	}
 	m.mu.Lock()
@@ -173,6 +176,18 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		m.started.Store(startBackground(m))
 	}
 	return nil
+}
+
+// mismatch logs, once, that the prefix has another number of buckets: every
+// request fails then, or, if it was founded anew since, no end is found.
+func (m *Manager) mismatch(err error) bool {
+	is := errors.Is(err, ErrBucketMismatch)
+	if is {
+		m.mismatched.Do(func() {
+			m.log.Error("lifecycle: this instance cannot look after the sessions of its prefix", "error", err)
+		})
+	}
+	return is
 }
 
 // serve gives the manager its store and ends the registration of hooks.

@@ -317,20 +317,6 @@ func TestBareStore(t *testing.T) {
 	}
 }
 
-// The number of buckets is fixed with the first use of a prefix.
-func TestBucketMismatch(t *testing.T) {
-	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	newApp(t, addr, p).start()
-	b := newApp(t, addr, p, lifecycle.WithBuckets(9))
-	if err := b.m.Start(within(t)); !errors.Is(err, lifecycle.ErrBucketMismatch) {
-		t.Errorf("start: %v", err)
-	}
-	if w := b.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
-		t.Errorf("request: %d", w.Code)
-	}
-}
-
 func TestOptionErrors(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t, redistest.Shared(t))

@@ -119,7 +119,8 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 
 	n, epoch, _ := strings.Cut(got, " ")
 	if n != strconv.Itoa(l.Buckets()) {
-		return false, fmt.Errorf("%w: %s has %s, this store %d", ErrBucketMismatch, l.keys.foundation(), n, l.Buckets())
+		return false, fmt.Errorf("%w: %s says %s, this store %d; use WithBuckets(%s), or WithPrefix for sessions apart from those",
+			ErrBucketMismatch, l.keys.foundation(), n, l.Buckets(), n)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
