@@ -10,20 +10,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-func TestMain(m *testing.M) {
-	code := redistest.Run(m)
-	if err := goleak.Find(); code == 0 && err != nil {
-		panic(err)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
 
 func newLedger(t *testing.T) (*Ledger, *redis.Client) {
 	t.Helper()

@@ -3,7 +3,11 @@ package membership
 import (
 	"fmt"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func instances(n int) []string {
 	list := make([]string, n)

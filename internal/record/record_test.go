@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/token"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func samples() []Record {
 	proof := strings.Repeat("p", token.ProofLength)

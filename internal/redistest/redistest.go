@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 )
 
 // RequireEnv makes a missing redis-server fail a test instead of skipping it.
@@ -78,10 +79,17 @@ func Shared(t testing.TB) string {
 	return shared.server.Addr
 }
 
-// Run runs the tests of a package and ends the shared server, if any.
+// Run runs the tests of a package, ends the shared server, if any, and returns
+// the exit status, which is not 0 either if the tests have left goroutines behind.
 func Run(m *testing.M) int {
 	code := m.Run()
 	Close()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	return code
 }
 
