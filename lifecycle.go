@@ -145,6 +145,9 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 // application was down are handled without waiting for a visitor. Without it the
 // first request starts it. ctx bounds the start only; Shutdown ends the work.
 //
+// The background work begins by looking how Redis is set up, and logs what of it
+// the promises cannot hold with; that is no error of Start.
+//
 // It returns ErrUnavailable if Redis cannot be reached, in which case the first
 // request tries again, ErrBucketMismatch, or ErrShutdown. Called again it does
 // nothing.

@@ -79,7 +79,7 @@ func (r *rounds) round(between func(m *lifecycle.Manager)) {
 		between(m)
 	}
 	if err := m.Shutdown(within(r.t)); err != nil {
-		r.t.Errorf("shutdown: %v", err)
+		r.t.Fatalf("shutdown: %v", err)
 	}
 }
 
@@ -124,8 +124,15 @@ func (r *rounds) connections() (all, subscribed int) {
 // An application may start and shut down instances as often as it likes.
 func TestStartStopRounds(t *testing.T) {
 	r := newRounds(t, redistest.Shared(t))
-	for range 500 {
+	began := time.Now()
+	for n := range 500 {
 		r.round(nil)
+		if left := r.admin.ZRange(within(t), r.prefix+":instances", 0, -1).Val(); len(left) > 0 {
+			t.Fatalf("round %d: still one of the fleet: %v", n, left)
+		}
+		if took := time.Since(began); took > 2*patience { // mostly 3 seconds
+			t.Fatalf("%d rounds took %v", n+1, took)
+		}
 	}
 	r.nothingLeft()
 }
