@@ -94,7 +94,9 @@ func startBackground(m *Manager) *background {
 	})
 	bg.finders.Go(func() { bg.sweeper.run(ctx) })
 	bg.wg.Go(func() { bg.watchDead(ctx) })
-	bg.wg.Go(func() { preflight.Run(ctx, l.Client(), m.log) })
+	bg.wg.Go(func() {
+		preflight.Run(ctx, preflight.Config{Client: l.Client(), Timeout: c.redisTimeout, Log: m.log})
+	})
 	return bg
 }
 
@@ -129,6 +131,7 @@ func (bg *background) beat(err error) {
 	bg.beatError = err != nil
 	bg.mu.Unlock()
 	switch {
+	case bg.m.mismatch(err):
 	case err != nil && !was:
 		bg.m.log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks wait until it is back", "error", err)
 	case err == nil && was:

@@ -95,6 +95,7 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
+// One answer sets one cookie, however often the session is saved.
 func TestOneSetCookie(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, redistest.Shared(t), prefix())
@@ -206,6 +207,7 @@ func TestForgedTimeouts(t *testing.T) {
 	t.Errorf("the cookie was not put right: %s, want %s", forged.cookie, v.cookie)
 }
 
+// Nor does it if the session's time is over in this moment.
 func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	p := prefix()

@@ -37,8 +37,8 @@ var (
 	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
 
 	// ErrBucketMismatch is returned by Start, and by every use of the store,
-	// when Redis holds sessions of this prefix in another number of buckets; see
-	// WithBuckets.
+	// when Redis holds sessions of this prefix in another number of buckets, which
+	// its text names; see WithBuckets. A manager logs it once.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 
 	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead when no end

@@ -160,8 +160,7 @@ func ExampleContext_DestroySession() {
 	// destroyed
 }
 
-// While created hooks run, the whole request is at hand. What is kept of it, for
-// hooks that run later, is Session.Request.
+// A logout by gin-contrib's own means: a MaxAge below zero, then Save.
 func Example_logout() {
 	manager, stop := newManager()
 	defer stop()

@@ -156,6 +156,8 @@ func ExampleManager_Middleware() {
 	// handler
 }
 
+// While created hooks run, the whole request is at hand. What is kept of it, for
+// hooks that run later, is Session.Request.
 func ExampleManager_OnSessionCreated() {
 	manager, stop := newManager()
 	defer stop()

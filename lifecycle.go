@@ -43,7 +43,8 @@ type Manager struct {
 	log     *slog.Logger
 	started atomic.Pointer[background]
 
-	mismatch sync.Once // said in the log
+	mismatched sync.Once // the log says so
+
 	shutdown sync.Once
 	stopped  error // of the shutdown
 }
@@ -145,6 +146,9 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 // application was down are handled without waiting for a visitor. Without it the
 // first request starts it. ctx bounds the start only; Shutdown ends the work.
 //
+// The background work begins by looking how Redis is set up, and logs what of it
+// the promises cannot hold with; that is no error of Start.
+//
 // It returns ErrUnavailable if Redis cannot be reached, in which case the first
 // request tries again, ErrBucketMismatch, or ErrShutdown. Called again it does
 // nothing.
@@ -164,9 +168,7 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	// Without the lock: with Redis away, requests must not queue up here.
 	if err := store.ledger.Open(ctx); err != nil {
-		if errors.Is(err, ErrBucketMismatch) {
-			m.mismatch.Do(func() { m.log.Error("lifecycle: sessions cannot be served", "error", err) })
-		}
+		m.mismatch(err)
 		return unavailable("start", err)
 	}
 	m.mu.Lock()
@@ -178,6 +180,18 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		m.started.Store(startBackground(m))
 	}
 	return nil
+}
+
+// mismatch logs, once, that the prefix has another number of buckets: every
+// request fails then, or, if it was founded anew since, no end is found.
+func (m *Manager) mismatch(err error) bool {
+	is := errors.Is(err, ErrBucketMismatch)
+	if is {
+		m.mismatched.Do(func() {
+			m.log.Error("lifecycle: this instance cannot look after the sessions of its prefix", "error", err)
+		})
+	}
+	return is
 }
 
 // serve gives the manager its store and ends the registration of hooks.

@@ -133,7 +133,6 @@ func TestSessionInHooks(t *testing.T) {
 	}
 }
 
-// FLUSHALL: the sessions are gone, the closures of living instances run.
 func TestOrderOfHooks(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())

@@ -47,6 +47,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		return err
 	}
 	if b.err != nil {
+		m.mismatch(b.err)
 		return b.err
 	}
 	// After Shutdown requests are served on: it is the hooks that have ended.

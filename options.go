@@ -258,7 +258,8 @@ func WithSecureCookie(s SecureCookie) Option {
 }
 
 // WithLogger sets where the background work logs: a line when something
-// degrades or recovers, and one for each hook that fails. No secrets and no
+// degrades or recovers, one for each hook that fails, and at the start one for
+// each setting of Redis that promises cannot hold with. No secrets and no
 // values are logged. Default slog.Default().
 func WithLogger(log *slog.Logger) Option {
 	return func(c *config) error {

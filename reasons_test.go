@@ -114,12 +114,13 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	t.Cleanup(func() { _ = rdb.Close() })
 	for name, client := range map[string]*redis.Client{"real": redistest.Client(t, redistest.Shared(t)), "in process": rdb.Client} {
 		t.Run(name, func(t *testing.T) {
-			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond), lifecycle.WithAbsoluteTimeout(500*time.Millisecond))
+			const idle, absolute = time.Second, 1500 * time.Millisecond
+			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
 			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 				a.destroyed <- s
 				return nil
 			})
-			const n = 20
+			const n = 10
 			visitors := make(map[string]*visitor)
 			for range n {
 				id, v := a.begin()
@@ -134,7 +135,7 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 			}
 			for range n {
 				s := a.nextDestroyed()
-				if s.Reason != lifecycle.ReasonAbsoluteTimeout || s.EndedAt.Sub(s.CreatedAt) != 500*time.Millisecond {
+				if s.Reason != lifecycle.ReasonAbsoluteTimeout || s.EndedAt.Sub(s.CreatedAt) != absolute {
 					t.Errorf("ended: %s after %v", s.Reason, s.EndedAt.Sub(s.CreatedAt))
 				}
 			}

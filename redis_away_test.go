@@ -17,7 +17,7 @@ import (
 )
 
 // Promise 8: with Redis away requests fail with a clear error, and everything
-// goes on by itself.
+// goes on by itself when it is back, with the ends of the meantime.
 func TestRedisAwayAndBack(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -145,6 +145,3 @@ func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 		})
 	}
 }
-
-// Promise 10: what an end and a request cost does not depend on the number of
-// instances.

@@ -3,10 +3,11 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,26 +17,36 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// rounds are lives of an instance that leave nothing behind.
+// rounds makes one instance after the other in one process, on one client. Its
+// tests are not parallel: they count the process's goroutines.
 type rounds struct {
-	t      *testing.T
-	server *redistest.Server
-	admin  *redis.Client
-	prefix string
+	t          *testing.T
+	prefix     string
+	rdb, admin *redis.Client
+	opts       []lifecycle.Option
+	goroutines int
 }
 
-// one makes a manager on a client of its own, gives it to use, which must shut it
-// down, and closes the client.
-func (r *rounds) one(use func(m *lifecycle.Manager)) {
+const roundsPool = 10
+
+func newRounds(t *testing.T, addr string, opts ...lifecycle.Option) *rounds {
+	t.Helper()
+	r := &rounds{t: t, prefix: prefix(), admin: redistest.Client(t, addr), opts: opts}
+	r.rdb = redis.NewClient(&redis.Options{Addr: addr, ClientName: r.prefix, PoolSize: roundsPool})
+	t.Cleanup(func() { _ = r.rdb.Close() })
+	r.round(nil) // what is made once, by go-redis for one
+	r.goroutines = runtime.NumGoroutine()
+	return r
+}
+
+func (r *rounds) make() *lifecycle.Manager {
 	r.t.Helper()
-	rdb := redis.NewClient(&redis.Options{Addr: r.server.Addr, MaxRetries: -1})
-	defer func() {
-		if err := rdb.Close(); err != nil {
-			r.t.Error(err)
-		}
-	}()
-	store, err := lifecycle.NewStore(rdb, lifecycle.WithPrefix(r.prefix), lifecycle.WithBuckets(4),
-		lifecycle.WithConcurrency(4), lifecycle.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	opts := append([]lifecycle.Option{
+		lifecycle.WithPrefix(r.prefix),
+		lifecycle.WithBuckets(8),
+		lifecycle.WithLogger(slog.New(slog.DiscardHandler)),
+	}, r.opts...)
+	store, err := lifecycle.NewStore(r.rdb, opts...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -43,98 +54,196 @@ func (r *rounds) one(use func(m *lifecycle.Manager)) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	use(m)
+	return m
 }
 
-// subscribed reports whether an instance listens.
-func (r *rounds) subscribed() bool {
-	channels, err := r.admin.PubSubChannels(within(r.t), r.prefix+":instance:*").Result()
-	return err == nil && len(channels) == 1
+// start starts an instance and waits until it is one of the fleet and listens.
+func (r *rounds) start() *lifecycle.Manager {
+	r.t.Helper()
+	m := r.make()
+	if err := m.Start(within(r.t)); err != nil {
+		r.t.Fatal(err)
+	}
+	eventually(r.t, "it is the one instance, and listens", func() bool {
+		s := m.Stats()
+		return s.Instances == 1 && s.Notifications == lifecycle.NotificationsOn
+	})
+	return m
 }
 
-// Five hundred starts and shutdowns leave no goroutine, connection or key behind.
-func TestStartStopRounds(t *testing.T) { // not parallel: it counts goroutines
-	server := redistest.Start(t)
-	r := &rounds{t: t, server: server, admin: redistest.Client(t, server.Addr), prefix: prefix()}
-	shutdown := func(m *lifecycle.Manager) {
-		if err := m.Shutdown(within(t)); err != nil {
-			t.Errorf("shutdown: %v", err)
+// round starts an instance and shuts it down, after what shall happen between.
+func (r *rounds) round(between func(m *lifecycle.Manager)) {
+	r.t.Helper()
+	m := r.start()
+	if between != nil {
+		between(m)
+	}
+	if err := m.Shutdown(within(r.t)); err != nil {
+		r.t.Fatalf("shutdown: %v", err)
+	}
+}
+
+// nothingLeft waits until all is as it was after the first round: no goroutine
+// more, no subscription, no connection outside of the pool, and in Redis the
+// number of buckets alone.
+func (r *rounds) nothingLeft() {
+	r.t.Helper()
+	keys, err := r.admin.Keys(within(r.t), r.prefix+"*").Result()
+	if err != nil || len(keys) != 1 || keys[0] != r.prefix+":buckets" {
+		r.t.Errorf("keys: %q, %v; want %s:buckets only", keys, err, r.prefix)
+	}
+	eventually(r.t, "connections of the pool only, none of a subscription", func() bool {
+		all, subscribed := r.connections()
+		return all <= roundsPool && subscribed == 0
+	})
+	eventually(r.t, fmt.Sprintf("%d goroutines", r.goroutines), func() bool { return runtime.NumGoroutine() <= r.goroutines })
+	if err := r.rdb.Close(); err != nil {
+		r.t.Error(err)
+	}
+	eventually(r.t, "no connection", func() bool { all, _ := r.connections(); return all == 0 })
+}
+
+// connections counts those of the rounds, and of these the subscribed ones.
+func (r *rounds) connections() (all, subscribed int) {
+	r.t.Helper()
+	list, err := r.admin.ClientList(within(r.t)).Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for line := range strings.Lines(list) {
+		if strings.Contains(line, " name="+r.prefix+" ") {
+			all++
+			if !strings.Contains(line, " sub=0 ") {
+				subscribed++
+			}
 		}
 	}
-	if err := r.admin.Ping(within(t)).Err(); err != nil {
-		t.Fatal(err)
+	return all, subscribed
+}
+
+// An application may start and shut down instances as often as it likes.
+func TestStartStopRounds(t *testing.T) {
+	r := newRounds(t, redistest.Shared(t))
+	began := time.Now()
+	for n := range 500 {
+		r.round(nil)
+		if left := r.admin.ZRange(within(t), r.prefix+":instances", 0, -1).Val(); len(left) > 0 {
+			t.Fatalf("round %d: still one of the fleet: %v", n, left)
+		}
+		if took := time.Since(began); took > 2*patience { // mostly 3 seconds
+			t.Fatalf("%d rounds took %v", n+1, took)
+		}
 	}
-	before := runtime.NumGoroutine()
-	for i := range 500 {
-		r.one(func(m *lifecycle.Manager) {
+	r.nothingLeft()
+}
+
+// A shutdown at a bad moment leaves nothing behind either.
+func TestShutdownAtABadMoment(t *testing.T) {
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	t.Run("at once", func(t *testing.T) {
+		r := newRounds(t, redistest.Shared(t))
+		for range 50 {
+			m := r.make()
 			if err := m.Start(within(t)); err != nil {
 				t.Fatal(err)
 			}
-			if i%10 == 0 { // the others end while they begin
-				eventually(t, "it listens and is an instance", func() bool { return m.Stats().Instances == 1 && r.subscribed() })
-			}
-			shutdown(m)
-		})
-	}
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
-	eventually(t, "no connection is left", func() bool {
-		list, err := r.admin.ClientList(within(t)).Result()
-		return err == nil && strings.Count(list, "\n") == 1
-	})
-	keys, err := r.admin.Keys(within(t), "*").Result()
-	if err != nil || len(keys) != 1 || keys[0] != r.prefix+":buckets" {
-		t.Errorf("keys %v, %v; want the number of buckets only", keys, err)
-	}
-}
-
-// Shutdown may come at any moment, more than once, and with no time left.
-func TestShutdownAtABadMoment(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	r := &rounds{t: t, server: server, admin: redistest.Client(t, server.Addr), prefix: prefix()}
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	for name, use := range map[string]func(m *lifecycle.Manager){
-		"twice at once": func(m *lifecycle.Manager) {
-			results := make(chan error, 2)
-			for range 2 {
-				go func() { results <- m.Shutdown(within(t)) }()
-			}
-			for range 2 {
-				if err := receive(t, results); err != nil {
-					t.Errorf("shutdown: %v", err)
-				}
-			}
-		},
-		"with a context that has ended": func(m *lifecycle.Manager) {
-			if err := m.Shutdown(ended); err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("shutdown: %v", err)
-			}
-		},
-		"while it starts": func(m *lifecycle.Manager) {
-			go func() { _ = m.Start(within(t)) }()
 			if err := m.Shutdown(within(t)); err != nil {
 				t.Errorf("shutdown: %v", err)
 			}
-		},
-		"while Redis does not answer": func(m *lifecycle.Manager) {
-			server.Pause()
-			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-			defer cancel()
-			if err := m.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		}
+		r.nothingLeft()
+	})
+	t.Run("during the start", func(t *testing.T) {
+		r := newRounds(t, redistest.Shared(t))
+		for range 50 {
+			m := r.make()
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if err := m.Start(within(t)); err != nil && !errors.Is(err, lifecycle.ErrShutdown) {
+					t.Errorf("start: %v", err)
+				}
+			})
+			wg.Go(func() {
+				if err := m.Shutdown(within(t)); err != nil {
+					t.Errorf("shutdown: %v", err)
+				}
+			})
+			wg.Wait()
+		}
+		r.nothingLeft()
+	})
+	t.Run("twice at a time", func(t *testing.T) {
+		r := newRounds(t, redistest.Shared(t))
+		for range 20 {
+			m := r.start()
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					if err := m.Shutdown(within(t)); err != nil {
+						t.Errorf("shutdown: %v", err)
+					}
+					// Either returns when all is done.
+					if n := r.admin.Exists(within(t), r.prefix+":instances").Val(); n != 0 {
+						t.Error("returned while the instance is still one of the fleet")
+					}
+				})
+			}
+			wg.Wait()
+		}
+		r.nothingLeft()
+	})
+	t.Run("with its context over", func(t *testing.T) {
+		r := newRounds(t, redistest.Shared(t))
+		for range 20 {
+			m := r.start()
+			for range 2 {
+				if err := m.Shutdown(cancelled); !errors.Is(err, context.Canceled) {
+					t.Errorf("shutdown: %v", err)
+				}
+			}
+		}
+		r.nothingLeft()
+	})
+	t.Run("while Redis is away", func(t *testing.T) {
+		server := redistest.Start(t)
+		r := newRounds(t, server.Addr, lifecycle.WithRedisTimeout(time.Second))
+		for range 2 {
+			r.round(func(*lifecycle.Manager) { server.Kill() })
+			m := r.make()
+			if err := m.Start(within(t)); !errors.Is(err, lifecycle.ErrUnavailable) {
+				t.Errorf("start: %v", err)
+			}
+			if err := m.Shutdown(within(t)); err != nil {
 				t.Errorf("shutdown: %v", err)
 			}
-			server.Resume()
-		},
-	} {
-		r.one(func(m *lifecycle.Manager) {
-			if err := m.Start(within(t)); err != nil {
-				t.Fatalf("%s: start: %v", name, err)
-			}
-			use(m)
-			if err := m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
-				t.Errorf("%s: start after shutdown: %v", name, err)
-			}
-		})
-	}
+			server.Restart(t)
+			// go-redis dials again once a second where it has failed too often.
+			eventually(t, "it is back", func() bool { return r.rdb.Ping(within(t)).Err() == nil })
+			r.round(nil)
+		}
+		r.nothingLeft()
+	})
+	t.Run("while Redis does not answer", func(t *testing.T) {
+		server := redistest.Start(t)
+		r := newRounds(t, server.Addr, lifecycle.WithRedisTimeout(time.Second))
+		m := r.start()
+		server.Pause()
+		err := m.Shutdown(within(t))
+		server.Resume()
+		if err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		// What was sent meanwhile may have made it one of the fleet again; the
+		// others forget it when its heartbeat is too old.
+		m = r.make()
+		if err := m.Start(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the other is forgotten", func() bool { return m.Stats().Instances == 1 })
+		if err := m.Shutdown(within(t)); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		r.nothingLeft()
+	})
 }

@@ -317,25 +317,6 @@ func TestBareStore(t *testing.T) {
 	}
 }
 
-// The number of buckets is fixed with the first use of a prefix. Who comes with
-// another one is told what to do, in the log once.
-func TestBucketMismatch(t *testing.T) {
-	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	newApp(t, addr, p).start()
-	b := newApp(t, addr, p, lifecycle.WithBuckets(9))
-	if err := b.m.Start(within(t)); !errors.Is(err, lifecycle.ErrBucketMismatch) {
-		t.Errorf("start: %v", err)
-	}
-	if w := b.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
-		t.Errorf("request: %d", w.Code)
-	}
-	if log := b.log.String(); strings.Count(log, "level=ERROR msg=\"lifecycle: sessions cannot be served") != 1 ||
-		!strings.Contains(log, "use WithBuckets(8)") {
-		t.Errorf("log: %s", log)
-	}
-}
-
 func TestOptionErrors(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t, redistest.Shared(t))
@@ -357,7 +338,6 @@ func TestOptionErrors(t *testing.T) {
 		`WithLookInterval(1h0m0s)`:            lifecycle.WithLookInterval(time.Hour),
 		`WithRetry(0, ...)`:                   lifecycle.WithRetry(0, time.Second, time.Second),
 		`WithRetry's longest pause(1s)`:       lifecycle.WithRetry(1, 2*time.Second, time.Second),
-		`WithDeadLimit(-1)`:                   lifecycle.WithDeadLimit(-1),
 		`WithRequestHeaders("Cookie")`:        lifecycle.WithRequestHeaders("X-Ok", "cookie"),
 		`WithRequestHeaders("Authorization")`: lifecycle.WithRequestHeaders("authorization"),
 		`WithErrorHandler(nil)`:               lifecycle.WithErrorHandler(nil),

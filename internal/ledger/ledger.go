@@ -119,7 +119,7 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 
 	n, epoch, _ := strings.Cut(got, " ")
 	if n != strconv.Itoa(l.Buckets()) {
-		return false, fmt.Errorf("%w: %s says %s, this store %d: use WithBuckets(%s), or another WithPrefix to begin anew",
+		return false, fmt.Errorf("%w: %s says %s, this store %d; use WithBuckets(%s), or WithPrefix for sessions apart from those",
 			ErrBucketMismatch, l.keys.foundation(), n, l.Buckets(), n)
 	}
 	l.mu.Lock()

@@ -45,9 +45,11 @@ type notifications struct {
 	rdb redis.UniversalClient
 	log *slog.Logger
 
-	mu    sync.Mutex
-	state State
-	asked bool // ensure got no answer
+	mu     sync.Mutex
+	state  State
+	unread bool // CONFIG GET is refused: only an event can tell
+	proven bool // one has
+	asked  bool // ensure got no answer
 }
 
 // unanswered reports whether ensure has to be called again.
@@ -72,17 +74,13 @@ func (n *notifications) set(s State, err error) {
 	if old == s {
 		return
 	}
-	const (
-		without = "sessions end on time all the same; only a session deleted or evicted by others is noticed late, at its idle timeout"
-		remedy  = "to have them, set what is needed in redis.conf or the service's parameters; to do without, use WithNotifications(false)"
-	)
+	const without = "sessions end on time all the same, only a session deleted or evicted by others is noticed late, at its idle timeout; " +
+		"set " + setting + " " + needed + " in redis.conf or the parameter group, or use WithNotifications(false)"
 	switch s {
 	case Refused:
-		n.log.Warn("lifecycle: Redis refuses CONFIG; if the operator has not set keyspace notifications, they are missing: "+without+"; "+remedy,
-			"setting", setting, "needed", needed, "error", err)
+		n.log.Warn("lifecycle: Redis refuses CONFIG; going on without keyspace notifications unless the operator has set them: "+without, "error", err)
 	case Missing:
-		n.log.Warn("lifecycle: keyspace notifications are off, somebody has changed the setting: "+without+"; "+remedy,
-			"setting", setting, "needed", needed)
+		n.log.Warn("lifecycle: keyspace notifications are off: " + without)
 	case On:
 		if old == Missing || old == Refused {
 			n.log.Info("lifecycle: keyspace notifications are on again")
@@ -90,10 +88,26 @@ func (n *notifications) set(s State, err error) {
 	}
 }
 
-// heard notes that an event came: they are on, whatever CONFIG said.
+// heard notes that an event came: they are on, where CONFIG GET does not tell.
 func (n *notifications) heard() {
-	if n.get() == Refused {
+	n.mu.Lock()
+	tells := n.state == Refused && n.unread
+	n.proven = n.proven || tells
+	n.mu.Unlock()
+	if tells {
 		n.set(On, nil)
+	}
+}
+
+// refused notes that the setting cannot be read, or read but not changed. What an
+// event has proved stands, so that a new connection is no new state.
+func (n *notifications) refused(unread bool, err error) {
+	n.mu.Lock()
+	n.unread = unread
+	proven := unread && n.proven
+	n.mu.Unlock()
+	if !proven {
+		n.set(Refused, err)
 	}
 }
 
@@ -104,6 +118,7 @@ func (n *notifications) ensure(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
 	flags, err := n.read(ctx)
+	unread := err != nil
 	if err == nil {
 		if lacks := missing(flags); lacks != "" {
 			err = n.rdb.ConfigSet(ctx, setting, flags+lacks).Err()
@@ -117,7 +132,7 @@ func (n *notifications) ensure(ctx context.Context) {
 	case err == nil:
 		n.set(On, nil)
 	case answered:
-		n.set(Refused, err)
+		n.refused(unread, err)
 	}
 }
 
@@ -129,7 +144,9 @@ func (n *notifications) check(ctx context.Context) {
 	switch {
 	case err != nil:
 	case missing(flags) != "":
-		n.set(Missing, nil)
+		if n.get() != Refused { // else it has been said, with the cause
+			n.set(Missing, nil)
+		}
 	default:
 		n.set(On, nil)
 	}

@@ -1,134 +1,81 @@
-// Package preflight looks once at how the Redis server is set up, and says in
-// the log what of the promises that cannot keep and what to do about it.
+// Package preflight reads at the start how Redis is set up, and says what of it
+// the promises cannot hold with. It changes nothing.
 package preflight
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
+// Finding is a setting that promises cannot hold with.
+type Finding struct {
+	Level   slog.Level
+	Message string // what it leads to, and what to do about it
+	Args    []any  // the setting, as slog takes it
+}
+
+// The oldest version of Redis that has all commands needed; GETEX is the newest.
 const (
-	// timeout bounds the questions.
-	timeout = 5 * time.Second
-
-	minBackoff = time.Second
-	maxBackoff = 30 * time.Second
+	oldestMajor = 6
+	oldestMinor = 2
 )
 
-// Run asks the server of rdb how it is set up, until it answers or ctx ends, and
-// logs what it finds, a line each. A server that refuses INFO or CONFIG, as
-// managed ones do, is not argued with: what it does not tell is not judged.
-func Run(ctx context.Context, rdb redis.UniversalClient, log *slog.Logger) {
-	backoff := minBackoff
-	for {
-		s, err := ask(ctx, rdb)
-		if err == nil {
-			for _, f := range s.judge() {
-				log.Log(ctx, f.level, f.text, f.args...)
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(backoff):
-		}
-		backoff = min(2*backoff, maxBackoff)
+// Check judges what a server tells of itself: the reply to INFO, and config, the
+// reply to CONFIG GET save or nil. What the server does not tell is not judged.
+// There is one finding for each setting at most, none for a server that will do.
+func Check(info string, config map[string]string) []Finding {
+	told := parse(info)
+	var found []Finding
+	// Valkey tells the version of Redis that it is compatible with.
+	if v := told["redis_version"]; tooOld(v) {
+		found = append(found, Finding{
+			Level:   slog.LevelError,
+			Message: "this Redis is too old: requests fail for want of commands; upgrade it to 6.2 or later",
+			Args:    []any{"redis_version", v},
+		})
 	}
-}
-
-// server is what a server tells of itself; an empty text is not told.
-type server struct {
-	version    string // redis_version
-	policy     string // maxmemory_policy
-	aof        string // aof_enabled, "1" or "0"
-	savePoints *string
-}
-
-// ask returns an error if the server could not be reached.
-func ask(ctx context.Context, rdb redis.UniversalClient) (server, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	info, err := rdb.Info(ctx).Result()
-	if isRefusal(err) {
-		return server{}, nil
+	// Also without a maxmemory: the policy counts from the day that there is one.
+	if p := told["maxmemory_policy"]; strings.HasPrefix(p, "allkeys-") {
+		found = append(found, Finding{
+			Level: slog.LevelWarn,
+			Message: "when its memory is full Redis evicts whatever it likes, records and the due-index too, and ends are lost; " +
+				"set maxmemory-policy noeviction, or a volatile-* policy",
+			Args: []any{"maxmemory-policy", p, "maxmemory", told["maxmemory"]},
+		})
 	}
-	if err != nil {
-		return server{}, err
-	}
-	s := parse(info)
-	config, err := rdb.ConfigGet(ctx, "save").Result()
-	if err != nil && !isRefusal(err) {
-		return server{}, err
-	}
-	if points, ok := config["save"]; ok {
-		s.savePoints = &points
-	}
-	return s, nil
-}
-
-// isRefusal tells an answer of the server from a failure to reach it.
-func isRefusal(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
-}
-
-// parse reads the reply to INFO.
-func parse(info string) server {
-	var s server
-	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch name {
-		case "redis_version":
-			s.version = value
-		case "maxmemory_policy":
-			s.policy = value
-		case "aof_enabled":
-			s.aof = value
-		}
-	}
-	return s
-}
-
-type finding struct {
-	level slog.Level
-	text  string
-	args  []any
-}
-
-// judge returns what the server's setup does not keep.
-func (s server) judge() []finding {
-	var found []finding
-	if tooOld(s.version) {
-		found = append(found, finding{slog.LevelError,
-			"lifecycle: this Redis is too old: sessions need commands of Redis 6.2 and will not work; upgrade it to 6.2 or later",
-			[]any{"version", s.version}})
-	}
-	if strings.HasPrefix(s.policy, "allkeys-") {
-		found = append(found, finding{slog.LevelWarn,
-			"lifecycle: at its memory limit Redis may evict the index of sessions, and their ends would be lost: " +
-				"set maxmemory-policy to noeviction, or to a volatile- policy, which ends sessions early but handles their ends",
-			[]any{"maxmemory-policy", s.policy}})
-	}
-	if s.aof == "0" && s.savePoints != nil && *s.savePoints == "" {
-		found = append(found, finding{slog.LevelWarn,
-			"lifecycle: Redis keeps nothing on disk: a restart loses all sessions and the ends not yet handled; " +
-				"set appendonly to yes, or save points if the sessions of some minutes may be lost", nil})
+	if save, ok := config["save"]; ok && noAOF(told) && strings.TrimSpace(save) == "" {
+		found = append(found, Finding{
+			Level: slog.LevelWarn,
+			Message: "Redis keeps nothing on disk: when it restarts all sessions are gone, and so are ends that wait for their hooks; " +
+				"set appendonly yes, or save points",
+			Args: []any{"appendonly", "no", "save", save},
+		})
 	}
 	return found
 }
 
-// tooOld reports whether a version is known and below 6.2.
+// parse returns the fields of an INFO reply.
+func parse(info string) map[string]string {
+	fields := make(map[string]string)
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+// tooOld reports whether a version, "7.0.15", is known to be too old.
 func tooOld(version string) bool {
-	var major, minor int
-	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 {
+	first, rest, _ := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	major, err1 := strconv.Atoi(first)
+	minor, err2 := strconv.Atoi(second)
+	if err1 != nil || err2 != nil {
 		return false
 	}
-	return major < 6 || major == 6 && minor < 2
+	return major < oldestMajor || major == oldestMajor && minor < oldestMinor
 }
+
+func noAOF(told map[string]string) bool { return told["aof_enabled"] == "0" }

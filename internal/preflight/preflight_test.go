@@ -1,131 +1,92 @@
 package preflight
 
 import (
-	"bytes"
-	"context"
-	"log/slog"
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
-
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestJudge(t *testing.T) {
-	none, some := "", "3600 1 300 100"
-	good := server{version: "7.0.15", policy: "noeviction", aof: "1", savePoints: &none}
-	for name, c := range map[string]struct {
-		change func(*server)
-		want   string // in the only finding; "" for none
-	}{
-		"good":                        {func(*server) {}, ""},
-		"a volatile policy":           {func(s *server) { s.policy = "volatile-lru" }, ""},
-		"allkeys-lru":                 {func(s *server) { s.policy = "allkeys-lru" }, "set maxmemory-policy to noeviction"},
-		"allkeys-random":              {func(s *server) { s.policy = "allkeys-random" }, "set maxmemory-policy to noeviction"},
-		"nothing on disk":             {func(s *server) { s.aof = "0" }, "set appendonly to yes"},
-		"save points":                 {func(s *server) { s.aof, s.savePoints = "0", &some }, ""},
-		"save points not told":        {func(s *server) { s.aof, s.savePoints = "0", nil }, ""},
-		"6.2":                         {func(s *server) { s.version = "6.2.0" }, ""},
-		"6.0":                         {func(s *server) { s.version = "6.0.20" }, "upgrade it to 6.2"},
-		"5.0":                         {func(s *server) { s.version = "5.0.14" }, "upgrade it to 6.2"},
-		"10.0":                        {func(s *server) { s.version = "10.0.1" }, ""},
-		"a version that is no number": {func(s *server) { s.version = "unstable" }, ""},
-		"nothing told":                {func(s *server) { *s = server{} }, ""},
-	} {
-		s := good
-		c.change(&s)
-		found := s.judge()
-		switch {
-		case c.want == "" && len(found) != 0:
-			t.Errorf("%s: %v", name, found)
-		case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].text, c.want)):
-			t.Errorf("%s: %v, want one with %q", name, found, c.want)
+// info is an INFO reply with some of the fields of a server that will do.
+func info(changed ...string) string {
+	fields := map[string]string{
+		"redis_version":    "7.0.15",
+		"maxmemory":        "0",
+		"maxmemory_policy": "noeviction",
+		"aof_enabled":      "1",
+	}
+	for i := 0; i < len(changed); i += 2 {
+		if changed[i+1] == "" {
+			delete(fields, changed[i])
+		} else {
+			fields[changed[i]] = changed[i+1]
 		}
 	}
-}
-
-// run runs the checks on a server and returns the log.
-func run(t *testing.T, opts *redis.Options) string {
-	t.Helper()
-	rdb := redis.NewClient(opts)
-	defer func() { _ = rdb.Close() }()
-	var log bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	Run(ctx, rdb, slog.New(slog.NewTextHandler(&log, nil)))
-	if ctx.Err() != nil {
-		t.Fatal("the server was not asked in time")
+	var b strings.Builder
+	b.WriteString("# Everything\r\n\r\n")
+	for name, value := range fields {
+		fmt.Fprintf(&b, "%s:%s\r\n", name, value)
 	}
-	return log.String()
+	return b.String()
 }
 
-func TestRealServers(t *testing.T) {
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	const (
+		version     = "ERROR 6.2"
+		eviction    = "WARN noeviction"
+		persistence = "WARN appendonly yes"
+	)
+	none := map[string]string{"save": ""}
+	points := map[string]string{"save": "3600 1 300 100"}
 	for name, c := range map[string]struct {
-		args []string
-		want string
+		info   string
+		config map[string]string
+		want   []string // level and part of the message
 	}{
-		"good":            {[]string{"--appendonly", "yes"}, ""},
-		"save points":     {[]string{"--save", "3600 1"}, ""},
-		"nothing on disk": {nil, "set appendonly to yes"},
-		"allkeys-lfu":     {[]string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lfu"}, "maxmemory-policy=allkeys-lfu"},
+		"a server that will do":        {info: info(), config: none},
+		"nothing told":                 {},
+		"no answer to speak of":        {info: "# Clients\nconnected_clients:1\n", config: map[string]string{}},
+		"too old":                      {info: info("redis_version", "6.0.16"), want: []string{version}},
+		"much too old":                 {info: info("redis_version", "5.0.14"), want: []string{version}},
+		"just new enough":              {info: info("redis_version", "6.2.0")},
+		"two digits":                   {info: info("redis_version", "10.0.1")},
+		"Valkey":                       {info: info("redis_version", "7.2.4", "valkey_version", "8.1.0")},
+		"built from the main branch":   {info: info("redis_version", "255.255.255")},
+		"a version that is a name":     {info: info("redis_version", "stable")},
+		"half a version":               {info: info("redis_version", "6")},
+		"allkeys-lru":                  {info: info("maxmemory_policy", "allkeys-lru", "maxmemory", "1000"), want: []string{eviction}},
+		"allkeys, not limited yet":     {info: info("maxmemory_policy", "allkeys-random"), want: []string{eviction}},
+		"allkeys, of a later version":  {info: info("maxmemory_policy", "allkeys-lrm"), want: []string{eviction}},
+		"volatile-lru":                 {info: info("maxmemory_policy", "volatile-lru", "maxmemory", "1000")},
+		"policy not told":              {info: info("maxmemory_policy", "")},
+		"nothing on disk":              {info: info("aof_enabled", "0"), config: none, want: []string{persistence}},
+		"save points":                  {info: info("aof_enabled", "0"), config: points},
+		"AOF and save points":          {info: info(), config: points},
+		"no AOF, CONFIG refused":       {info: info("aof_enabled", "0")},
+		"no AOF, CONFIG without reply": {info: info("aof_enabled", "0"), config: map[string]string{}},
+		"AOF not told":                 {info: info("aof_enabled", ""), config: none},
+		"lines without carriage return": {
+			info: strings.ReplaceAll(info("maxmemory_policy", "allkeys-lfu"), "\r", ""), want: []string{eviction},
+		},
+		"everything": {
+			info:   info("redis_version", "4.0.0", "maxmemory_policy", "allkeys-lru", "aof_enabled", "0"),
+			config: none, want: []string{version, eviction, persistence},
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := redistest.Start(t, c.args...)
-			log := run(t, &redis.Options{Addr: s.Addr})
-			if c.want == "" && log != "" || c.want != "" && (strings.Count(log, "\n") != 1 || !strings.Contains(log, c.want)) {
-				t.Errorf("log %q, want %q", log, c.want)
+		found := Check(c.info, c.config)
+		if len(found) != len(c.want) {
+			t.Errorf("%s: %+v, want %q", name, found, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			level, text, _ := strings.Cut(want, " ")
+			if f := found[i]; f.Level.String() != level || !strings.Contains(f.Message, text) || len(f.Args)%2 != 0 {
+				t.Errorf("%s: %v %s %v, want %s", name, f.Level, f.Message, f.Args, want)
 			}
-		})
-	}
-}
-
-// A user that may ask neither gets no advice and no complaint.
-func TestRefused(t *testing.T) {
-	s := redistest.Start(t, "--user", "app", "on", "nopass", "~*", "&*", "+@all", "-info", "-config")
-	if log := run(t, &redis.Options{Addr: s.Addr, Username: "app", Password: "any"}); log != "" {
-		t.Errorf("log %q", log)
-	}
-	s = redistest.Start(t, "--user", "app", "on", "nopass", "~*", "&*", "+@all", "-config")
-	if log := run(t, &redis.Options{Addr: s.Addr, Username: "app", Password: "any"}); log != "" {
-		t.Errorf("without CONFIG: log %q", log)
-	}
-}
-
-// A server that is away is asked again; the end of ctx ends that.
-func TestAway(t *testing.T) {
-	s := redistest.Start(t, "--appendonly", "yes", "--maxmemory-policy", "allkeys-lru")
-	s.Kill()
-	dialled := make(chan struct{}, 100)
-	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, OnConnect: func(context.Context, *redis.Conn) error {
-		dialled <- struct{}{}
-		return nil
-	}})
-	defer func() { _ = rdb.Close() }()
-
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		Run(ctx, rdb, slog.New(slog.DiscardHandler))
-	}()
-	cancel()
-	<-ended
-
-	var log bytes.Buffer
-	ended = make(chan struct{})
-	go func() {
-		defer close(ended)
-		Run(context.Background(), rdb, slog.New(slog.NewTextHandler(&log, nil)))
-	}()
-	s.Restart(t)
-	<-dialled
-	<-ended
-	if !strings.Contains(log.String(), "allkeys-lru") {
-		t.Errorf("log %q", log.String())
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,10 +15,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
-
-// sink takes so many claims.
-type sink struct {
+// limitedSink takes so many claims.
+type limitedSink struct {
 	ready  chan struct{}
 	claims chan *ledger.Claim
 
@@ -28,19 +25,19 @@ type sink struct {
 	most int // submitted at a time
 }
 
-func newSink(free int) *sink {
-	return &sink{ready: make(chan struct{}, 1), claims: make(chan *ledger.Claim, 1000), free: free}
+func newSink(free int) *limitedSink {
+	return &limitedSink{ready: make(chan struct{}, 1), claims: make(chan *ledger.Claim, 1000), free: free}
 }
 
-func (s *sink) Free() int {
+func (s *limitedSink) Free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.free
 }
 
-func (s *sink) Ready() <-chan struct{} { return s.ready }
+func (s *limitedSink) Ready() <-chan struct{} { return s.ready }
 
-func (s *sink) Submit(claims []*ledger.Claim) {
+func (s *limitedSink) Submit(claims []*ledger.Claim) {
 	s.mu.Lock()
 	s.free -= len(claims)
 	s.most = max(s.most, len(claims))
@@ -51,7 +48,7 @@ func (s *sink) Submit(claims []*ledger.Claim) {
 }
 
 // grow makes room for n more.
-func (s *sink) grow(n int) {
+func (s *limitedSink) grow(n int) {
 	s.mu.Lock()
 	s.free += n
 	s.mu.Unlock()
@@ -61,7 +58,7 @@ func (s *sink) grow(n int) {
 	}
 }
 
-func (s *sink) next(t *testing.T) *ledger.Claim {
+func (s *limitedSink) next(t *testing.T) *ledger.Claim {
 	t.Helper()
 	select {
 	case c := <-s.claims:
@@ -72,13 +69,11 @@ func (s *sink) next(t *testing.T) *ledger.Claim {
 	}
 }
 
-const buckets = 4
-
 // newReaper returns a reaper of all buckets that runs until the test ends.
-func newReaper(t *testing.T, s *sink, interval time.Duration) (*Reaper, *ledger.Ledger) {
+func newReaper(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper, *ledger.Ledger) {
 	t.Helper()
 	l := ledger.New(redistest.Client(t, redistest.Shared(t)),
-		ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: buckets, Timeout: 10 * time.Second})
+		ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 4, Timeout: 10 * time.Second})
 	if err := l.Open(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,130 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// script is a server that answers INFO and CONFIG from a list, in order.
+type script struct {
+	replies []any // string, map[string]string or error
+	asked   []string
+}
+
+func (s *script) answer(cmd redis.Cmder) error {
+	s.asked = append(s.asked, cmd.Name())
+	if len(s.replies) == 0 {
+		return errors.New("one question too many")
+	}
+	reply := s.replies[0]
+	s.replies = s.replies[1:]
+	switch r := reply.(type) {
+	case string:
+		cmd.(*redis.StringCmd).SetVal(r)
+	case map[string]string:
+		cmd.(*redis.MapStringStringCmd).SetVal(r)
+	case error:
+		return r
+	}
+	return nil
+}
+
+// hook answers in a server's place.
+type hook func(cmd redis.Cmder) error
+
+func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h hook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		err := h(cmd)
+		cmd.SetErr(err)
+		return err
+	}
+}
+
+func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// answered returns a client that h answers.
+func answered(t *testing.T, h hook) *redis.Client {
+	client := redis.NewClient(&redis.Options{MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	client.AddHook(h)
+	return client
+}
+
+// refusal is an error reply of a server.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+func (refusal) RedisError()     {}
+
+// Run asks until there is an answer, and says once what it is about.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	away := errors.New("dial tcp: connection refused")
+	off, none := info("aof_enabled", "0"), map[string]string{"save": ""}
+	for name, c := range map[string]struct {
+		replies []any
+		asked   string
+		lines   int
+	}{
+		"an answer":                   {[]any{info()}, "info", 0},
+		"no AOF":                      {[]any{off, none}, "info config", 1},
+		"away, then back":             {[]any{away, away, off, none}, "info info info config", 1},
+		"away between the two":        {[]any{off, away, off, none}, "info config info config", 1},
+		"loading":                     {[]any{refusal("LOADING Redis is loading the dataset in memory"), info("maxmemory_policy", "allkeys-lru")}, "info info", 1},
+		"busy":                        {[]any{refusal("BUSY Redis is busy running a script."), info()}, "info info", 0},
+		"INFO refused":                {[]any{refusal("NOPERM this user has no permissions to run the 'info' command")}, "info", 0},
+		"INFO unknown":                {[]any{refusal("ERR unknown command 'info'")}, "info", 0},
+		"CONFIG refused":              {[]any{off, refusal("ERR unknown command 'CONFIG'")}, "info config", 0},
+		"CONFIG refused, old and all": {[]any{info("aof_enabled", "0", "redis_version", "6.0.1"), refusal("NOPERM no")}, "info config", 1},
+		"CONFIG while too many":       {[]any{off, refusal("ERR max number of clients reached"), off, none}, "info config info config", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log strings.Builder
+			s := &script{replies: c.replies}
+			Run(context.Background(), Config{
+				Client:  answered(t, s.answer),
+				Timeout: time.Minute,
+				Log:     slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			if got := strings.Join(s.asked, " "); got != c.asked {
+				t.Errorf("asked %s, want %s", got, c.asked)
+			}
+			if n := strings.Count(log.String(), "\n"); n != c.lines {
+				t.Errorf("%d lines, want %d: %s", n, c.lines, &log)
+			}
+		})
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	asked := make(chan struct{}, 100)
+	client := answered(t, func(redis.Cmder) error {
+		asked <- struct{}{}
+		return errors.New("away")
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Run(ctx, Config{Client: client, Timeout: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	}()
+	<-asked
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it goes on")
+	}
+}

@@ -1,0 +1,241 @@
+package reaper
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
+
+// sink takes up to room claims and counts them by session.
+type sink struct {
+	mu   sync.Mutex
+	room int
+	got  map[string]int
+}
+
+func (s *sink) Free() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room
+}
+
+func (*sink) Ready() <-chan struct{} { return nil }
+
+func (s *sink) Submit(claims []*ledger.Claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range claims {
+		s.room--
+		s.got[c.ID]++
+	}
+}
+
+// kit is a reaper that does not run by itself, on sessions of its own.
+type kit struct {
+	*Reaper
+	t      *testing.T
+	rdb    *redis.Client
+	sink   *sink
+	prefix string
+}
+
+const buckets = 4
+
+func newKit(t *testing.T, addr string, room int) *kit {
+	t.Helper()
+	k := &kit{t: t, rdb: redistest.Client(t, addr), sink: &sink{room: room, got: make(map[string]int)}}
+	k.prefix = "t" + strings.ToLower(rand.Text()[:10])
+	l := ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: buckets, Timeout: 10 * time.Second})
+	if err := l.Open(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	k.Reaper = New(Config{
+		Ledger: l, Sink: k.sink, Instance: "i", Interval: time.Minute, Lease: time.Minute,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	return k
+}
+
+// begin begins a session that lives for an hour.
+func (k *kit) begin() string {
+	k.t.Helper()
+	timeouts := token.Timeouts{Idle: time.Hour}
+	s := token.New(timeouts)
+	rec := record.Pack(record.Record{Proof: s.Proof(), Created: k.c.Ledger.Clock().Unix(), Timeouts: timeouts})
+	if ok, err := k.c.Ledger.Create(context.Background(), s, rec); err != nil || !ok {
+		k.t.Fatalf("create: %v, %v", ok, err)
+	}
+	return s.ID
+}
+
+// end begins a session and deletes its live key.
+func (k *kit) end() string {
+	k.t.Helper()
+	id := k.begin()
+	ctx := context.Background()
+	keys, err := k.rdb.Keys(ctx, fmt.Sprintf("%s:{*}:live:%s:*", k.prefix, id)).Result()
+	if err != nil || len(keys) != 1 {
+		k.t.Fatalf("live key: %v, %v", keys, err)
+	}
+	if err := k.rdb.Del(ctx, keys[0]).Err(); err != nil {
+		k.t.Fatal(err)
+	}
+	return id
+}
+
+// round does what Run does when it is woken.
+func (k *kit) round() (blocked bool) {
+	k.t.Helper()
+	blocked, err := k.look(context.Background())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return blocked
+}
+
+func (k *kit) waiting() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.hints) + len(k.expired)
+}
+
+// A hint makes the reaper look, at any bucket: what has ended is claimed once,
+// however often it is said, and what lives or is unknown is let be.
+func TestHintsLeadToOneClaim(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 1000)
+	ended, alive := k.end(), k.begin()
+	deleted, expired := k.end(), k.end()
+	for range 3 {
+		k.Suspect(ended, ledger.Deleted)
+		k.Suspect(alive, ledger.Evicted)
+		k.Suspect(deleted, ledger.Evicted)
+		k.Suspect(expired, ledger.Expired)
+		k.Suspect(token.New(token.Timeouts{Idle: time.Hour}).ID, ledger.Deleted)
+		if k.round() {
+			t.Error("blocked")
+		}
+	}
+	if len(k.sink.got) != 3 || k.sink.got[ended] != 1 || k.sink.got[deleted] != 1 || k.sink.got[expired] != 1 {
+		t.Errorf("claims: %v", k.sink.got)
+	}
+	if n := k.waiting(); n != 0 {
+		t.Errorf("%d hints wait", n)
+	}
+}
+
+// The event of an end that was found here is not looked at again, for a while.
+func TestEchoOfAnEnd(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 1000)
+	id := k.end()
+	k.Suspect(id, ledger.Deleted)
+	k.round()
+	k.Suspect(id, ledger.Deleted)
+	k.Suspect(id, ledger.Expired)
+	if n := k.waiting(); n != 0 {
+		t.Errorf("%d hints wait", n)
+	}
+	// It is remembered for one turn, and forgotten with the next.
+	for turn, want := range []int{0, 1} {
+		k.mu.Lock()
+		k.turned = time.Time{}
+		k.mu.Unlock()
+		k.remember(nil)
+		k.Suspect(id, ledger.Deleted)
+		if n := k.waiting(); n != want {
+			t.Errorf("turn %d: %d hints wait, want %d", turn, n, want)
+		}
+	}
+}
+
+// An expired key's hint waits while something is due: the due-index says the
+// same, and its look claims many at once.
+func TestExpiredHintsWaitForTheDueIndex(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 1000)
+	k.Suspect("a", ledger.Expired)
+	if h := k.waitingHints(true); h != nil {
+		t.Errorf("while something is due: %v", h)
+	}
+	if h := k.waitingHints(false); len(h) != 1 {
+		t.Errorf("nothing is due: %v", h)
+	}
+	k.Suspect("b", ledger.Deleted)
+	if h := k.waitingHints(true); len(h) != 1 || h["b"] != ledger.Deleted {
+		t.Errorf("a deletion, which the due-index knows nothing of: %v", h)
+	}
+	k.remember([]*ledger.Claim{{End: ledger.End{ID: "a"}}}) // by a look at what is due
+	delete(k.hints, "b")
+	if h := k.waitingHints(false); h != nil {
+		t.Errorf("found meanwhile: %v", h)
+	}
+}
+
+// No more is claimed than the sink wants; the rest of the hints wait for it.
+func TestHintsWaitForTheSink(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 3)
+	for range 10 {
+		k.Suspect(k.end(), ledger.Deleted)
+	}
+	if blocked := k.round(); !blocked || len(k.sink.got) != 3 || k.waiting() != 7 {
+		t.Errorf("blocked %v, %d claims, %d hints wait; want true, 3, 7", blocked, len(k.sink.got), k.waiting())
+	}
+	k.sink.room = 1000
+	if blocked := k.round(); blocked || len(k.sink.got) != 10 || k.waiting() != 0 {
+		t.Errorf("blocked %v, %d claims, %d hints wait; want false, 10, 0", blocked, len(k.sink.got), k.waiting())
+	}
+}
+
+// What is said while Redis is away is not lost.
+func TestHintsOutliveAFailure(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	k := newKit(t, server.Addr, 1000)
+	id := k.end()
+	k.Suspect(id, ledger.Evicted)
+	server.Kill()
+	if _, err := k.look(context.Background()); err == nil || errors.Is(err, redis.Nil) {
+		t.Errorf("away: %v", err)
+	}
+	if n := k.waiting(); n != 1 {
+		t.Fatalf("%d hints wait, want 1", n)
+	}
+	server.Restart(t)
+	if k.round(); k.sink.got[id] != 1 {
+		t.Errorf("claims: %v", k.sink.got)
+	}
+}
+
+// A flood of hints is bounded: what is dropped is found when due.
+func TestHintsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := New(Config{})
+	for i := range maxHints + 10 {
+		hint := ledger.Deleted
+		if i%2 == 0 {
+			hint = ledger.Expired
+		}
+		r.Suspect(fmt.Sprint(i), hint)
+	}
+	if n := len(r.hints) + len(r.expired); n != maxHints {
+		t.Errorf("%d hints wait, want %d", n, maxHints)
+	}
+}
