@@ -148,8 +148,7 @@ func (d *Delivery) Submit(claims []*ledger.Claim) {
 		if h := d.held[held]; h != nil && h.cancel == nil {
 			continue // the same news, which still waits
 		}
-		// The lease began before the reply came: a tenth of it is put aside.
-		h := &holding{claim: c, until: time.Now().Add(d.c.Lease * 9 / 10)}
+		h := &holding{claim: c, until: c.Asked.Add(d.c.Lease)}
 		d.held[held] = h
 		d.queue = append(d.queue, h)
 		d.work.Signal()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -92,7 +93,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		}
 		calls[i] = call{lookScript, keys, args}
 	}
-	sent := l.clock.local()
+	sent, asked := l.clock.local(), time.Now()
 	cmds, err := l.runAll(ctx, calls)
 	found := make([]Looked, len(buckets))
 	for i, cmd := range cmds {
@@ -103,7 +104,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		l.clock.Sample(toInt(reply[0]), sent)
 		for j, r := range reply[1:] {
 			if fields, ok := r.([]any); ok {
-				found[i].Claims = append(found[i].Claims, parseClaim(suspects[i][j].ID, lease.Token, fields))
+				found[i].Claims = append(found[i].Claims, parseClaim(suspects[i][j].ID, lease.Token, asked, fields))
 			} else if at := toInt(r); at > 0 && (found[i].Next == 0 || at < found[i].Next) {
 				found[i].Next = at
 			}

@@ -34,6 +34,10 @@ type Claim struct {
 	Token    string // names this claim; nobody else has or gets it
 	Done     string // what an earlier holder noted with Release
 	Watchers []string
+	// Asked is the process's time just before the claim was asked for. The lease has
+	// begun since: it is not over before Asked and its duration are, however late the
+	// reply came.
+	Asked time.Time
 }
 
 // Lease is how a caller wants its claims.
@@ -51,7 +55,7 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease)
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	b := l.keys.bucket(id)
-	sent := l.clock.local()
+	sent, asked := l.clock.local(), time.Now()
 	reply, err := endScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, proof), l.keys.end(b, id), l.keys.watch(b, id)},
 		id, proof, reason, lease.Token, lease.Duration.Milliseconds(), l.keys.wake(b)).Slice()
@@ -66,7 +70,7 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease)
 		return nil, false, ErrMoved
 	}
 	if len(reply) > 2 {
-		c = parseClaim(id, lease.Token, reply[2].([]any))
+		c = parseClaim(id, lease.Token, asked, reply[2].([]any))
 	}
 	return c, true, nil
 }
@@ -96,7 +100,7 @@ func (l *Ledger) Record(ctx context.Context, id string) ([]byte, error) {
 	return rec, err
 }
 
-func parseClaim(id, claim string, f []any) *Claim {
+func parseClaim(id, claim string, asked time.Time, f []any) *Claim {
 	c := &Claim{
 		End: End{
 			ID:      id,
@@ -108,6 +112,7 @@ func parseClaim(id, claim string, f []any) *Claim {
 		},
 		Token: claim,
 		Done:  toString(f[5]),
+		Asked: asked,
 	}
 	if w, ok := f[6].([]any); ok && len(w) > 0 {
 		for _, s := range w {
