@@ -101,13 +101,14 @@ func (m *Manager) runClosures(ctx context.Context, hooks []Hook, s *Session) {
 func (m *Manager) runDestroyed(lease delivery.Lease, c *ledger.Claim, s *Session) delivery.Outcome {
 	done := m.parseDone(c.Done)
 	var errs []error
+	interrupted := false
 	for i, h := range m.destroyed {
 		if slices.Contains(done, i) {
 			continue
 		}
 		if err := lease.Check(); err != nil {
 			// Whoever takes the claim over, or takes it again, runs the rest.
-			errs = append(errs, err)
+			errs, interrupted = append(errs, err), true
 			break
 		}
 		if err := m.call(lease, h, s); err != nil {
@@ -117,7 +118,7 @@ func (m *Manager) runDestroyed(lease delivery.Lease, c *ledger.Claim, s *Session
 		}
 		done = append(done, i)
 	}
-	return delivery.Outcome{Err: errors.Join(errs...), Done: m.formatDone(done)}
+	return delivery.Outcome{Err: errors.Join(errs...), Done: m.formatDone(done), Interrupted: interrupted}
 }
 
 // The hooks that have succeeded are noted with the instance: another one runs

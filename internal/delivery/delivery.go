@@ -4,7 +4,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -15,8 +14,9 @@ import (
 
 // Outcome is what running the hooks of an end came to.
 type Outcome struct {
-	Err  error  // nil: all have succeeded
-	Done string // which have, for the next attempt
+	Err         error  // nil: all have succeeded
+	Done        string // which have, for the next attempt
+	Interrupted bool   // some were not started: the lease said no
 }
 
 // Runner runs the hooks of an end.
@@ -249,7 +249,7 @@ func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 		settle = false // nothing is held, or not any more
 	case o.Err == nil:
 		s.Verdict = ledger.Ack
-	case d.ctx.Err() != nil, errors.Is(o.Err, ErrLeaseOver):
+	case d.ctx.Err() != nil, o.Interrupted:
 		s.Verdict, s.Error = ledger.Release, o.Err.Error() // refused if it was taken over
 	case c.Attempt >= d.c.Retry.Attempts:
 		s.Verdict, s.Error = ledger.Bury, o.Err.Error()

@@ -35,8 +35,9 @@ type Caller struct {
 func (c *Caller) Hung() int { return int(c.hung.Load()) }
 
 // Call calls fn with a context that ends after timeout. It returns fn's error, a
-// *PanicError, or ErrHung shortly after the context has ended; a hook left
-// behind goes on in its own goroutine and is counted until it returns.
+// *PanicError, also where fn's error panics when it is looked at, or ErrHung
+// shortly after the context has ended; a hook left behind goes on in its own
+// goroutine and is counted until it returns.
 func (c *Caller) Call(ctx context.Context, timeout time.Duration, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -80,4 +81,13 @@ func run(ctx context.Context, fn func(context.Context) error, done func(error)) 
 		done(err)
 	}()
 	err = fn(ctx)
+	if err != nil {
+		// Others will ask the error who it is. Where that panics, a nil pointer as an
+		// error for one, it must do so here.
+		_ = err.Error()
+		errors.As(err, new(*PanicError))
+		errors.Is(err, errProbe)
+	}
 }
+
+var errProbe = errors.New("an error that no hook returns")

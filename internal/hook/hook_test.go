@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"runtime"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func TestCallReturnsWhatHappened(t *testing.T) {
 	if err := c.Call(context.Background(), time.Minute, func(context.Context) error { panic("oh") }); !errors.As(err, &p) || p.Value != "oh" || len(p.Stack) == 0 {
 		t.Errorf("panic: %v", err)
 	}
+	for name, bad := range map[string]error{"a nil pointer": (*fs.PathError)(nil), "a bad Is": badIs{}} {
+		if err := c.Call(context.Background(), time.Minute, func(context.Context) error { return bad }); !errors.As(err, &p) {
+			t.Errorf("%s as an error: %v", name, err)
+		}
+	}
 	if err := c.Call(context.Background(), time.Minute, func(context.Context) error { runtime.Goexit(); return nil }); err == nil {
 		t.Error("a hook that ends its goroutine has succeeded")
 	}
@@ -33,6 +39,12 @@ func TestCallReturnsWhatHappened(t *testing.T) {
 		t.Errorf("%d hung", c.Hung())
 	}
 }
+
+// badIs is an error that panics when it is asked who it is.
+type badIs struct{}
+
+func (badIs) Error() string { return "bad" }
+func (badIs) Is(error) bool { panic("bad Is") }
 
 func TestHungHookIsCountedUntilItReturns(t *testing.T) {
 	t.Parallel()
