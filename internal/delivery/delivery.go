@@ -56,8 +56,8 @@ type Config struct {
 	Tombstone time.Duration
 	Retry     Retry
 	Log       *slog.Logger
-	OnRetry   func()
-	OnDead    func()
+	OnRetry   func() // an end was put off to another attempt
+	OnDead    func() // an end was put into the dead set
 }
 
 // claimsPerWorker says how many claims are held beyond those that run, so that
@@ -253,13 +253,9 @@ func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 		s.Verdict, s.Error = ledger.Release, o.Err.Error() // refused if it was taken over
 	case c.Attempt >= d.c.Retry.Attempts:
 		s.Verdict, s.Error = ledger.Bury, o.Err.Error()
-		d.c.OnDead()
-		d.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set",
-			"session", c.ID, "attempt", c.Attempt, "error", o.Err)
 	default:
 		s.Verdict, s.Error = ledger.Release, o.Err.Error()
 		s.Delay = d.c.Retry.delay(c.Attempt)
-		d.c.OnRetry()
 	}
 	if settle {
 		d.settle.add(s)
@@ -313,7 +309,7 @@ func (d *Delivery) Drain(ctx context.Context) error {
 		d.cancel(ErrShutdown)
 		<-d.idle // soon: the runner leaves hooks behind that ignore their context
 	}
-	d.settle.drain()
+	d.settle.drain(ctx)
 	d.stop()
 	d.wg.Wait()
 	d.cancel(ErrShutdown)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,23 +18,28 @@ const (
 )
 
 // settler carries out settlements in batches that grow with the load, and
-// repeats those that fail.
+// repeats those that fail, apart from the others: Redis may take an ack, which
+// frees memory, while it refuses what needs some.
 type settler struct {
 	c       Config
 	settled func([]ledger.Held)
 	wg      sync.WaitGroup
+	some    chan struct{} // receives after something was added
+	closing chan struct{}
+	over    context.Context // of drain; set before closing is closed
 
 	mu      sync.Mutex
-	some    *sync.Cond
 	waiting []ledger.Settlement
-	closing chan struct{}
 	closed  bool
+
+	// Of run alone.
+	failed  []ledger.Settlement
+	backoff time.Duration
+	again   <-chan time.Time // when those that failed are to be repeated
 }
 
 func newSettler(c Config, settled func([]ledger.Held)) *settler {
-	s := &settler{c: c, settled: settled, closing: make(chan struct{})}
-	s.some = sync.NewCond(&s.mu)
-	return s
+	return &settler{c: c, settled: settled, some: make(chan struct{}, 1), closing: make(chan struct{})}
 }
 
 func (s *settler) start() { s.wg.Go(s.run) }
@@ -49,84 +55,122 @@ func (s *settler) add(x ledger.Settlement) {
 		s.c.Ledger.Settle(context.Background(), s.c.Instance, []ledger.Settlement{x}, s.c.Tombstone)
 		return
 	}
-	s.some.Signal()
+	select {
+	case s.some <- struct{}{}:
+	default:
+	}
 }
 
-// drain carries out what waits, tries what fails once more, and ends. Claims
-// that could not be given back are taken over when their lease is over.
-func (s *settler) drain() {
+// drain carries out what waits, tries what fails once more, and ends. Once ctx
+// has ended, it ends with the first batch of which nothing succeeds. Claims that
+// could not be given back are taken over when their lease is over.
+func (s *settler) drain(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+	s.over = ctx
 	close(s.closing)
-	s.some.Signal()
 	s.wg.Wait()
 }
 
 func (s *settler) run() {
-	var backoff time.Duration
-	var failures int // since closing
 	for {
-		batch, closed := s.next()
-		if len(batch) == 0 {
-			return
-		}
-		failed, err := s.carryOut(batch)
-		if err == nil {
-			if backoff > 0 {
-				s.c.Log.Info("lifecycle: finishing ends works again")
+		if batch := s.take(); len(batch) > 0 {
+			if !s.carryOut(batch) && s.hopeless() {
+				return
 			}
-			backoff = 0
 			continue
 		}
-		if backoff == 0 {
-			s.c.Log.Warn("lifecycle: finishing ends fails, will be retried", "error", err)
-		}
-		backoff = min(max(2*backoff, minBackoff), maxBackoff)
-		if closed {
-			if failures++; failures == 2 {
+		select {
+		case <-s.some:
+		case <-s.again:
+			s.repeat()
+		case <-s.closing:
+			if batch := s.take(); len(batch) > 0 { // added just before
+				s.carryOut(batch)
+			} else {
+				s.repeat()
 				return
 			}
 		}
-		s.mu.Lock()
-		s.waiting = append(failed, s.waiting...)
-		s.mu.Unlock()
-		select {
-		case <-s.closing:
-		case <-time.After(backoff):
-		}
 	}
 }
 
-// next waits for settlements; none when closed and empty.
-func (s *settler) next() (batch []ledger.Settlement, closed bool) {
+// take takes a batch of what waits.
+func (s *settler) take() []ledger.Settlement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) == 0 && !s.closed {
-		s.some.Wait()
-	}
 	n := min(len(s.waiting), settleBatch)
-	batch = s.waiting[:n:n]
+	batch := s.waiting[:n:n]
 	s.waiting = s.waiting[n:]
-	return batch, s.closed
+	return batch
 }
 
-// carryOut returns the settlements to be repeated, and why.
-func (s *settler) carryOut(batch []ledger.Settlement) (failed []ledger.Settlement, err error) {
+// repeat repeats what has failed.
+func (s *settler) repeat() {
+	failed := s.failed
+	s.failed, s.again = nil, nil
+	for batch := range slices.Chunk(failed, settleBatch) {
+		if !s.carryOut(batch) && s.hopeless() {
+			return
+		}
+	}
+	if len(failed) > 0 && len(s.failed) == 0 {
+		s.c.Log.Info("lifecycle: finishing ends works again")
+		s.backoff = 0
+	}
+}
+
+// hopeless reports whether to give up, after a batch of which nothing succeeded.
+func (s *settler) hopeless() bool {
+	select {
+	case <-s.closing:
+		return s.over.Err() != nil
+	default:
+		return false
+	}
+}
+
+// carryOut carries out a batch, and puts aside what is to be repeated. It reports
+// whether anything succeeded.
+func (s *settler) carryOut(batch []ledger.Settlement) bool {
 	results := s.c.Ledger.Settle(context.Background(), s.c.Instance, batch, s.c.Tombstone)
 	done := make([]ledger.Held, 0, len(batch))
+	var err error
 	for i, r := range results {
+		x := batch[i]
 		if r.Err != nil {
-			failed, err = append(failed, batch[i]), r.Err
+			err = r.Err
+			x.Alone = true
+			s.failed = append(s.failed, x)
 			continue
 		}
-		if !r.OK {
-			s.c.Log.Debug("lifecycle: a stale claim was not settled", "session", batch[i].ID)
-		}
-		done = append(done, batch[i].Held)
+		s.tell(x, r.OK)
+		done = append(done, x.Held)
 	}
 	if len(done) > 0 {
 		s.settled(done)
 	}
-	return failed, err
+	if err != nil && s.again == nil {
+		if s.backoff == 0 {
+			s.c.Log.Warn("lifecycle: finishing ends fails, will be retried", "error", err)
+		}
+		s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
+		s.again = time.After(s.backoff)
+	}
+	return len(done) > 0
+}
+
+// tell counts and logs what became of a settlement.
+func (s *settler) tell(x ledger.Settlement, ok bool) {
+	switch {
+	case !ok:
+		s.c.Log.Debug("lifecycle: a stale claim was not settled", "session", x.ID)
+	case x.Verdict == ledger.Bury:
+		s.c.OnDead()
+		s.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set",
+			"session", x.ID, "attempt", x.Attempt, "error", x.Error)
+	case x.Verdict == ledger.Release && x.Delay > 0:
+		s.c.OnRetry()
+	}
 }

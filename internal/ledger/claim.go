@@ -34,6 +34,9 @@ type Settlement struct {
 	Attempt int
 	Done    string // opaque; comes back in Claim.Done
 	Error   string // empty if no hook has run; what follows the first MaxErrorText bytes is not kept
+	// Alone gives it a script call of its own, so that it and others of its bucket
+	// cannot fail together.
+	Alone bool
 }
 
 // MaxErrorText is how many bytes of an error's text are kept with an end.
@@ -70,7 +73,12 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 		b := l.keys.bucket(s.ID)
 		switch s.Verdict {
 		case Ack:
-			acks[b] = append(acks[b], i)
+			if s.Alone {
+				calls = append(calls, l.ackCall(b, ss, []int{i}, instance, tombstone))
+				owner = append(owner, []int{i})
+			} else {
+				acks[b] = append(acks[b], i)
+			}
 		case Release:
 			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},
 				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, errorText(s.Error), l.keys.wake(b), instance}})
