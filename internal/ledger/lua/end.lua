@@ -10,6 +10,8 @@
 --
 -- Invariant: the end is one transition. Whoever deletes the live key here has
 -- written the end in the same step; the due entry leads to it until it is acked.
+-- The live key goes first: out of memory, Redis refuses a script at its first
+-- write only, and no deletion. A logout must work then.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local e = redis.call('HMGET', KEYS[4], 'reason', 'at', 'left', 'by')
@@ -21,9 +23,9 @@ if not e[1] then
   if left == -2 then return {now, 0} end
   local next = now
   if ARGV[4] ~= '' then next = now + ARGV[5] end
+  redis.call('DEL', KEYS[3])
   redis.call('ZADD', KEYS[1], next, ARGV[1])
   redis.call('HSET', KEYS[4], 'reason', ARGV[3], 'at', now, 'left', left, 'attempt', ARGV[4] ~= '' and 1 or 0, 'by', ARGV[4])
-  redis.call('DEL', KEYS[3])
   e = {ARGV[3], now, left, ARGV[4]}
 elseif ARGV[4] == '' or e[4] ~= ARGV[4] then
   return {now, 0}
