@@ -78,6 +78,7 @@ type Delivery struct {
 	work     *sync.Cond
 	queue    []*holding
 	held     map[ledger.Held]*holding
+	claimed  map[string]int // how many of held are claims, not news, by session
 	running  int
 	draining bool
 	idle     chan struct{} // closed when draining and nothing runs
@@ -94,10 +95,11 @@ type holding struct {
 // New returns a delivery that is not started.
 func New(c Config) *Delivery {
 	d := &Delivery{
-		c:     c,
-		ready: make(chan struct{}, 1),
-		held:  make(map[ledger.Held]*holding),
-		idle:  make(chan struct{}),
+		c:       c,
+		ready:   make(chan struct{}, 1),
+		held:    make(map[ledger.Held]*holding),
+		claimed: make(map[string]int),
+		idle:    make(chan struct{}),
 	}
 	d.work = sync.NewCond(&d.mu)
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
@@ -127,6 +129,14 @@ func (d *Delivery) Free() int {
 	return d.c.Workers*claimsPerWorker - len(d.held)
 }
 
+// Holds reports whether the claim of a session's end is held: its hooks wait, run,
+// or have run and Redis has not been told.
+func (d *Delivery) Holds(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.claimed[id] > 0
+}
+
 // Ready receives after Free has grown.
 func (d *Delivery) Ready() <-chan struct{} { return d.ready }
 
@@ -149,6 +159,9 @@ func (d *Delivery) Submit(claims []*ledger.Claim) {
 			continue // the same news, which still waits
 		}
 		h := &holding{claim: c, until: c.Asked.Add(d.c.Lease)}
+		if d.held[held] == nil && held.Token != "" {
+			d.claimed[held.ID]++
+		}
 		d.held[held] = h
 		d.queue = append(d.queue, h)
 		d.work.Signal()
@@ -228,9 +241,23 @@ func (d *Delivery) startable(h *holding) bool {
 func (d *Delivery) drop(h *holding) {
 	h.gone = true
 	if held := heldOf(h.claim); d.held[held] == h {
-		delete(d.held, held)
+		d.forget(held)
 	}
 	d.signalReady()
+}
+
+// forget takes what is held off the list. The caller holds mu.
+func (d *Delivery) forget(held ledger.Held) {
+	if d.held[held] == nil {
+		return
+	}
+	delete(d.held, held)
+	if held.Token == "" {
+		return
+	}
+	if d.claimed[held.ID]--; d.claimed[held.ID] == 0 {
+		delete(d.claimed, held.ID)
+	}
 }
 
 func (d *Delivery) signalReady() {
@@ -277,7 +304,7 @@ func (d *Delivery) settled(held []ledger.Held) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range held {
-		delete(d.held, h)
+		d.forget(h)
 	}
 	d.signalReady()
 }

@@ -44,38 +44,58 @@ func (d *Delivery) lease(ctx context.Context, h *holding) Lease {
 	}}
 }
 
+const (
+	// renewBatch bounds the claims of one round trip.
+	renewBatch = 2048
+	// renewRetry is the longest pause after a renewal that failed: what Redis being
+	// away has left of a lease is to last.
+	renewRetry = 200 * time.Millisecond
+)
+
 // renew renews the leases of all held claims until ctx ends.
 func (d *Delivery) renew(ctx context.Context) {
-	ticker := time.NewTicker(d.c.Lease / 3)
-	defer ticker.Stop()
+	pause := d.c.Lease / 3
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		d.mu.Lock()
-		held := make([]ledger.Held, 0, len(d.held))
-		for h := range d.held {
-			if h.Token != "" {
-				held = append(held, h)
-			}
-		}
-		d.mu.Unlock()
-		for chunk := range slices.Chunk(held, renewBatch) {
-			before := time.Now()
-			for i, s := range d.c.Ledger.Renew(ctx, chunk, d.c.Lease) {
-				// An error says nothing: the lease may be good until the next time.
-				if s.Err == nil {
-					d.renewed(chunk[i], s.OK, before.Add(d.c.Lease))
-				}
-			}
+		if d.renewAll(ctx) {
+			timer.Reset(pause)
+		} else {
+			timer.Reset(min(pause, renewRetry))
 		}
 	}
 }
 
-// renewBatch bounds the claims of one round trip.
-const renewBatch = 2048
+// renewAll renews the leases of all held claims. false means that some may not
+// have been renewed.
+func (d *Delivery) renewAll(ctx context.Context) bool {
+	d.mu.Lock()
+	held := make([]ledger.Held, 0, len(d.held))
+	for h := range d.held {
+		if h.Token != "" {
+			held = append(held, h)
+		}
+	}
+	d.mu.Unlock()
+	answered := true
+	for chunk := range slices.Chunk(held, renewBatch) {
+		before := time.Now()
+		for i, s := range d.c.Ledger.Renew(ctx, chunk, d.c.Lease) {
+			// An error says nothing: the lease may be good until the next time.
+			if s.Err != nil {
+				answered = false
+				continue
+			}
+			d.renewed(chunk[i], s.OK, before.Add(d.c.Lease))
+		}
+	}
+	return answered
+}
 
 // renewed notes that a lease is good for longer, or lets go of a claim that
 // another instance has taken over, or that was settled in this moment.

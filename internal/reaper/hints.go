@@ -63,6 +63,10 @@ func (r *Reaper) lookHints(ctx context.Context, hints map[string]string, n int) 
 		if n == 0 {
 			break
 		}
+		if r.c.Sink.Holds(id) {
+			delete(hints, id)
+			continue
+		}
 		b := r.c.Ledger.Bucket(id)
 		i, ok := at[b]
 		if !ok {

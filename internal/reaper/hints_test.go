@@ -26,7 +26,15 @@ func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
 type sink struct {
 	mu   sync.Mutex
 	room int
+	held string // a session whose claim is held
 	got  map[string]int
+}
+
+// Holds does not count what was submitted: that takes a delivery.
+func (s *sink) Holds(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held == id
 }
 
 func (s *sink) Free() int {

@@ -26,14 +26,20 @@ const (
 
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
+
+	// heldPause, in ms, is when an end is looked at again whose lease was over while
+	// its claim was held here. Redis was away, and is about to be told; to claim it
+	// again would run its hooks twice.
+	heldPause = 50
 )
 
 // Sink takes claims. Free tells how many it wants; Ready receives when that
-// has grown.
+// has grown. Holds tells whether it has the claim of a session's end.
 type Sink interface {
 	Free() int
 	Ready() <-chan struct{}
 	Submit(claims []*ledger.Claim)
+	Holds(id string) bool
 }
 
 // Config is what a Reaper is made of.
@@ -296,13 +302,20 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
 	for i, b := range buckets {
 		var due []ledger.Suspect
-		next := never
+		next, held := never, false
 		for _, d := range heads[i] {
 			if d.At >= now || len(due) == n {
 				next = d.At
 				break
 			}
+			if r.c.Sink.Holds(d.ID) {
+				held = true
+				continue
+			}
 			due = append(due, ledger.Suspect{ID: d.ID})
+		}
+		if held {
+			next = min(next, now+heldPause)
 		}
 		if len(due) == 0 {
 			r.setNext(b, next)

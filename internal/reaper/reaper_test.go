@@ -22,11 +22,19 @@ type limitedSink struct {
 
 	mu   sync.Mutex
 	free int
-	most int // submitted at a time
+	most int    // submitted at a time
+	held string // a session whose claim is held
 }
 
 func newSink(free int) *limitedSink {
 	return &limitedSink{ready: make(chan struct{}, 1), claims: make(chan *ledger.Claim, 1000), free: free}
+}
+
+// Holds does not count what was submitted: that takes a delivery.
+func (s *limitedSink) Holds(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held == id
 }
 
 func (s *limitedSink) Free() int {
@@ -203,4 +211,54 @@ func TestFullSink(t *testing.T) {
 	if s.most > 3 || s.free != 0 {
 		t.Errorf("%d at a time, %d free", s.most, s.free)
 	}
+}
+
+// What the sink still holds is not claimed again though its lease is over: Redis
+// was away, and the renewal or the ack is on its way. Others are, in the same
+// bucket too.
+func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 1000)
+	k.Keep([]int{0, 1, 2, 3})
+	claim := func() (id string) { // whose lease is over at once
+		id = k.begin()
+		rec, err := k.c.Ledger.Record(context.Background(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof := string(rec[:token.ProofLength])
+		lease := ledger.Lease{Token: "i:" + id, Duration: time.Millisecond}
+		if _, ok, err := k.c.Ledger.End(context.Background(), id, proof, "why", lease); !ok || err != nil {
+			t.Fatalf("end: %v, %v", ok, err)
+		}
+		return id
+	}
+	held := claim()
+	k.sink.held = held
+	other := claim()
+	for k.c.Ledger.Bucket(other) != k.c.Ledger.Bucket(held) {
+		other = claim()
+	}
+	rounds := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); !ok(); {
+			if time.Now().After(end) {
+				t.Fatalf("never: %s", what)
+			}
+			k.LookAtAll()
+			k.round()
+		}
+	}
+	rounds("the other one is claimed", func() bool { return k.sink.got[other] == 1 })
+	k.Suspect(held, ledger.Deleted)
+	k.LookAtAll()
+	k.round()
+	if n := k.sink.got[held]; n != 0 {
+		t.Errorf("claimed %d times while it was held", n)
+	}
+	if k.pause(time.Now()) > 2*heldPause*time.Millisecond {
+		t.Error("it is not looked at again soon")
+	}
+	k.sink.held = ""
+	rounds("it is claimed once nobody holds it", func() bool { return k.sink.got[held] == 1 })
 }
