@@ -141,7 +141,6 @@ func (s *settler) carryOut(batch []ledger.Settlement) bool {
 		x := batch[i]
 		if r.Err != nil {
 			err = r.Err
-			x.Alone = true
 			s.failed = append(s.failed, x)
 			continue
 		}

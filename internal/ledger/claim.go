@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -34,9 +36,6 @@ type Settlement struct {
 	Attempt int
 	Done    string // opaque; comes back in Claim.Done
 	Error   string // empty if no hook has run; what follows the first MaxErrorText bytes is not kept
-	// Alone gives it a script call of its own, so that it and others of its bucket
-	// cannot fail together.
-	Alone bool
 }
 
 // MaxErrorText is how many bytes of an error's text are kept with an end.
@@ -66,35 +65,32 @@ type Settled struct {
 func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, tombstone time.Duration) []Settled {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	var calls []call
-	var owner [][]int           // owner[i] are the settlements that calls[i] carries out
+	var groups [][]int
 	acks := make(map[int][]int) // by bucket
-	for i, s := range ss {
-		b := l.keys.bucket(s.ID)
-		switch s.Verdict {
-		case Ack:
-			if s.Alone {
-				calls = append(calls, l.ackCall(b, ss, []int{i}, instance, tombstone))
-				owner = append(owner, []int{i})
-			} else {
-				acks[b] = append(acks[b], i)
-			}
-		case Release:
-			calls = append(calls, call{releaseScript, []string{l.keys.due(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},
-				[]any{s.ID, s.Token, s.Delay.Milliseconds(), s.Attempt, s.Done, errorText(s.Error), l.keys.wake(b), instance}})
-			owner = append(owner, []int{i})
-		case Bury:
-			calls = append(calls, call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)},
-				[]any{s.ID, s.Token, s.Attempt, s.Done, errorText(s.Error), instance}})
-			owner = append(owner, []int{i})
+	for i, x := range ss {
+		if x.Verdict == Ack {
+			b := l.keys.bucket(x.ID)
+			acks[b] = append(acks[b], i)
+		} else {
+			groups = append(groups, []int{i})
 		}
 	}
-	for b, is := range acks {
-		calls = append(calls, l.ackCall(b, ss, is, instance, tombstone))
-		owner = append(owner, is)
-	}
-	cmds, _ := l.runAll(ctx, calls) // each has its own error
-	return spread(len(ss), cmds, owner)
+	groups = slices.AppendSeq(groups, maps.Values(acks))
+	ran, results := l.runGroups(ctx, groups, func(group []int) call {
+		x := ss[group[0]]
+		b := l.keys.bucket(x.ID)
+		switch x.Verdict {
+		case Release:
+			return call{releaseScript, []string{l.keys.due(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
+				[]any{x.ID, x.Token, x.Delay.Milliseconds(), x.Attempt, x.Done, errorText(x.Error), l.keys.wake(b), instance}}
+		case Bury:
+			return call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
+				[]any{x.ID, x.Token, x.Attempt, x.Done, errorText(x.Error), instance}}
+		default:
+			return l.ackCall(b, ss, group, instance, tombstone)
+		}
+	})
+	return spread(len(ss), ran, results)
 }
 
 // ackCall is the call that acks ss[i] for each i of is, all of one bucket.
@@ -119,34 +115,33 @@ func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tomb
 func (l *Ledger) Renew(ctx context.Context, held []Held, lease time.Duration) []Settled {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	var calls []call
-	var owner [][]int
-	byBucket := make(map[int]int)
+	byBucket := make(map[int][]int)
 	for i, h := range held {
 		b := l.keys.bucket(h.ID)
-		at, ok := byBucket[b]
-		if !ok {
-			at = len(calls)
-			byBucket[b] = at
-			calls = append(calls, call{renewScript, []string{l.keys.due(b)}, []any{lease.Milliseconds()}})
-			owner = append(owner, nil)
-		}
-		calls[at].keys = append(calls[at].keys, l.keys.end(b, h.ID))
-		calls[at].args = append(calls[at].args, h.ID, h.Token)
-		owner[at] = append(owner[at], i)
+		byBucket[b] = append(byBucket[b], i)
 	}
-	cmds, _ := l.runAll(ctx, calls)
-	return spread(len(held), cmds, owner)
+	ran, results := l.runGroups(ctx, slices.Collect(maps.Values(byBucket)), func(group []int) call {
+		b := l.keys.bucket(held[group[0]].ID)
+		c := call{renewScript, []string{l.keys.due(b)}, []any{lease.Milliseconds()}}
+		for _, i := range group {
+			c.keys = append(c.keys, l.keys.end(b, held[i].ID))
+			c.args = append(c.args, held[i].ID, held[i].Token)
+		}
+		return c
+	})
+	return spread(len(held), ran, results)
 }
 
-// spread puts the 0/1 replies of batched calls back into the caller's order.
-func spread(n int, cmds []*redis.Cmd, owner [][]int) []Settled {
+// spread puts the 0/1 replies to groups back into the items' order. What is no
+// end any more, but a key of another type, is nobody's claim.
+func spread(n int, groups [][]int, results []*redis.Cmd) []Settled {
 	out := make([]Settled, n)
-	for i, cmd := range cmds {
+	for i, cmd := range results {
 		reply, err := cmd.Result()
 		list, isList := reply.([]any)
-		for j, at := range owner[i] {
+		for j, at := range groups[i] {
 			switch {
+			case isWrongType(err):
 			case err != nil:
 				out[at].Err = err
 			case isList:

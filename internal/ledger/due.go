@@ -16,9 +16,17 @@ type Due struct {
 	At int64 // Unix ms
 }
 
+// Head is the beginning of a bucket's due-index.
+type Head struct {
+	Entries []Due
+	Foreign int   // how many entries were left out, which name no session of the bucket
+	Err     error // the key is no due-index: somebody has overwritten it
+}
+
 // Heads returns the first n entries of each bucket's due-index, in one round
-// trip, and takes a sample of the clock.
-func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([][]Due, error) {
+// trip, and takes a sample of the clock. Entries that others have put there are
+// left out.
+func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	sent := l.clock.local()
@@ -28,17 +36,27 @@ func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([][]Due, erro
 	for i, b := range buckets {
 		cmds[i] = pipe.ZRangeWithScores(ctx, l.keys.due(b), 0, int64(n-1))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
+	_, _ = pipe.Exec(ctx) // each has its own error
+	if now.Err() != nil {
+		return nil, now.Err()
 	}
 	l.clock.Sample(now.Val().UnixMilli(), sent)
-	heads := make([][]Due, len(buckets))
+	heads := make([]Head, len(buckets))
 	for i, cmd := range cmds {
-		zs := cmd.Val()
-		heads[i] = make([]Due, len(zs))
-		for j, z := range zs {
-			heads[i][j] = Due{ID: z.Member.(string), At: int64(z.Score)}
+		zs, err := cmd.Result()
+		if err != nil && !isWrongType(err) {
+			return nil, err
 		}
+		h := Head{Entries: make([]Due, 0, len(zs)), Err: err}
+		for _, z := range zs {
+			id := z.Member.(string)
+			if !token.ValidID(id) || l.keys.bucket(id) != buckets[i] {
+				h.Foreign++
+				continue
+			}
+			h.Entries = append(h.Entries, Due{ID: id, At: int64(z.Score)})
+		}
+		heads[i] = h
 	}
 	return heads, nil
 }
@@ -56,67 +74,87 @@ type Looked struct {
 	// Next is the earliest time at which one of the sessions looked at is next
 	// due, 0 if none is.
 	Next int64
+	// Unreadable are sessions that nothing can be done for: a key of theirs was
+	// overwritten by something else, Err says with what words of Redis.
+	Unreadable []string
+	Err        error
 }
 
 // Look looks at sessions, grouped by bucket, in two round trips. Result i is
 // that of buckets[i]; where its look failed the result is empty and the error
-// says why, while the others stand.
+// says why, while the others stand. A record that was overwritten by something
+// else is as good as lost.
 func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, lease Lease) ([]Looked, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 
+	type item struct {
+		at    int // in buckets
+		s     Suspect
+		proof *redis.StringCmd
+	}
+	var items []item
+	groups := make([][]int, len(buckets))
 	pipe := l.rdb.Pipeline()
-	proofs := make([][]*redis.StringCmd, len(buckets))
 	for i, b := range buckets {
-		proofs[i] = make([]*redis.StringCmd, len(suspects[i]))
-		for j, s := range suspects[i] {
-			proofs[i][j] = pipe.GetRange(ctx, l.keys.session(b, s.ID), 0, token.ProofLength-1)
+		for _, s := range suspects[i] {
+			groups[i] = append(groups[i], len(items))
+			items = append(items, item{i, s, pipe.GetRange(ctx, l.keys.session(b, s.ID), 0, token.ProofLength-1)})
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return make([]Looked, len(buckets)), err
+	found := make([]Looked, len(buckets))
+	_, _ = pipe.Exec(ctx) // each has its own error
+	for _, x := range items {
+		if err := x.proof.Err(); err != nil && !isWrongType(err) {
+			return found, err
+		}
 	}
 
-	calls := make([]call, len(buckets))
-	for i, b := range buckets {
-		n := len(suspects[i])
+	sent, asked := l.clock.local(), time.Now()
+	ran, results := l.runGroups(ctx, groups, func(group []int) call {
+		n := len(group)
+		b := buckets[items[group[0]].at]
 		keys := make([]string, 1+4*n)
 		keys[0] = l.keys.due(b)
 		session, live, end, watch := keys[1:], keys[1+n:], keys[1+2*n:], keys[1+3*n:]
 		args := make([]any, 2+3*n)
 		args[0], args[1] = lease.Token, lease.Duration.Milliseconds()
 		id, proof, hint := args[2:], args[2+n:], args[2+2*n:]
-		for j, s := range suspects[i] {
-			id[j], proof[j], hint[j] = s.ID, proofs[i][j].Val(), s.Hint
+		for j, k := range group {
+			s, p := items[k].s, items[k].proof.Val()
+			id[j], proof[j], hint[j] = s.ID, p, s.Hint
 			session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
-			live[j] = l.keys.live(b, s.ID, proofs[i][j].Val())
+			live[j] = l.keys.live(b, s.ID, p)
 		}
-		calls[i] = call{lookScript, keys, args}
-	}
-	sent, asked := l.clock.local(), time.Now()
-	cmds, err := l.runAll(ctx, calls)
-	found := make([]Looked, len(buckets))
-	for i, cmd := range cmds {
-		reply, cmdErr := cmd.Slice()
-		if cmdErr != nil {
+		return call{lookScript, keys, args}
+	})
+	var errs []error
+	for i, cmd := range results {
+		looked := &found[items[ran[i][0]].at]
+		reply, err := cmd.Slice()
+		switch {
+		case isWrongType(err):
+			looked.Unreadable = append(looked.Unreadable, items[ran[i][0]].s.ID)
+			looked.Err = err
+			continue
+		case err != nil:
+			errs = append(errs, err)
 			continue
 		}
-		l.clock.Sample(toInt(reply[0]), sent)
+		now := toInt(reply[0])
+		l.clock.Sample(now, sent)
 		for j, r := range reply[1:] {
+			at := toInt(r)
 			if fields, ok := r.([]any); ok {
-				found[i].Claims = append(found[i].Claims, parseClaim(suspects[i][j].ID, lease.Token, asked, fields))
-			} else if at := toInt(r); at > 0 && (found[i].Next == 0 || at < found[i].Next) {
-				found[i].Next = at
+				looked.Claims = append(looked.Claims, parseClaim(items[ran[i][j]].s.ID, lease.Token, asked, fields))
+				at = now + lease.Duration.Milliseconds()
 			}
-		}
-		if len(found[i].Claims) > 0 {
-			at := toInt(reply[0]) + lease.Duration.Milliseconds()
-			if found[i].Next == 0 || at < found[i].Next {
-				found[i].Next = at
+			if at > 0 && (looked.Next == 0 || at < looked.Next) {
+				looked.Next = at
 			}
 		}
 	}
-	return found, err
+	return found, errors.Join(errs...)
 }
 
 // Fate tells what became of a session that an instance holds closures of.
@@ -127,6 +165,7 @@ type Fate struct {
 }
 
 // Fates looks up sessions without changing anything, in two round trips at most.
+// Where the end was overwritten by something else nothing is known.
 func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -138,13 +177,16 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
 		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
+	_, _ = pipe.Exec(ctx) // each has its own error
 	fates := make([]Fate, len(ids))
 	pipe = l.rdb.Pipeline()
 	records := make(map[int]*redis.StringCmd)
 	for i, id := range ids {
+		if err := ends[i].Err(); isWrongType(err) {
+			continue // the end was overwritten by something else
+		} else if err != nil {
+			return nil, err
+		}
 		switch f := ends[i].Val(); {
 		case f[0] != nil:
 			fates[i] = Fate{true, toString(f[4]), End{
@@ -159,10 +201,11 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
 	if len(records) == 0 {
 		return fates, nil
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, err
-	}
+	_, _ = pipe.Exec(ctx)
 	for i, cmd := range records {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
+			return nil, err
+		}
 		fates[i].End.Record, _ = cmd.Bytes() // empty if it is gone meanwhile
 	}
 	return fates, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -83,6 +84,41 @@ func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error)
 		}
 	}
 	return cmds, errors.Join(errs...)
+}
+
+// runGroups runs a call for each group of items, in one round trip. Where a key of
+// a group turns out to be of another type than ours, somebody else's doing, each of
+// its items gets a call of its own, so that the others do not fail with it. Result i
+// is that of ran[i].
+func (l *Ledger) runGroups(ctx context.Context, groups [][]int, build func(group []int) call) (ran [][]int, results []*redis.Cmd) {
+	run := func(groups [][]int) []*redis.Cmd {
+		calls := make([]call, len(groups))
+		for i, g := range groups {
+			calls[i] = build(g)
+		}
+		cmds, _ := l.runAll(ctx, calls) // each has its own error
+		return cmds
+	}
+	var apart [][]int
+	for i, cmd := range run(groups) {
+		if g := groups[i]; len(g) > 1 && isWrongType(cmd.Err()) {
+			for _, item := range g {
+				apart = append(apart, []int{item})
+			}
+			continue
+		}
+		ran, results = append(ran, groups[i]), append(results, cmd)
+	}
+	if len(apart) > 0 {
+		ran, results = append(ran, apart...), append(results, run(apart)...)
+	}
+	return ran, results
+}
+
+// isWrongType reports whether a key is of another type than the ledger made it. A
+// script wraps the server's words.
+func isWrongType(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "WRONGTYPE")
 }
 
 // toInt reads a number from a script's reply, which gives those that it had

@@ -60,10 +60,12 @@ type Reaper struct {
 	seq  int // of claims
 
 	mu      sync.Mutex
-	next    map[int]int64     // own bucket -> when its next entry is due
-	unread  map[int]struct{}  // own buckets whose next entry is to be read again
-	hints   map[string]string // session -> what was said of it
-	expired map[string]string // the same for Expired: mostly the due-index says so too
+	next    map[int]int64       // own bucket -> when its next entry is due
+	unread  map[int]struct{}    // own buckets whose next entry is to be read again
+	hints   map[string]string   // session -> what was said of it
+	expired map[string]string   // the same for Expired: mostly the due-index says so too
+	foreign map[int]int         // own bucket -> entries that name no session of it
+	broken  map[string]struct{} // what cannot be read, as far as the log says so
 	recent  [2]map[string]struct{}
 	turned  time.Time
 }
@@ -77,6 +79,8 @@ func New(c Config) *Reaper {
 		unread:  make(map[int]struct{}),
 		hints:   make(map[string]string),
 		expired: make(map[string]string),
+		foreign: make(map[int]int),
+		broken:  make(map[string]struct{}),
 		recent:  [2]map[string]struct{}{{}, {}},
 	}
 }
@@ -255,9 +259,12 @@ func (r *Reaper) readHeads(ctx context.Context) error {
 		return err
 	}
 	for i, b := range unread {
+		r.note(b, heads[i])
 		at := never
-		if len(heads[i]) > 0 {
-			at = heads[i][0].At
+		if h := heads[i]; len(h.Entries) > 0 {
+			at = h.Entries[0].At
+		} else if h.Foreign > 0 {
+			at = r.c.Ledger.Clock().Unix() - 1 // behind them something may be due
 		}
 		r.setNext(b, at)
 	}
@@ -292,7 +299,7 @@ func (r *Reaper) dueBuckets() []int {
 
 // lookDue looks at up to n due sessions of each bucket.
 func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
-	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1)
+	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1+r.mostForeign(buckets))
 	if err != nil {
 		return err
 	}
@@ -302,8 +309,9 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
 	for i, b := range buckets {
 		var due []ledger.Suspect
+		r.note(b, heads[i])
 		next, held := never, false
-		for _, d := range heads[i] {
+		for _, d := range heads[i].Entries {
 			if d.At >= now || len(due) == n {
 				next = d.At
 				break
@@ -335,6 +343,10 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		if at := found[i].Next; at != 0 {
 			rest[i] = min(rest[i], at)
 		}
+		if n := len(found[i].Unreadable); n > 0 && n == len(suspects[i]) {
+			// The rest of the bucket may be nothing else: not before the next full look.
+			rest[i] = never
+		}
 		r.setNext(b, rest[i])
 	}
 	return err
@@ -347,6 +359,10 @@ func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.
 		Duration: r.c.Lease,
 	})
 	for _, f := range found {
+		for _, id := range f.Unreadable {
+			r.complain(id, "lifecycle: an end cannot be handled, a key of its session was overwritten with something else; delete the key",
+				"session", id, "error", f.Err)
+		}
 		if len(f.Claims) > 0 {
 			r.remember(f.Claims)
 			r.c.Sink.Submit(f.Claims)

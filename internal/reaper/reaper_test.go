@@ -3,11 +3,14 @@ package reaper
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
@@ -261,4 +264,46 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 	}
 	k.sink.held = ""
 	rounds("it is claimed once nobody holds it", func() bool { return k.sink.got[held] == 1 })
+}
+
+// A due-index that others have overwritten, or written to, keeps nobody from the
+// ends of the others, nor from those behind what they wrote.
+func TestForeignEntries(t *testing.T) {
+	t.Parallel()
+	k := newKit(t, redistest.Shared(t), 1000)
+	k.Keep([]int{0, 1, 2, 3})
+	ctx := context.Background()
+	due := func(b int) string { return fmt.Sprintf("%s:{%d}:due", k.prefix, b) }
+	if err := k.rdb.Set(ctx, due(0), "something else", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ends := make(map[int]string)
+	for len(ends) < 3 {
+		id := token.New(token.Timeouts{}).ID
+		b := k.c.Ledger.Bucket(id)
+		if b == 0 || ends[b] != "" {
+			continue
+		}
+		// Of a session that is lost: nothing but its due entry is left.
+		ends[b] = id
+		entries := []redis.Z{{Score: 1000, Member: id}}
+		for i := range 2 * batch {
+			entries = append(entries, redis.Z{Score: float64(i), Member: fmt.Sprint("nobody's ", i)})
+		}
+		if err := k.rdb.ZAdd(ctx, due(b), entries...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 { // each sees more of what is in the way
+		k.LookAtAll()
+		k.round()
+	}
+	for b, id := range ends {
+		if k.sink.got[id] != 1 {
+			t.Errorf("bucket %d: its end was claimed %d times", b, k.sink.got[id])
+		}
+	}
+	if len(k.sink.got) != 3 {
+		t.Errorf("claimed: %v", k.sink.got)
+	}
 }
