@@ -14,16 +14,19 @@ LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .PHONY: test faults soak lint bench run fuzz
 
+# Go would remember results; ours depend on redis-server and the machine as well.
+TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
+
 ## test: run all tests with the race detector, on a real redis-server
 test:
 	@sh scripts/need-redis.sh
-	LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -timeout 10m $(PKGS)
+	$(TEST) $(PKGS)
 	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
 
 ## faults: run the tests of faults, a soak of a minute among them
 faults:
 	@sh scripts/need-redis.sh
-	cd faults && LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -parallel 8 -timeout 10m .
+	cd faults && $(TEST) -parallel 8 .
 
 ## soak: break everything at random under load; DURATION=10m SEED=n RATE=n a second
 soak:
