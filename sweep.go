@@ -81,11 +81,14 @@ func (s *sweeper) run(ctx context.Context) {
 // sweep asks for what is to be asked for; false means that it is to be repeated.
 func (s *sweeper) sweep(ctx context.Context) bool {
 	s.mu.Lock()
-	ids := slices.Collect(maps.Keys(s.named))
-	if s.all {
-		ids = s.m.closures.ids()
-	}
 	all := s.all
+	if all {
+		for _, id := range s.m.closures.ids() {
+			s.named[id] = struct{}{}
+		}
+	}
+	// With those named, whose hook is perhaps only being registered.
+	ids := slices.Collect(maps.Keys(s.named))
 	clear(s.named)
 	s.all = false
 	s.mu.Unlock()
