@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
 // State tells what becomes of keyspace notifications.
@@ -47,7 +49,7 @@ type notifications struct {
 
 	mu     sync.Mutex
 	state  State
-	unread bool // CONFIG GET is refused: only an event can tell
+	unread bool // CONFIG GET was refused: only an event can tell
 	proven bool // one has
 	asked  bool // ensure got no answer
 }
@@ -101,10 +103,9 @@ func (n *notifications) heard() {
 
 // refused notes that the setting cannot be read, or read but not changed. What an
 // event has proved stands, so that a new connection is no new state.
-func (n *notifications) refused(unread bool, err error) {
+func (n *notifications) refused(err error) {
 	n.mu.Lock()
-	n.unread = unread
-	proven := unread && n.proven
+	proven := n.unread && n.proven
 	n.mu.Unlock()
 	if !proven {
 		n.set(Refused, err)
@@ -127,28 +128,45 @@ func (n *notifications) ensure(ctx context.Context) {
 	answered := err == nil || isRefusal(err)
 	n.mu.Lock()
 	n.asked = !answered
+	if answered {
+		n.unread = unread
+	}
 	n.mu.Unlock()
 	switch {
 	case err == nil:
 		n.set(On, nil)
 	case answered:
-		n.refused(unread, err)
+		n.refused(err)
 	}
 }
 
+// wasUnread reports whether the setting could not be read, and takes note that it
+// can be now.
+func (n *notifications) wasUnread() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	was := n.unread
+	n.unread = false
+	return was
+}
+
 // check reads the setting and reports it, without arguing with whoever changed it.
+// Where it could not be read before, nobody has: what is missing is added.
 func (n *notifications) check(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
 	flags, err := n.read(ctx)
+	if err != nil {
+		return
+	}
+	unread := n.wasUnread()
 	switch {
-	case err != nil:
-	case missing(flags) != "":
-		if n.get() != Refused { // else it has been said, with the cause
-			n.set(Missing, nil)
-		}
-	default:
+	case missing(flags) == "":
 		n.set(On, nil)
+	case unread:
+		n.ensure(ctx)
+	case n.get() != Refused: // else it has been said, with the cause
+		n.set(Missing, nil)
 	}
 }
 
@@ -176,8 +194,5 @@ func missing(flags string) string {
 	return out.String()
 }
 
-// isRefusal tells an answer of the server from a failure to reach it.
-func isRefusal(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) || errors.Is(err, errNoSetting)
-}
+// isRefusal tells an answer of the server for good from a failure to get one.
+func isRefusal(err error) bool { return reply.Refuses(err) || errors.Is(err, errNoSetting) }

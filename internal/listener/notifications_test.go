@@ -74,6 +74,8 @@ func TestStateIsToldOnce(t *testing.T) {
 		check   = "check"   // the setting is read again
 		event   = "event"   // one is heard
 		cleared = "cleared" // somebody changes the setting
+		allowed = "allowed" // CONFIG is
+		getOnly = "getOnly" // CONFIG GET is, CONFIG SET is not
 	)
 	no, away := refusal("NOPERM no"), errors.New("connection refused")
 	for name, c := range map[string]struct {
@@ -94,6 +96,12 @@ func TestStateIsToldOnce(t *testing.T) {
 		"changed and back": {server{}, []string{connect, cleared, check, connect, check}, On, 1, 1},
 		"changed twice":    {server{}, []string{connect, cleared, check, connect, cleared, check}, Missing, 2, 1},
 		"away":             {server{get: away}, []string{connect, check, connect}, Off, 0, 0},
+		"allowed later":    {server{get: no, set: no}, []string{connect, check, allowed, check, check}, On, 1, 1},
+		"allowed once an event came": {
+			server{flags: "Ex", get: no, set: no}, []string{connect, event, allowed, check}, On, 1, 1,
+		},
+		"allowed to be read":         {server{get: no, set: no}, []string{connect, getOnly, check, check, allowed, check}, Refused, 1, 0},
+		"allowed, and changed since": {server{get: no, set: no}, []string{connect, allowed, check, cleared, check}, Missing, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -112,6 +120,10 @@ func TestStateIsToldOnce(t *testing.T) {
 					n.heard()
 				case cleared:
 					c.server.flags = ""
+				case allowed:
+					c.server.get, c.server.set = nil, nil
+				case getOnly:
+					c.server.get = nil
 				}
 			}
 			warns, infos := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO")
@@ -122,5 +134,35 @@ func TestStateIsToldOnce(t *testing.T) {
 				t.Errorf("%d of %d warnings say what to do: %s", told, c.warns, &log)
 			}
 		})
+	}
+}
+
+// "Later" is no refusal: nothing is said of it, and the question is put again.
+func TestLaterIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, later := range []refusal{
+		"BUSY Redis is busy running a script.",
+		"LOADING Redis is loading the dataset in memory",
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+		"CLUSTERDOWN The cluster is down",
+		"TRYAGAIN Multiple keys request during rehashing of slot",
+		"ERR max number of clients reached",
+	} {
+		for name, s := range map[string]*server{"GET": {get: later}, "SET": {set: later}} {
+			var log strings.Builder
+			rdb := redis.NewClient(&redis.Options{MaxRetries: -1})
+			rdb.AddHook(s)
+			n := notifications{rdb: rdb, log: slog.New(slog.NewTextHandler(&log, nil))}
+			n.ensure(context.Background())
+			if n.get() != Off || !n.unanswered() {
+				t.Errorf("%s, %s: state %d", name, later, n.get())
+			}
+			s.get, s.set = nil, nil
+			n.ensure(context.Background())
+			if n.get() != On || n.unanswered() || missing(s.flags) != "" || log.Len() > 0 {
+				t.Errorf("%s, %s: then state %d, flags %q, %s", name, later, n.get(), s.flags, &log)
+			}
+			_ = rdb.Close()
+		}
 	}
 }

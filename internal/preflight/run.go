@@ -2,13 +2,13 @@ package preflight
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
 const (
@@ -65,22 +65,10 @@ func (c Config) ask(ctx context.Context) ([]Finding, error) {
 	return Check(info, config), nil
 }
 
-// unlessRefused returns nil for the answer of a server that does not have the
-// command or does not allow it, and err otherwise.
+// unlessRefused returns nil for a refusal, and err otherwise.
 func unlessRefused(err error) error {
-	var reply redis.Error
-	if !errors.As(err, &reply) {
-		return err
+	if reply.Refuses(err) {
+		return nil
 	}
-	for _, later := range []func(error) bool{
-		redis.IsLoadingError, redis.IsMasterDownError, redis.IsClusterDownError, redis.IsTryAgainError, redis.IsMaxClientsError,
-	} {
-		if later(err) {
-			return err
-		}
-	}
-	if strings.HasPrefix(reply.Error(), "BUSY ") {
-		return err
-	}
-	return nil
+	return err
 }

@@ -1,0 +1,27 @@
+// Package reply tells the answers of a Redis server apart.
+package reply
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Refuses reports whether err is the answer of a server that does not have the
+// command or does not allow it: to ask again is of no use. No answer is no refusal,
+// nor is one that means "later".
+func Refuses(err error) bool {
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	for _, later := range []func(error) bool{
+		redis.IsLoadingError, redis.IsMasterDownError, redis.IsClusterDownError, redis.IsTryAgainError, redis.IsMaxClientsError,
+	} {
+		if later(answer) {
+			return false
+		}
+	}
+	return !strings.HasPrefix(answer.Error(), "BUSY ")
+}
