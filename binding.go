@@ -270,9 +270,10 @@ func (b *binding) rotate(r *http.Request, w http.ResponseWriter) error {
 	return nil
 }
 
-// destroy ends the session; its hooks run in the background.
+// destroy ends the session; its hooks run in the background. Where it seems to have
+// ended Redis is asked all the same: perhaps it was rotated, and lives on.
 func (b *binding) destroy(ctx context.Context, reason Reason) error {
-	if err := b.needLive(); err != nil {
+	if err := b.needLive(); err != nil && b.state != ended {
 		return err
 	}
 	ok, err := b.store.end(context.WithoutCancel(ctx), b.manager, b.token.ID, b.token.Proof(), reason)

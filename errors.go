@@ -10,8 +10,8 @@ import (
 
 var (
 	// ErrSessionEnded is returned by everything that needs a live session when
-	// there is none any more: it has timed out, was destroyed, or its token was
-	// rotated by another request since this one read it.
+	// there is none any more: it has timed out, was destroyed, or, for all but a
+	// destruction, its token was rotated by another request since this one read it.
 	ErrSessionEnded = errors.New("lifecycle: the session has ended")
 
 	// ErrNoSession is returned with WithLazyCreation by what needs a session,

@@ -184,7 +184,8 @@ func (b *binding) onDestroyed(ctx context.Context, h Hook) error {
 // Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
 // Change"). ID, data and hooks stay; it is not an end. It must come before the
 // response's body, else it returns ErrHeadersWritten and does nothing. It returns
-// ErrSessionEnded if the session has ended meanwhile, or ErrUnavailable.
+// ErrSessionEnded if the session has ended meanwhile, ErrNoSession if it has not
+// begun (with WithLazyCreation): it begins with a new secret; or ErrUnavailable.
 func (c *Context) RotateSession() error {
 	if c.Writer.Written() {
 		return ErrHeadersWritten
@@ -193,9 +194,11 @@ func (c *Context) RotateSession() error {
 }
 
 // DestroySession ends the session with ReasonDestroyed and takes the cookie
-// away. The hooks run in the background. After the response's body has begun the
-// session ends too, but the browser keeps a cookie that is worth nothing. It
-// returns ErrSessionEnded if the session has ended before, or ErrUnavailable.
+// away. The hooks run in the background. A session that another request has rotated
+// since this one read it ends too. After the response's body has begun the session
+// ends as well, but the browser keeps a cookie that is worth nothing. It returns
+// ErrSessionEnded if the session has ended before, ErrNoSession if it has not begun
+// (with WithLazyCreation), or ErrUnavailable.
 func (c *Context) DestroySession() error {
 	err := c.binding.destroy(c.Request.Context(), ReasonDestroyed)
 	if err == nil || errors.Is(err, ErrSessionEnded) {

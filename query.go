@@ -132,16 +132,16 @@ func (m *Manager) Destroy(ctx context.Context, id string, reason Reason) error {
 const maxReason = 256
 
 // end ends a session. If m is at work it claims the end and runs the hooks. The
-// proof may be empty if the caller does not know it.
+// proof, empty if the caller does not know it, saves a round trip: a caller that
+// had the secret when it read the session may end it, rotated since or not.
 func (s *Store) end(ctx context.Context, m *Manager, id, proof string, reason Reason) (ok bool, err error) {
 	var c *ledger.Claim
-	if proof == "" {
-		c, ok, err = s.ledger.Destroy(ctx, id, string(reason), m.lease())
-	} else {
+	err = ledger.ErrMoved
+	if proof != "" {
 		c, ok, err = s.ledger.End(ctx, id, proof, string(reason), m.lease())
-		if errors.Is(err, ledger.ErrMoved) {
-			return false, nil // the caller's token has been rotated: no longer its session
-		}
+	}
+	if errors.Is(err, ledger.ErrMoved) {
+		c, ok, err = s.ledger.Destroy(ctx, id, string(reason), m.lease())
 	}
 	if err != nil {
 		return false, unavailable("end", err)
