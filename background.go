@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -175,72 +174,6 @@ func (bg *background) heard(msg ledger.Message) {
 func (bg *background) subscribed() {
 	bg.reaper.LookAtAll()
 	bg.sweeper.askAll()
-}
-
-// watchDead counts the dead set of this instance's buckets now and then, and
-// keeps it within its limit.
-func (bg *background) watchDead(ctx context.Context) {
-	ticker := time.NewTicker(bg.m.config.deadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			bg.trimDead(ctx, bg.countDead(ctx))
-		}
-	}
-}
-
-// countDead returns the size of each of this instance's buckets' dead sets.
-func (bg *background) countDead(ctx context.Context) map[int]int64 {
-	bg.mu.Lock()
-	own := bg.own
-	bg.mu.Unlock()
-	counted, err := bg.m.store.ledger.DeadSizes(ctx, own)
-	if err != nil {
-		return nil // the last count stands
-	}
-	sizes := make(map[int]int64)
-	var all int64
-	for i, n := range counted {
-		sizes[own[i]] = n
-		all += n
-	}
-	bg.mu.Lock()
-	bg.dead = all
-	bg.mu.Unlock()
-	return sizes
-}
-
-// trimDead drops what is beyond the limit of the dead set, each bucket's share of
-// it.
-func (bg *background) trimDead(ctx context.Context, sizes map[int]int64) {
-	m := bg.m
-	buckets := m.store.ledger.Buckets()
-	limit := int64(m.config.deadLimit / buckets)
-	if m.config.deadLimit%buckets > 0 {
-		limit++
-	}
-	if limit == 0 {
-		return // there is none
-	}
-	dropped := 0
-	for b, size := range sizes {
-		n, err := m.store.ledger.TrimDead(ctx, b, size, limit, m.config.tombstone)
-		dropped += n
-		if err != nil {
-			break // the next time, Redis being away for all of them
-		}
-	}
-	if dropped == 0 {
-		return
-	}
-	m.stats.dropped.Add(uint64(dropped))
-	m.log.Error("lifecycle: the dead set is over its limit, its oldest ends were dropped and their hooks will not run; "+
-		"mend the hooks that fail and use RetryDead, or raise WithDeadLimit",
-		"dropped", dropped, "limit", m.config.deadLimit)
-	bg.countDead(ctx)
 }
 
 // stop ends everything; see Manager.Shutdown.

@@ -1,8 +1,10 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -367,15 +369,19 @@ func TestDeadLimit(t *testing.T) {
 
 	b := newDeadApp(t, addr, p, lifecycle.WithBuckets(2), lifecycle.WithDeadLimit(3),
 		lifecycle.WithDeadInterval(time.Millisecond))
-	var kept, dropped []string
-	byBucket := make(map[string]int)
+	byBucket := make(map[string][]string) // the latest first
 	for _, id := range slices.Backward(ids) {
 		bucket := b.key("session:" + id)[len(p):][:4]
-		if byBucket[bucket]++; byBucket[bucket] <= 2 { // half of 3, rounded up
-			kept = append(kept, id)
-		} else {
-			dropped = append(dropped, id)
-		}
+		byBucket[bucket] = append(byBucket[bucket], id)
+	}
+	buckets := slices.SortedFunc(maps.Keys(byBucket), func(x, y string) int {
+		return cmp.Or(len(byBucket[x])-len(byBucket[y]), cmp.Compare(x, y))
+	})
+	var kept, dropped []string
+	for i, bucket := range buckets {
+		ids := byBucket[bucket]
+		n := min(len(ids), (3-len(kept))/(len(buckets)-i)) // the fullest give
+		kept, dropped = append(kept, ids[:n]...), append(dropped, ids[n:]...)
 	}
 	b.start()
 	eventually(t, "it is trimmed", func() bool {
@@ -399,6 +405,29 @@ func TestDeadLimit(t *testing.T) {
 		t.Errorf("%d lines: %s", n, b.log)
 	}
 	b.quiet()
+}
+
+// Nothing is dropped that is within the limit, however unevenly it falls into the
+// buckets; one too many takes one with it.
+func TestDeadLimitCountsAllBuckets(t *testing.T) {
+	t.Parallel()
+	const limit = 10
+	a := newDeadApp(t, redistest.Shared(t), prefix(), lifecycle.WithBuckets(16), lifecycle.WithDeadLimit(limit),
+		lifecycle.WithDeadInterval(time.Millisecond))
+	for range limit {
+		a.bury("ann")
+	}
+	if got := len(a.ids()); got != limit {
+		t.Fatalf("%d dead ends: %s", got, a.log)
+	}
+	eventually(t, "all are counted", func() bool { return a.m.Stats().Dead == limit })
+	v := new(visitor)
+	a.ok(v, "/set?user=ann")
+	a.ok(v, "/destroy")
+	eventually(t, "one is dropped", func() bool { return a.m.Stats().Dropped > 0 })
+	if n, left := a.m.Stats().Dropped, len(a.ids()); n != 1 || left != limit {
+		t.Errorf("%d dropped, %d left", n, left)
+	}
 }
 
 // Redis away, or flushed, is told or seen once and harms nothing.

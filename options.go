@@ -343,11 +343,12 @@ func WithRetry(attempts int, least, most time.Duration) Option {
 	}
 }
 
-// WithDeadLimit sets how many ends the dead set may hold. Every 15 seconds the
-// oldest beyond that are dropped for good, with an error in the log and in
-// Stats.Dropped; their hooks will not run again. The buckets share the limit, each
-// rounded up: set it well above the number of buckets. All instances of a fleet
-// should have the same, or the lowest counts. Default 100,000; 0 means no limit.
+// WithDeadLimit sets how many ends the dead set may hold. Every 15 seconds what
+// is beyond that is dropped for good, with an error in the log and in
+// Stats.Dropped; the hooks of these ends will not run again. Each instance has its
+// share of the limit, by the number of its buckets and rounded up; what is over it
+// goes from its fullest buckets, in each the oldest first. All instances of a fleet
+// should have the same limit, or the lowest counts. Default 100,000; 0 means no limit.
 func WithDeadLimit(n int) Option {
 	return func(c *config) error {
 		if n < 0 {
