@@ -40,6 +40,7 @@ type background struct {
 	dead      int64
 	beatError bool
 	full      bool // of hung hooks
+	givenUp   givenUp
 }
 
 func startBackground(m *Manager) *background {
@@ -88,7 +89,7 @@ func startBackground(m *Manager) *background {
 			Changed: func(v membership.View) { bg.moved(ctx, v) },
 			Lost:    bg.lost,
 			Beat:    bg.beat,
-			Able:    bg.able,
+			Able:    func() bool { return bg.able(ctx) },
 		})
 	})
 	bg.finders.Go(func() { bg.sweeper.run(ctx) })
@@ -108,7 +109,12 @@ func database(client redis.UniversalClient) int {
 }
 
 func (bg *background) moved(ctx context.Context, v membership.View) {
+	overdue := bg.reaper.Overdue() // before it forgets
 	bg.mu.Lock()
+	bg.givenUp = givenUp{}
+	if bg.full {
+		bg.givenUp.giveUp(bg.own, overdue, bg.m.store.ledger.Clock().Unix())
+	}
 	bg.instances, bg.own = len(v.Instances), v.Own
 	bg.mu.Unlock()
 	bg.reaper.Keep(v.Own)
@@ -141,7 +147,7 @@ func (bg *background) beat(err error) {
 
 // able reports whether this instance can run hooks. While as many have been left
 // behind as may run, others look after its buckets.
-func (bg *background) able() bool {
+func (bg *background) able(ctx context.Context) bool {
 	full := bg.m.caller.Hung() >= bg.m.config.concurrency
 	bg.mu.Lock()
 	was := bg.full
@@ -153,6 +159,9 @@ func (bg *background) able() bool {
 			"hung", bg.m.caller.Hung())
 	case !full && was:
 		bg.m.log.Info("lifecycle: hung hooks have returned; this instance takes ends again")
+	}
+	if full {
+		bg.readGivenUp(ctx)
 	}
 	return !full
 }

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,8 +46,47 @@ func TestOthersTakeOverFromHungHooks(t *testing.T) {
 		}
 		delete(ids, s.ID)
 	}
+	// What waits is told of as long as nobody takes it, and the others are counted.
+	eventually(t, "nothing waits", func() bool { s := a.m.Stats(); return s.Overdue == 0 && s.Instances == 2 })
 	close(hang)
 	eventually(t, "a is back", func() bool { return b.m.Stats().Instances == 2 && a.m.Stats().HooksHung == 0 })
+}
+
+// Where nobody else is there to take over, how long ends wait goes on to be told:
+// it is the figure to alert on.
+func TestOverdueWhileHooksHang(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
+		lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
+	hang := make(chan struct{})
+	var resumed sync.Once
+	resume := func() { resumed.Do(func() { close(hang) }) }
+	defer resume()
+	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		<-hang
+		return nil
+	})
+	a.start()
+	eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
+	for range 2 { // the hook of one hangs, the other waits
+		id, _ := a.begin()
+		if err := a.m.Destroy(within(t), id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the buckets are given up", func() bool {
+		return contains(a.log, "too many hooks ignore their context") && len(a.rdb.ZRange(within(t), a.prefix+":instances", 0, -1).Val()) == 0
+	})
+	// Long after the last look of its own.
+	eventually(t, "the wait grows", func() bool { return a.m.Stats().Overdue > time.Second })
+	if n := a.m.Stats().Instances; n != 1 {
+		t.Errorf("%d instances", n)
+	}
+	resume()
+	eventually(t, "both ends are acked", func() bool {
+		s := a.m.Stats()
+		return s.HooksHung == 0 && s.Overdue == 0 && len(a.keys("*")) == 0
+	})
 }
 
 // Whatever finds ends, no more are claimed than can be run soon: the others are

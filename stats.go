@@ -33,13 +33,15 @@ type Stats struct {
 
 	// Overdue is for how long the oldest end of this instance's buckets has been
 	// waiting; 0 if none is known. It grows while the instance cannot keep up or
-	// Redis is away.
+	// Redis is away. While hung hooks keep the instance from taking ends its buckets
+	// are those that it had before: 0 says that others look after them.
 	Overdue time.Duration
 
 	// Notifications tells what becomes of keyspace notifications.
 	Notifications NotificationState
 	// Instances is how many instances are alive, this one included; 0 before the
-	// first heartbeat.
+	// first heartbeat. While Redis is away, or hung hooks keep this instance from
+	// taking ends, it is what the last heartbeat told.
 	Instances int
 }
 
@@ -109,7 +111,7 @@ func (m *Manager) Stats() Stats {
 	}
 	m.stats.mu.Unlock()
 	if bg := m.started.Load(); bg != nil {
-		s.Overdue = bg.reaper.Overdue()
+		s.Overdue = bg.overdue()
 		s.Notifications = notificationStates[bg.listener.State()]
 		bg.mu.Lock()
 		s.Instances, s.Dead = bg.instances, int(bg.dead)

@@ -19,8 +19,10 @@ import (
 
 // View is what an instance knows of the fleet.
 type View struct {
-	Instances []string // alive, sorted; includes this one
-	Own       []int    // buckets that this instance looks after
+	// Instances are those alive, sorted, this one included; as last known where it
+	// has given all buckets up.
+	Instances []string
+	Own       []int // buckets that this instance looks after
 	// Leader is true on the one instance that listens to keyspace
 	// notifications: if each did, every end would be told to every instance.
 	Leader bool
@@ -66,9 +68,9 @@ func (m *Membership) Run(ctx context.Context, on Events) {
 	for {
 		if !on.Able() {
 			if last != nil {
-				last = nil
 				m.leave(ctx)
-				on.Changed(View{})
+				on.Changed(View{Instances: last})
+				last = nil
 			}
 			select {
 			case <-ctx.Done():
