@@ -2,9 +2,7 @@ package lifecycle
 
 import (
 	"context"
-	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -183,56 +181,4 @@ func (bg *background) heard(msg ledger.Message) {
 func (bg *background) subscribed() {
 	bg.reaper.LookAtAll()
 	bg.sweeper.askAll()
-}
-
-// stop ends everything; see Manager.Shutdown.
-func (bg *background) stop(ctx context.Context) error {
-	bg.cancel()
-	var left sync.WaitGroup
-	left.Go(func() { bg.runLeft(ctx) })
-	bg.finders.Wait()
-	err := bg.delivery.Drain(ctx)
-	left.Wait()
-	bg.wg.Wait()
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
-}
-
-// runLeft runs the closures that this instance still holds, a bounded number of
-// sessions at a time.
-func (bg *background) runLeft(ctx context.Context) {
-	m := bg.m
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, m.config.concurrency)
-	detached := context.WithoutCancel(ctx)
-	var away atomic.Bool // Redis: one timeout is enough
-	var ids []string
-	for id, held := range m.closures.close() {
-		if len(held.hooks) == 0 {
-			continue
-		}
-		ids = append(ids, id)
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			end := ledger.End{ID: id, Record: held.record, Reason: string(ReasonShutdown), At: m.store.ledger.Clock().Unix(), Left: -1, Attempt: 1}
-			if !away.Load() {
-				rec, err := m.store.ledger.Record(ctx, id)
-				if len(rec) > 0 {
-					end.Record = rec
-				}
-				away.Store(err != nil)
-			}
-			m.runClosures(ctx, held.hooks, endedSession(m.store.config.codec, end))
-		})
-	}
-	wg.Wait()
-	for chunk := range slices.Chunk(ids, sweepBatch) {
-		if away.Load() {
-			return
-		}
-		_ = m.store.ledger.Unwatch(detached, m.instance, chunk...) // a watcher too many costs a tombstone
-	}
 }

@@ -3,12 +3,17 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gin-contrib/sessions"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
@@ -127,6 +132,79 @@ func TestShutdownWithRedisAway(t *testing.T) {
 	a.shutdown()
 	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
 		t.Errorf("ran with %s, %s, %+v", s.ID, s.Reason, s.Request)
+	}
+}
+
+// When its context ends first, and Redis does not answer, Shutdown starts every
+// closure all the same, once, and waits neither for one after the other nor for
+// Redis again and again.
+func TestShutdownCutShort(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = rdb.Close() })
+	var unwatched unwatches
+	rdb.AddHook(&unwatched)
+	a := newAppWithoutHooks(t, rdb, prefix(), lifecycle.WithBuckets(1), lifecycle.WithConcurrency(1),
+		lifecycle.WithRedisTimeout(time.Second))
+	a.cut = true
+	var mu sync.Mutex
+	calls := make(map[string]int) // by session
+	resume := make(chan struct{})
+	a.hold(func(_ context.Context, s *lifecycle.Session) error {
+		mu.Lock()
+		calls[s.ID]++
+		mu.Unlock()
+		<-resume
+		return nil
+	})
+	const visitors = 300 // more than are given up in one round trip
+	for range visitors {
+		_, v := a.begin()
+		a.ok(v, "/hold")
+		a.ok(v, "/hold")
+	}
+	server.Pause()
+	defer server.Resume()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.m.Shutdown(ctx) }()
+	if err := receive(t, done); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown: %v", err)
+	}
+	if s := a.m.Stats(); s.HooksRun != 2*visitors || s.HooksHung != 2*visitors || s.Closures != 0 {
+		t.Errorf("%d hooks were started, %d hang, %d are left", s.HooksRun, s.HooksHung, s.Closures)
+	}
+	if n := unwatched.Load(); n != 1 {
+		t.Errorf("Redis was asked %d times to note what is no longer held", n)
+	}
+	close(resume)
+	eventually(t, "all have returned", func() bool { return a.m.Stats().HooksHung == 0 })
+	if len(calls) != visitors {
+		t.Errorf("closures of %d sessions ran", len(calls))
+	}
+	for id, n := range calls {
+		if n != 2 {
+			t.Errorf("%d closures of session %s ran", n, id)
+		}
+	}
+}
+
+// unwatches counts the round trips that note what an instance no longer holds: no
+// other script in a pipeline begins with the due-index and the dead set here.
+type unwatches struct{ atomic.Int64 }
+
+func (*unwatches) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*unwatches) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (u *unwatches) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		args := cmds[0].Args()
+		if len(args) > 4 && strings.HasSuffix(fmt.Sprint(args[3]), ":due") && strings.HasSuffix(fmt.Sprint(args[4]), ":dead") {
+			u.Add(1)
+		}
+		return next(ctx, cmds)
 	}
 }
 
