@@ -19,8 +19,8 @@ var (
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
 
 	// ErrUnavailable is returned when Redis could not be reached or refused a
-	// command; the cause is wrapped beside it. By default the middleware answers
-	// 503 (see WithErrorHandler).
+	// command, or the call's context ended before it answered; the cause is wrapped
+	// beside it. By default the middleware answers 503 (see WithErrorHandler).
 	ErrUnavailable = errors.New("lifecycle: the session store is unavailable")
 
 	// ErrUndecodable is returned for a session whose record or values cannot be
@@ -32,13 +32,16 @@ var (
 	// WithCreatedHooksRequired is set; the hook's error is wrapped beside it.
 	ErrRefused = errors.New("lifecycle: a created hook refused the session")
 
-	// ErrHeadersWritten is returned by what has to set a cookie when the response
-	// has begun already.
+	// ErrHeadersWritten is returned by Context.RotateSession, and by a Save that
+	// would begin a session, when the response has begun already. Other Saves are
+	// carried out then, only their cookie is not sent.
 	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
 
-	// ErrBucketMismatch is returned by Start, and by every use of the store,
-	// when Redis holds sessions of this prefix in another number of buckets, which
-	// its text names; see WithBuckets. A manager logs it once.
+	// ErrBucketMismatch is returned by Start, and by every use of the store, when
+	// Redis has another number of buckets for this prefix, which its text names; see
+	// WithBuckets. A store that has once found its own number there does not look
+	// again: if the prefix is founded anew with another one, after a flush, only a
+	// manager's heartbeat notices. A manager logs it once.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 
 	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead when no end

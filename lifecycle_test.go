@@ -269,6 +269,50 @@ func TestLazyCreation(t *testing.T) {
 	}
 }
 
+// The login and the logout of the README work for a visitor without a session, and
+// a first Save that comes too late says so.
+func TestLazyLoginAndLogout(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithLazyCreation())
+	a.get("/login", func(c *lifecycle.Context) {
+		if err := c.RotateSession(); err != nil && !errors.Is(err, lifecycle.ErrNoSession) {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+			return
+		}
+		s := sessions.Default(c.Context)
+		s.Set("user", "ann")
+		a.answer(c, s.Save())
+	})
+	a.get("/logout", func(c *lifecycle.Context) {
+		err := c.DestroySession()
+		if err != nil && !errors.Is(err, lifecycle.ErrSessionEnded) && !errors.Is(err, lifecycle.ErrNoSession) {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+			return
+		}
+		c.String(http.StatusOK, "bye")
+	})
+	a.get("/late", func(c *lifecycle.Context) {
+		c.String(http.StatusOK, "hello")
+		s := sessions.Default(c.Context)
+		s.Set("user", "ann")
+		if err := s.Save(); !errors.Is(err, lifecycle.ErrHeadersWritten) {
+			t.Errorf("a first Save after the body: %v", err)
+		}
+	})
+	v := new(visitor)
+	a.ok(v, "/logout")
+	a.ok(v, "/late")
+	id := a.ok(v, "/login")
+	if s := a.nextCreated(); s.ID != id || s.Get("user") != "ann" || v.cookie == "" {
+		t.Errorf("created: %s, %v, cookie %q", s.ID, s.Values(), v.cookie)
+	}
+	a.ok(v, "/login")
+	a.ok(v, "/logout")
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || len(a.created) > 0 {
+		t.Errorf("ended: %s, %s", s.ID, s.Reason)
+	}
+}
+
 // A retry runs only the hooks that have not succeeded.
 func TestRetries(t *testing.T) {
 	t.Parallel()

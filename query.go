@@ -25,7 +25,9 @@ func (m *Manager) open(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // Get returns a live session without prolonging it. It returns ErrSessionEnded if
-// the session has ended or there never was one of this ID, or ErrUnavailable.
+// the session has ended or there never was one of this ID, ErrUndecodable if its
+// record cannot be decoded, or ErrUnavailable, with Redis's error or ctx's. Values
+// are decoded when they are asked for: see Session.Err.
 func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
 	l, err := m.open(ctx)
 	if err != nil {
@@ -105,7 +107,9 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 // Destroy ends a live session with reason; an empty one stands for
 // ReasonRevoked. Its hooks run in the background, on this instance if it has been
 // started. It returns ErrSessionEnded if the session has ended or there never was
-// one of this ID, or ErrUnavailable. A cancelled ctx does not leave half an end.
+// one of this ID, or ErrUnavailable, with Redis's error or ctx's. A reason of more
+// than 256 bytes, or "expired", which is the library's own, gives an error that says
+// so, and ends nothing. A cancelled ctx does not leave half an end.
 func (m *Manager) Destroy(ctx context.Context, id string, reason Reason) error {
 	if reason == "" {
 		reason = ReasonRevoked
@@ -114,7 +118,7 @@ func (m *Manager) Destroy(ctx context.Context, id string, reason Reason) error {
 		return fmt.Errorf("lifecycle: Destroy: reason %q: it must have at most %d bytes and must not be %q", reason, maxReason, ledger.Expired)
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return unavailable("end", err)
 	}
 	if _, err := m.open(ctx); err != nil {
 		return err

@@ -117,6 +117,12 @@ func TestQueries(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
+	if err := b.m.Destroy(cancelled, ids[1], ""); !errors.Is(err, lifecycle.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("destroy with a cancelled context: %v", err)
+	}
+	if _, err := b.m.Get(cancelled, ids[1]); !errors.Is(err, lifecycle.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("get with a cancelled context: %v", err)
+	}
 	for _, err := range b.m.All(cancelled) {
 		if err == nil {
 			t.Error("a session in spite of the context")
