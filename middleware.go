@@ -50,7 +50,8 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		m.mismatch(b.err)
 		return b.err
 	}
-	// After Shutdown requests are served on: it is the hooks that have ended.
+	// After Shutdown requests are served on, and created hooks run: it is the
+	// background work that has ended.
 	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
 		return err
 	}

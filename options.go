@@ -328,7 +328,7 @@ func WithLookInterval(d time.Duration) Option {
 
 // WithRetry sets how often the destroyed hooks of an end are started before it
 // goes to the dead set, and the pause before the next time, which doubles from
-// least to most. Default 25 times, from 1 second to 1 hour: about 14 hours. From
+// least to most. Default 25 times, from 1 second to 1 hour: about 13 hours. From
 // 1 to 1000 times; pauses from 1 ms to 24 hours.
 func WithRetry(attempts int, least, most time.Duration) Option {
 	return func(c *config) error {

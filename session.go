@@ -64,7 +64,10 @@ type Session struct {
 	// absolute timeout that is the earliest time that it can have been.
 	LastSeenAt time.Time
 	// EndedAt is when the session ended; zero while it is live. For a timeout it
-	// is the deadline as last known, not the moment at which it was noticed.
+	// is the deadline as last known, not the moment at which it was noticed. Where no
+	// instance was at work when the session timed out it is a lower bound: requests
+	// since the last look may have moved the deadline on, by up to the idle timeout.
+	// LastSeenAt is one then, too, and an absolute timeout may be told as an idle one.
 	EndedAt time.Time
 	// ExpiresAt is when a live session ends if no further request comes.
 	ExpiresAt time.Time
@@ -120,8 +123,9 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// HTTPRequest returns the request that begins the session while its created
-// hooks run, otherwise nil.
+// HTTPRequest returns, to a created hook, the request that begins the session; in
+// every other Session it is nil. It is the server's again when the hook has
+// returned: who keeps the Session must not ask it for its request.
 func (s *Session) HTTPRequest() *http.Request { return s.live }
 
 func decodeValues(codec Codec, raw []byte) (map[any]any, error) {

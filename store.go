@@ -76,8 +76,12 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 // it outlives the session; ten years are the most. 0 is a cookie that ends with the browser session. A
 // MaxAge below 0 makes no sense for all sessions and counts as 0.
 //
+// Path and Domain must not change under one cookie name while visitors hold
+// cookies: a browser sends the old one and the new one, two of a name count as
+// none, and each request begins a session. Change the name with them.
+//
 // For one session use sessions.Default(c).Options and Save; there a MaxAge
-// below 0 destroys the session.
+// below 0 destroys the session, and another Path or Domain takes the old cookie away.
 func (s *Store) Options(o sessions.Options) {
 	g := o.ToGorillaOptions()
 	g.MaxAge = min(max(g.MaxAge, 0), maxAge)
