@@ -410,10 +410,10 @@ func WithRequestHeaders(names ...string) Option {
 
 // WithErrorHandler sets what the middleware does when it cannot give the
 // request its session; the request's handler does not run. The error wraps
-// ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch, or says what is
-// wrong with the middleware's use. Default: status 503 for ErrUnavailable,
-// otherwise 500. In any case the error is added to
-// c.Errors.
+// ErrUnavailable, ErrUndecodable, ErrRefused, ErrBucketMismatch or, where something
+// in front of the middleware has answered already, ErrHeadersWritten, or says what
+// is wrong with the middleware's use. Default: status 503 for ErrUnavailable,
+// otherwise 500. In any case the error is added to c.Errors.
 func WithErrorHandler(handle func(c *gin.Context, err error)) Option {
 	return func(c *config) error {
 		if handle == nil {
