@@ -42,6 +42,8 @@ type fleet struct {
 
 	mu        sync.Mutex
 	processes []*process
+
+	running sync.Mutex // held while Redis must go on, or does not
 }
 
 // newFleet makes a fleet without instances on server.

@@ -49,23 +49,27 @@ func (f *fleet) seed(n int, deadline time.Time) {
 	f.t.Helper()
 	f.loadScripts()
 	for range n / 500 {
-		if err := f.burst(500, deadline); err != nil {
+		if _, err := f.burst(f.rdb, 500, deadline); err != nil {
 			f.t.Fatal(err)
 		}
 	}
 }
 
-// burst begins n sessions that end at deadline, in one round trip. Redis must know
-// the scripts.
-func (f *fleet) burst(n int, deadline time.Time) error {
+// seededIdle is the idle timeout of sessions begun past the instances.
+const seededIdle = time.Hour
+
+// burst begins n sessions that end at deadline, in one round trip, and returns their
+// IDs. Redis must know the scripts.
+func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadline time.Time) ([]string, error) {
 	create := scriptSHA("create")
-	idle := time.Hour.Milliseconds()
+	idle := seededIdle.Milliseconds()
 	from := time.Now()
-	pipe := f.rdb.Pipeline()
+	pipe := rdb.Pipeline()
 	ids := make([]string, n)
 	for i := range ids {
-		t := token.New(token.Timeouts{Idle: time.Hour, Deadline: deadline.UnixMilli()})
+		t := token.New(token.Timeouts{Idle: seededIdle, Deadline: deadline.UnixMilli()})
 		ids[i] = t.ID
+		f.known.seeding(t.ID, deadline)
 		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts})
 		p := fmt.Sprintf("%s:{%d}:", f.setup.Prefix, token.Bucket(t.ID, f.setup.Buckets))
 		pipe.EvalSha(context.Background(), create,
@@ -80,7 +84,7 @@ func (f *fleet) burst(n int, deadline time.Time) error {
 			err = errors.New("the deadline came before all sessions had begun")
 		}
 	}
-	return err
+	return ids, err
 }
 
 // Redis evicts live keys for want of memory: the sessions end, with that reason,
@@ -93,7 +97,7 @@ func TestRow23Eviction(t *testing.T) {
 	f.configure("maxmemory-policy", "volatile-lru")
 	f.crowd(100, ps...)
 	restore := func() {}
-	f.known.during(&f.known.evicted, func() {
+	f.known.evicting(func() {
 		restore = f.configure("maxmemory", "1")
 		f.eventually("all live keys are evicted", func() bool { return f.keys("live:*") == 0 })
 		restore()

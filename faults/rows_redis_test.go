@@ -192,11 +192,7 @@ func TestRow12FlushAll(t *testing.T) {
 	f.setup.Idle = time.Minute
 	ps := f.together("a", "b")
 	crowd := f.crowd(100, ps...)
-	f.known.during(&f.known.flushed, func() {
-		if err := f.rdb.FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
-	})
+	f.flush()
 	f.eventually("the hooks of handlers have run", func() bool {
 		return ps[0].stats().Closures+ps[1].stats().Closures == 0
 	})
