@@ -11,6 +11,7 @@ import (
 func TestRow01KilledBetweenClaimAndHook(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	a := f.start("a")
 	a.arm("after:claim")
 	id := f.begin(a, "/").id
@@ -31,6 +32,7 @@ func TestRow01KilledBetweenClaimAndHook(t *testing.T) {
 func TestRow02KilledBetweenHookAndAck(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	a := f.start("a")
 	a.arm("before:ack")
 	id := f.begin(a, "/").id
@@ -57,7 +59,7 @@ func TestRow03KilledAroundCreate(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, redistest.Start(t))
-			f.setup.Idle = 2 * time.Second
+			f.setup.Idle = 10 * time.Second
 			a := f.start("a")
 			a.arm(point)
 			cut := make(chan int)
@@ -99,6 +101,7 @@ func TestRow03KilledAroundCreate(t *testing.T) {
 func TestRow04Zombie(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	zombie := f.start("zombie")
 	zombie.arm("before:ack")
 	v := f.begin(zombie, "/?do=block&from=2&n=2")
@@ -125,6 +128,7 @@ func TestRow04Zombie(t *testing.T) {
 func TestRow04LeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	stalled := f.start("stalled")
 	stalled.arm("before:renew")
 	v := f.begin(stalled, "/?first=block")
