@@ -109,21 +109,21 @@ func TestCheckerClaims(t *testing.T) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
-			x.fail(x.a, 1012, "h2", 1)
+			x.fail(x.a, 1012, "h2")
 			x.handle(x.b, 2000, 2)
 		}},
 		"again on the same instance though another hook failed": {"I3", func(x *tale) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
-			x.fail(x.a, 1012, "h2", 1)
+			x.fail(x.a, 1012, "h2")
 			x.handle(x.a, 2000, 2)
 		}},
 		"again on the same instance, which was frozen before it could tell": {"", func(x *tale) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
-			x.fail(x.a, 1012, "h2", 1)
+			x.fail(x.a, 1012, "h2")
 			x.a.stops = []stop{{from: at(1014), to: at(1900)}}
 			x.handle(x.a, 2000, 2)
 		}},
@@ -131,7 +131,7 @@ func TestCheckerClaims(t *testing.T) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
-			x.fail(x.a, 1012, "h2", 1)
+			x.fail(x.a, 1012, "h2")
 			x.say(x.a, 2000, claimed, "token", 2)
 			x.run(x.a, 2010, "h2", 2)
 		}},

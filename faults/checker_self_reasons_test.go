@@ -63,12 +63,18 @@ func TestCheckerReasons(t *testing.T) {
 		}},
 		"lost by a flush": {"", func(x *tale) {
 			x.born()
-			x.e.lostToFlush([]string{taleID})
+			x.e.lostToFlush([]string{taleID}, nil)
 			x.end(x.a, 700, "lost")
 		}},
 		"lost without a flush": {"I2", func(x *tale) {
 			x.born()
-			x.e.lostToFlush([]string{"another"})
+			x.e.lostToFlush([]string{"another"}, nil)
+			x.end(x.a, 700, "lost")
+			x.oneRun()
+		}},
+		"a global hook for what a tombstone is left of": {"I2", func(x *tale) {
+			x.born()
+			x.e.lostToFlush(nil, []string{taleID})
 			x.end(x.a, 700, "lost")
 			x.oneRun()
 		}},
@@ -187,6 +193,13 @@ func TestCheckerClosures(t *testing.T) {
 			x.say(x.b, 100, held, "0", 0)
 			x.because(x.b, 1010, closure, "0", 1, "lost")
 			x.handle(x.a, 1000, 1)
+		}},
+		"as lost, as a flush took the tombstone": {"", func(x *tale) {
+			x.born()
+			x.say(x.b, 100, held, "0", 0)
+			x.handle(x.a, 1000, 1)
+			x.e.lostToFlush([]string{"another"}, []string{taleID, "another"})
+			x.because(x.b, 2000, closure, "0", 1, "lost")
 		}},
 		"at the shutdown, while the session lives": {"", func(x *tale) {
 			x.born()

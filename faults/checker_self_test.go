@@ -51,10 +51,10 @@ func (x *tale) run(by *process, ms int, hook string, attempt int) {
 	x.say(by, ms+1, done, hook, attempt)
 }
 
-// fail lets it fail.
-func (x *tale) fail(by *process, ms int, hook string, attempt int) {
-	x.say(by, ms, started, hook, attempt)
-	x.say(by, ms+1, failed, hook, attempt)
+// fail lets it fail, the first time.
+func (x *tale) fail(by *process, ms int, hook string) {
+	x.say(by, ms, started, hook, 1)
+	x.say(by, ms+1, failed, hook, 1)
 }
 
 // runBoth lets both hooks succeed, ms and ms+10.
@@ -110,19 +110,23 @@ func TestCheckerEnds(t *testing.T) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
-			x.fail(x.a, 1012, "h2", 1)
+			x.fail(x.a, 1012, "h2")
 		}},
 		"known by its created hook only, and lost": {"I1", func(x *tale) { x.say(x.a, 1, created, "c1", 0) }},
 		"flushed": {"", func(x *tale) {
 			x.born()
-			x.e.lostToFlush([]string{taleID})
+			x.e.lostToFlush([]string{taleID}, nil)
 		}},
 		"another one was flushed": {"I1", func(x *tale) {
 			x.born()
-			x.e.lostToFlush([]string{"another"})
+			x.e.lostToFlush([]string{"another"}, nil)
+		}},
+		"flushed, after it had been acked": {"I1", func(x *tale) {
+			x.born()
+			x.e.lostToFlush(nil, []string{taleID})
 		}},
 		"flushed, its created hook ran after that": {"", func(x *tale) {
-			x.e.lostToFlush([]string{taleID})
+			x.e.lostToFlush([]string{taleID}, nil)
 			x.say(x.a, 1, created, "c1", 0)
 		}},
 		"unsaved": {"", func(x *tale) {
@@ -143,7 +147,7 @@ func TestCheckerEnds(t *testing.T) {
 			x.born()
 			x.e.bury(taleID)
 			x.say(x.a, 1000, claimed, "token", 1)
-			x.fail(x.a, 1010, "h1", 1)
+			x.fail(x.a, 1010, "h1")
 		}},
 		"should be in the dead set": {"I1", func(x *tale) {
 			x.born()

@@ -15,9 +15,10 @@ type evidence struct {
 	deadlines map[string]time.Time // absolute timeouts, of sessions begun past the instances
 	buried    map[string]bool      // sessions whose ends belong into the dead set
 
-	flushed map[string]bool // sessions that were in Redis when everything was deleted
-	unsaved []window        // what was written then may be gone, or as it was before
-	evicted []window        // live keys were deleted by others than this library
+	flushed    map[string]bool // sessions that lived, or whose end waited, when everything was deleted
+	tombstones map[string]bool // ends that had been acked then, and told to all but some instances
+	unsaved    []window        // what was written then may be gone, or as it was before
+	evicted    []window        // live keys were deleted by others than this library
 }
 
 // known is a session that a visitor was told of, or that the test began.
@@ -39,11 +40,12 @@ func anyOverlaps(ws []window, from, to time.Time) bool {
 
 func newEvidence() *evidence {
 	return &evidence{
-		sessions:  make(map[string]*known),
-		asked:     make(map[string]time.Time),
-		deadlines: make(map[string]time.Time),
-		buried:    make(map[string]bool),
-		flushed:   make(map[string]bool),
+		sessions:   make(map[string]*known),
+		asked:      make(map[string]time.Time),
+		deadlines:  make(map[string]time.Time),
+		buried:     make(map[string]bool),
+		flushed:    make(map[string]bool),
+		tombstones: make(map[string]bool),
 	}
 }
 
@@ -95,12 +97,19 @@ func (e *evidence) keptSafe(ids []string) {
 	}
 }
 
-// lostToFlush notes sessions that were in Redis when everything was deleted.
-func (e *evidence) lostToFlush(ids []string) {
+// lostToFlush notes what was in Redis when everything was deleted: the members of
+// the due-index and the dead set, and the sessions of which there was a record.
+func (e *evidence) lostToFlush(waiting, recorded []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, id := range ids {
-		e.flushed[id] = true
+	there := make(map[string]bool)
+	for _, id := range waiting {
+		e.flushed[id], there[id] = true, true
+	}
+	for _, id := range recorded {
+		if !there[id] {
+			e.tombstones[id] = true
+		}
 	}
 }
 

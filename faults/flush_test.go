@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// flush deletes everything in Redis, and notes in the same transaction which
-// sessions were there: they are excused, and no other. Where Redis is away or refuses
+// flush deletes everything in Redis, and notes what the same transaction found
+// there: that is excused, and nothing else. Where Redis is away or refuses
 // writes, it waits. A test that breaks Redis at the same time must hold f.running as
 // long as it does not run, else the reply might be lost, and with it the sessions.
 func (f *fleet) flush() {
@@ -22,10 +23,11 @@ func (f *fleet) flush() {
 	})
 	defer func() { _ = rdb.Close() }()
 	var err error
-	if poll(patience, func() bool {
+	late := poll(patience, func() bool {
 		err = f.tryFlush(rdb)
 		return err == nil || !refused(err)
-	}); err != nil {
+	})
+	if err := errors.Join(late, err); err != nil {
 		f.t.Errorf("FLUSHALL: %v", err)
 	}
 }
@@ -49,12 +51,18 @@ func (f *fleet) tryFlush(rdb *redis.Client) error {
 			there = append(there, pipe.ZRange(ctx, fmt.Sprintf("%s:{%d}:%s", f.setup.Prefix, b, set), 0, -1))
 		}
 	}
+	records := pipe.Keys(ctx, f.setup.Prefix+":{*}:session:*")
 	pipe.FlushAll(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
+	var waiting, recorded []string
 	for _, ids := range there {
-		f.known.lostToFlush(ids.Val())
+		waiting = append(waiting, ids.Val()...)
 	}
+	for _, key := range records.Val() {
+		recorded = append(recorded, key[strings.LastIndexByte(key, ':')+1:])
+	}
+	f.known.lostToFlush(waiting, recorded)
 	return nil
 }
