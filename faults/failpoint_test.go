@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -39,6 +40,8 @@ var scriptNames = sync.OnceValue(func() map[string]string {
 // sessions are such calls, so a process killed at one of them is a process killed
 // anywhere. They are a hook of the instance's Redis client: the library has none.
 type failpoints struct {
+	journal *journal // of what is claimed and acked
+
 	mu    sync.Mutex
 	armed string
 	hit   chan struct{} // closed when it is reached
@@ -88,7 +91,7 @@ func (f *failpoints) pass(when string, cmds ...redis.Cmder) {
 		if name == "" || when == "after" && cmd.Err() != nil {
 			continue
 		}
-		if f.armed == when+":"+name || f.armed == when+":claim" && name == "look" && claims(cmd) {
+		if f.armed == when+":"+name || f.armed == when+":claim" && name == "look" && len(claims(cmd)) > 0 {
 			open := f.open
 			f.armed = ""
 			close(f.hit)
@@ -109,21 +112,6 @@ func scriptName(cmd redis.Cmder) string {
 	return scriptNames()[script]
 }
 
-// claims reports whether a look's reply holds a claim.
-func claims(cmd redis.Cmder) bool {
-	c, ok := cmd.(*redis.Cmd)
-	if !ok {
-		return false
-	}
-	reply, _ := c.Val().([]any)
-	for _, r := range reply {
-		if _, ok := r.([]any); ok {
-			return true
-		}
-	}
-	return false
-}
-
 func (f *failpoints) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
@@ -131,7 +119,9 @@ func (f *failpoints) DialHook(next redis.DialHook) redis.DialHook {
 func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		f.pass("before", cmd)
+		sent := time.Now()
 		err := next(ctx, cmd)
+		f.note(sent, cmd)
 		if err == nil {
 			f.pass("after", cmd)
 		}
@@ -142,7 +132,9 @@ func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (f *failpoints) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		f.pass("before", cmds...)
+		sent := time.Now()
 		err := next(ctx, cmds)
+		f.note(sent, cmds...)
 		f.pass("after", cmds...)
 		return err
 	}

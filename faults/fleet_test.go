@@ -42,6 +42,8 @@ type fleet struct {
 
 	mu        sync.Mutex
 	processes []*process
+
+	running sync.Mutex // held while Redis must go on, or does not
 }
 
 // newFleet makes a fleet without instances on server.
@@ -61,10 +63,10 @@ func newFleet(t testing.TB, server *redistest.Server) *fleet {
 			Redis:        server.Addr,
 			Prefix:       "f" + strings.ToLower(rand.Text()[:8]),
 			Buckets:      16,
-			Idle:         400 * time.Millisecond,
-			Lease:        time.Second,
+			Idle:         2 * time.Second,
+			Lease:        10 * time.Second,
 			Look:         200 * time.Millisecond,
-			RedisTimeout: time.Second,
+			RedisTimeout: 5 * time.Second,
 			HookTimeout:  10 * time.Second,
 			Heartbeat:    100 * time.Millisecond,
 			Concurrency:  16,

@@ -93,6 +93,7 @@ func (in *instance) run() error {
 	if in.journal, err = openJournal(in.Journal); err != nil {
 		return err
 	}
+	in.points.journal = in.journal
 	in.connect()
 	if err := in.manage(); err != nil {
 		return err
@@ -183,7 +184,9 @@ func (in *instance) manage() error {
 }
 
 func (in *instance) note(k kind, s *lifecycle.Session, hook string) {
-	in.journal.write(event{kind: k, id: s.ID, hook: hook, attempt: s.Attempt, reason: string(s.Reason), ended: s.EndedAt})
+	at := time.Now()
+	value, _ := s.Get(keptKey).(string)
+	in.journal.write(event{at: at, kind: k, id: s.ID, hook: hook, attempt: s.Attempt, reason: string(s.Reason), ended: s.EndedAt, value: value})
 }
 
 // journalled is a destroyed hook whose runs are in the journal, and which first
@@ -287,7 +290,7 @@ func (in *instance) useAPI(ctx context.Context, s *lifecycle.Session) error {
 	if err := in.manager.Destroy(ctx, s.ID, ""); !errors.Is(err, lifecycle.ErrSessionEnded) {
 		return fmt.Errorf("destroy the hook's own session: %w", err)
 	}
-	return in.manager.Destroy(ctx, id, "by a hook")
+	return in.manager.Destroy(ctx, id, byHook)
 }
 
 func (in *instance) openGate() {

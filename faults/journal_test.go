@@ -21,6 +21,8 @@ const (
 	alive   kind = "alive"   // it asked for its session and was told that it lives
 	held    kind = "held"    // a handler's OnSessionDestroyed returned nil
 	closure kind = "closure" // what it registered was called
+	claimed kind = "claimed" // Redis gave it the claim, for which it had asked at that time
+	acked   kind = "acked"   // Redis had told it that its ack was good
 )
 
 // event is a line of a journal, and for lines read the journal's instance.
@@ -28,15 +30,19 @@ type event struct {
 	at      time.Time
 	kind    kind
 	id      string
-	hook    string // name of the hook; of closures a number given by the visitor
+	hook    string // name of the hook; of closures a number given by the visitor; of claims their token
 	attempt int
 	reason  string
 	ended   time.Time
+	value   string // that the session held under keptKey
 	by      *process
 }
 
-// journal is a file that one process writes to, a line with one write: a killed
-// process leaves whole lines.
+// keptKey is the key of the session's value that the journal keeps.
+const keptKey = "kept"
+
+// journal is a file that one process writes to, what belongs together with one
+// write: a killed process leaves whole lines, and all or none.
 type journal struct{ file *os.File }
 
 func openJournal(path string) (*journal, error) {
@@ -44,10 +50,16 @@ func openJournal(path string) (*journal, error) {
 	return &journal{f}, err
 }
 
-func (j *journal) write(e event) {
-	line := fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%s\t%d\n",
-		time.Now().UnixMicro(), e.kind, e.id, e.hook, e.attempt, e.reason, e.ended.UnixMilli())
-	if _, err := j.file.WriteString(line); err != nil {
+func (j *journal) write(events ...event) {
+	if len(events) == 0 {
+		return
+	}
+	var lines []byte
+	for _, e := range events {
+		lines = fmt.Appendf(lines, "%d\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n",
+			e.at.UnixMicro(), e.kind, e.id, e.hook, e.attempt, e.reason, e.ended.UnixMilli(), e.value)
+	}
+	if _, err := j.file.Write(lines); err != nil {
 		panic(err)
 	}
 }
@@ -66,7 +78,7 @@ func readJournal(t testing.TB, p *process) []event {
 	var events []event
 	for s := bufio.NewScanner(f); s.Scan(); {
 		field := strings.Split(s.Text(), "\t")
-		if len(field) != 7 {
+		if len(field) != 8 {
 			t.Fatalf("%s: not a line: %q", p.journal, s.Text())
 		}
 		number := func(i int) int64 {
@@ -84,6 +96,7 @@ func readJournal(t testing.TB, p *process) []event {
 			attempt: int(number(4)),
 			reason:  field[5],
 			ended:   time.UnixMilli(number(6)),
+			value:   field[7],
 			by:      p,
 		})
 	}

@@ -32,6 +32,7 @@ type process struct {
 
 	mu    sync.Mutex
 	stops []stop
+	told  time.Time // to shut down; zero until then
 }
 
 // stop is a time in which a process did not run.
@@ -103,6 +104,20 @@ func (p *process) killed() bool {
 	return slices.ContainsFunc(p.stops, func(s stop) bool { return s.killed })
 }
 
+// killedBefore reports whether the process was killed before t.
+func (p *process) killedBefore(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.stops, func(s stop) bool { return s.killed && s.from.Before(t) })
+}
+
+// toldToShutDown reports whether the process had been told to shut down at t.
+func (p *process) toldToShutDown(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.told.IsZero() && !t.Before(p.told)
+}
+
 // stoppedBetween reports whether the process was killed or frozen in a time that
 // overlaps that from a to b.
 func (p *process) stoppedBetween(a, b time.Time) bool {
@@ -119,6 +134,9 @@ func (p *process) stoppedBetween(a, b time.Time) bool {
 // shutDown ends the process as a deployment does, and reports how it went: it
 // shuts down in order and finds no goroutine left behind.
 func (p *process) shutDown() error {
+	p.mu.Lock()
+	p.told = time.Now()
+	p.mu.Unlock()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:

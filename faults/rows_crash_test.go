@@ -11,6 +11,7 @@ import (
 func TestRow01KilledBetweenClaimAndHook(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	a := f.start("a")
 	a.arm("after:claim")
 	id := f.begin(a, "/").id
@@ -31,6 +32,7 @@ func TestRow01KilledBetweenClaimAndHook(t *testing.T) {
 func TestRow02KilledBetweenHookAndAck(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	a := f.start("a")
 	a.arm("before:ack")
 	id := f.begin(a, "/").id
@@ -57,7 +59,7 @@ func TestRow03KilledAroundCreate(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, redistest.Start(t))
-			f.setup.Idle = 2 * time.Second
+			f.setup.Idle = 10 * time.Second
 			a := f.start("a")
 			a.arm(point)
 			cut := make(chan int)
@@ -99,6 +101,7 @@ func TestRow03KilledAroundCreate(t *testing.T) {
 func TestRow04Zombie(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	zombie := f.start("zombie")
 	zombie.arm("before:ack")
 	v := f.begin(zombie, "/?do=block&from=2&n=2")
@@ -125,6 +128,7 @@ func TestRow04Zombie(t *testing.T) {
 func TestRow04LeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
 	stalled := f.start("stalled")
 	stalled.arm("before:renew")
 	v := f.begin(stalled, "/?first=block")
@@ -147,5 +151,33 @@ func TestRow04LeaseRunsOut(t *testing.T) {
 	f.finish() // and with it the stalled instance, in order
 	if n := f.runs(started, v.id); n != 1 {
 		t.Errorf("the second hook ran %d times, want once", n)
+	}
+}
+
+// An instance is stopped after Redis gave it a claim and before it reads that, and
+// the claim is taken over: when it goes on, its lease is over from the first, and it
+// starts no hook.
+func TestRow04ClaimArrivesLate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
+	stalled := f.start("stalled")
+	stalled.arm("after:claim")
+	late := f.begin(stalled, "/").id
+	stalled.reached()
+	stalled.freeze()
+	b := f.start("b")
+	f.eventually("b takes over", func() bool { return f.runs(done, late) == 1 })
+	f.eventually("and acks", f.settled)
+	stalled.thaw()
+	stalled.release("before:look")
+	f.crowd(2*f.setup.Buckets, stalled, b)
+	stalled.reached() // the late claim waits for its hooks, or was dropped
+	stalled.release("")
+	f.finish() // and with it hooks that have started
+	for _, e := range f.events() {
+		if e.id == late && e.kind == started && (e.by != b || e.attempt != 2) {
+			t.Errorf("%s started on %s at %s, attempt %d; want b only, attempt 2", e.hook, e.by.name, clock(e.at), e.attempt)
+		}
 	}
 }

@@ -32,7 +32,7 @@ func TestRow22BurstOfEnds(t *testing.T) { // not parallel: it needs the machine
 	f.setup.Lease, f.setup.RedisTimeout = 30*time.Second, 10*time.Second
 	f.setup.Ask = 0
 	f.setup.Concurrency = 64
-	f.seed(n, time.Now().Add(10*time.Second))
+	f.seed(n, time.Now().Add(30*time.Second))
 	f.together("a", "b", "c")
 	if err := poll(2*patience, f.settled); err != nil {
 		t.Fatalf("all ends are handled: %v", err)
@@ -49,23 +49,27 @@ func (f *fleet) seed(n int, deadline time.Time) {
 	f.t.Helper()
 	f.loadScripts()
 	for range n / 500 {
-		if err := f.burst(500, deadline); err != nil {
+		if _, err := f.burst(f.rdb, 500, deadline); err != nil {
 			f.t.Fatal(err)
 		}
 	}
 }
 
-// burst begins n sessions that end at deadline, in one round trip. Redis must know
-// the scripts.
-func (f *fleet) burst(n int, deadline time.Time) error {
+// seededIdle is the idle timeout of sessions begun past the instances.
+const seededIdle = time.Hour
+
+// burst begins n sessions that end at deadline, in one round trip, and returns their
+// IDs. Redis must know the scripts.
+func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadline time.Time) ([]string, error) {
 	create := scriptSHA("create")
-	idle := time.Hour.Milliseconds()
+	idle := seededIdle.Milliseconds()
 	from := time.Now()
-	pipe := f.rdb.Pipeline()
+	pipe := rdb.Pipeline()
 	ids := make([]string, n)
 	for i := range ids {
-		t := token.New(token.Timeouts{Idle: time.Hour, Deadline: deadline.UnixMilli()})
+		t := token.New(token.Timeouts{Idle: seededIdle, Deadline: deadline.UnixMilli()})
 		ids[i] = t.ID
+		f.known.seeding(t.ID, deadline)
 		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts})
 		p := fmt.Sprintf("%s:{%d}:", f.setup.Prefix, token.Bucket(t.ID, f.setup.Buckets))
 		pipe.EvalSha(context.Background(), create,
@@ -80,7 +84,7 @@ func (f *fleet) burst(n int, deadline time.Time) error {
 			err = errors.New("the deadline came before all sessions had begun")
 		}
 	}
-	return err
+	return ids, err
 }
 
 // Redis evicts live keys for want of memory: the sessions end, with that reason,
@@ -91,18 +95,25 @@ func TestRow23Eviction(t *testing.T) {
 	f.setup.Idle = time.Minute
 	ps := f.together("a", "b")
 	f.configure("maxmemory-policy", "volatile-lru")
-	f.crowd(100, ps...)
+	kept := make(map[string]string)
+	for i, v := range f.crowd(100, ps...) {
+		kept[v.id] = "value-" + strconv.Itoa(i)
+		v.ok(ps[i%2], "/save?"+keptKey+"="+kept[v.id])
+	}
 	restore := func() {}
-	f.known.during(&f.known.evicted, func() {
+	f.known.evicting(func() {
 		restore = f.configure("maxmemory", "1")
 		f.eventually("all live keys are evicted", func() bool { return f.keys("live:*") == 0 })
 		restore()
-		f.eventually("all ends are handled", func() bool { return f.runs(done, "") == 100 })
+		f.eventually("all ends are handled", f.settled)
 	})
 	f.finish()
 	for _, e := range f.events() {
 		if e.kind == started && e.reason != string(lifecycle.ReasonEvicted) {
 			t.Errorf("session %s: reason %s", e.id, e.reason)
+		}
+		if (e.kind == started || e.kind == closure) && e.value != kept[e.id] {
+			t.Errorf("session %s: hook %s got the value %q, want %q", e.id, e.hook, e.value, kept[e.id])
 		}
 	}
 }
@@ -157,16 +168,21 @@ func TestRow24RedisRefusesWrites(t *testing.T) {
 			loaded := make(chan struct{})
 			go func() {
 				defer close(loaded)
-				// 100 µs for each of 30,000 keys, and a look at its clients now and then.
-				f.redis.Restart(f.t, "--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024")
+				// A millisecond for each of 30,000 keys, and a look at its clients now and then.
+				f.redis.Restart(f.t, "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
 			}()
-			return func() { <-loaded }
+			return func() {
+				f.eventually("it loads faster", func() bool {
+					return f.rdb.ConfigSet(context.Background(), "key-load-delay", "0").Err() == nil
+				})
+				<-loaded
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, redistest.Start(t))
-			f.setup.Lease, f.setup.Idle = 10*time.Second, 5*time.Second
+			f.setup.Idle = 5 * time.Second
 			ps := f.together("a", "b")
 			f.crowd(100, ps...)
 			restore := refuse(f)
@@ -190,22 +206,33 @@ func TestRow24RedisRefusesWrites(t *testing.T) {
 func TestRow25ForgedMessages(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
-	f.setup.Idle = 5 * time.Second
+	f.setup.Idle = 10 * time.Second
 	ps := f.together("a", "b")
 	crowd := f.crowd(50, ps...)
-	live, err := f.rdb.Keys(t.Context(), f.setup.Prefix+":{*}:live:*").Result()
-	if err != nil || len(live) != 50 {
-		t.Fatalf("%d live keys, %v", len(live), err)
+	keys := func() []string {
+		live, err := f.rdb.Keys(t.Context(), f.setup.Prefix+":{*}:live:*").Result()
+		if err != nil || len(live) != 50 {
+			t.Fatalf("%d live keys, %v", len(live), err)
+		}
+		return live
 	}
+	names := keys() // some of which will be stale
+	for i, v := range crowd[:25] {
+		v.ok(ps[i%2], "/rotate")
+	}
+	names = append(names, keys()...)
 	inboxes := f.inboxes()
 	pipe := f.rdb.Pipeline()
 	for range 20 {
-		for i, key := range live {
+		for _, key := range names {
 			for _, event := range []string{"expired", "evicted", "del"} {
 				pipe.Publish(t.Context(), "__keyevent@0__:"+event, key)
 			}
-			for _, inbox := range inboxes {
-				pipe.Publish(t.Context(), inbox, crowd[i].id)
+		}
+		for _, inbox := range inboxes {
+			for _, v := range crowd {
+				pipe.Publish(t.Context(), inbox, "ended "+v.id) // as an instance would say it
+				pipe.Publish(t.Context(), inbox, v.id)
 				pipe.Publish(t.Context(), inbox, "garbage")
 			}
 		}
@@ -236,7 +263,6 @@ func TestRow25SubscriberOverflow(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, redistest.Start(t))
 	f.configure("client-output-buffer-limit", "pubsub 16kb 8kb 1")
-	f.setup.Lease, f.setup.Idle = 10*time.Second, 2*time.Second
 	stalled := f.start("stalled")
 	f.eventually("it has subscribed", func() bool { return len(f.inboxes()) == 1 })
 	inbox := f.inboxes()[0]
@@ -259,8 +285,7 @@ func TestRow25SubscriberOverflow(t *testing.T) {
 
 // Fifty instances lose their subscriptions at the same moment: they come back
 // spread over time.
-func TestRow25ReconnectsAreJittered(t *testing.T) {
-	t.Parallel()
+func TestRow25ReconnectsAreJittered(t *testing.T) { // not parallel: it needs the machine
 	const n = 50
 	server := redistest.Start(t)
 	f := newFleet(t, server)
@@ -300,11 +325,10 @@ func TestRow25ReconnectsAreJittered(t *testing.T) {
 	}
 	subscribed := func() bool { return len(f.inboxes()) == n }
 	f.eventually("all have subscribed", subscribed)
-	// Without jitter they would come within a moment, each time. The pause is drawn
-	// from a span of 50 ms; a machine that stalls may release them all at once, but
-	// hardly every time.
-	var spread time.Duration
-	for round := 0; round < 10 && spread < 20*time.Millisecond; round++ {
+	// Without jitter they would come within a moment. The pause is drawn from a span
+	// of 50 ms; a machine that stalls may release them all at once, or hold one up.
+	var spreads []time.Duration
+	for range 5 {
 		mu.Lock()
 		cut, dialled = true, nil
 		mu.Unlock()
@@ -319,10 +343,11 @@ func TestRow25ReconnectsAreJittered(t *testing.T) {
 		f.eventually("all have subscribed again", subscribed)
 		mu.Lock()
 		slices.SortFunc(dialled, time.Time.Compare)
-		spread = dialled[n-1].Sub(dialled[0])
+		spreads = append(spreads, dialled[n-1].Sub(dialled[0]))
 		mu.Unlock()
 	}
-	if spread < 20*time.Millisecond {
-		t.Errorf("%d instances came back within %v, ten times", n, spread)
+	slices.Sort(spreads)
+	if median := spreads[len(spreads)/2]; median < 20*time.Millisecond {
+		t.Errorf("%d instances came back within %v, in the middle of five times: %v", n, median, spreads)
 	}
 }

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,8 +35,9 @@ func TestRow13Failover(t *testing.T) {
 	_ = f.rdb.Close()
 	f.rdb = redis.NewFailoverClient(&redis.FailoverOptions{MasterName: sentinelMaster, SentinelAddrs: sentinels})
 	f.setup.Sentinels = sentinels
-	f.setup.Idle, f.setup.Lease = time.Second, 10*time.Second
+	f.setup.RedisTimeout = time.Second // less than the idle timeout: no call is repeated that long after it
 	ps := f.together("a", "b")
+	f.seedReplicated(master.Addr, 50)
 	stop := f.load(f.living)
 	f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 100 })
 	f.known.losing(time.Second, func() {
@@ -56,6 +58,21 @@ func TestRow13Failover(t *testing.T) {
 	t.Logf("%d sessions, %d excused", v.sessions, v.excused)
 }
 
+// seedReplicated begins n sessions on a master, past the instances, that both of its
+// replicas have.
+func (f *fleet) seedReplicated(master string, n int) {
+	f.t.Helper()
+	rdb := redistest.Client(f.t, master)
+	conn := rdb.Conn() // WAIT is about the writes of its connection
+	f.seedSafe(conn, n)
+	if got, err := conn.Wait(context.Background(), 2, patience/2).Result(); err != nil || got < 2 {
+		f.t.Fatalf("%d replicas have the sessions: %v", got, err)
+	}
+	if err := errors.Join(conn.Close(), rdb.Close()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // Row 14, an old master cut off together with one instance, and row 15, the
 // migration of slots and the death of a cluster's master, belong here. They need
 // what the library does not claim yet: see "Topologies" in docs/guarantees.md.
@@ -72,27 +89,26 @@ func TestRow16BrokenNetwork(t *testing.T) {
 			f := newFleet(t, redistest.Start(t))
 			p := newProxy(t, f.redis.Addr)
 			f.setup.Redis = p.addr
-			f.setup.Lease = 10 * time.Second
 			f.brokenNetwork(func() { p.poison(x) }, p.heal)
 		})
 	}
 	t.Run("stopped", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, redistest.Start(t))
-		f.setup.Lease = 10 * time.Second
 		f.brokenNetwork(f.redis.Pause, f.redis.Resume)
 	})
 }
 
 func (f *fleet) brokenNetwork(spoil, heal func()) {
 	f.t.Helper()
+	f.setup.RedisTimeout = time.Second
 	ps := f.together("a", "b")
 	f.crowd(50, ps...)
 	stop := f.load(f.living)
 	spoil()
 	// Each is answered, one way or the other: a hang would exceed the client's
-	// patience and give no status.
-	for range 10 {
+	// patience and give no status. All of them take less than what is left of a lease.
+	for range 5 {
 		if status, body := (&visitor{f: f}).visit(ps[0], "/"); status != http.StatusOK && status != http.StatusServiceUnavailable {
 			f.t.Errorf("a visit: %d %s", status, body)
 		}
@@ -110,7 +126,6 @@ func TestRow16HalfOpenSubscription(t *testing.T) {
 	f := newFleet(t, redistest.Start(t))
 	p := newProxy(t, f.redis.Addr)
 	f.setup.Redis = p.addr
-	f.setup.Lease = 10 * time.Second
 	ps := f.together("a")
 	p.poison(silent)
 	f.eventually("the subscriber notices", func() bool { return ps[0].logged("subscription lost") })
@@ -159,17 +174,21 @@ func TestRow17ReplyLost(t *testing.T) {
 			f := newFleet(t, redistest.Start(t))
 			net := newProxy(t, f.redis.Addr)
 			f.setup.Redis = net.addr
-			f.setup.Idle, f.setup.Lease = act.idle, 10*time.Second
-			f.setup.RedisTimeout, f.setup.RetryPause = 5*time.Second, 400*time.Millisecond
+			f.setup.Idle, f.setup.RetryPause = act.idle, 400*time.Millisecond
 			p := f.start("a")
 			p.ask("warm")   // with the replies cut, no connection can be made
 			f.loadScripts() // else the first reply tells only that Redis does not know them
 			v := &visitor{f: f}
+			if act.do == nil { // before the session, which may end at any moment
+				p.arm("before:" + act.script)
+			}
 			if name != "create" {
 				v.ok(p, "/")
 				f.liveKeyChanged()
 			}
-			p.arm("before:" + act.script)
+			if act.do != nil {
+				p.arm("before:" + act.script)
+			}
 			acted := make(chan struct{})
 			go func() {
 				defer close(acted)
@@ -234,7 +253,6 @@ func TestRow18ClockSkew(t *testing.T) {
 	if err := f.rdb.Do(t.Context(), "debug", "set-active-expire", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	f.setup.Idle = time.Second
 	f.setup.Skew = 5 * time.Minute
 	ahead := f.start("ahead")
 	f.setup.Skew = -5 * time.Minute

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -48,6 +49,9 @@ func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body
 // status is 0 if nothing was.
 func (v *visitor) visit(p *process, path string) (status int, body string) {
 	from := time.Now()
+	if path == "/destroy" && v.cookie != "" {
+		v.f.known.askedToEnd(v.session(), from)
+	}
 	status, body, err := v.f.get(context.Background(), "http://"+p.addr+path, v)
 	if err != nil {
 		return 0, err.Error()
@@ -55,8 +59,18 @@ func (v *visitor) visit(p *process, path string) (status int, body string) {
 	if status == http.StatusOK {
 		v.id = body
 		v.f.known.answered(body, from)
+		if path == "/destroy" { // which may have begun another session
+			v.f.known.askedToEnd(body, from)
+		}
 	}
 	return status, body
+}
+
+// session returns the ID in the visitor's cookie.
+func (v *visitor) session() string {
+	_, value, _ := strings.Cut(v.cookie, "=")
+	id, _, _ := strings.Cut(value, ".")
+	return id
 }
 
 // ok visits and fails unless the answer is 200; it returns the session's ID.

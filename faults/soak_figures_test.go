@@ -1,0 +1,50 @@
+package faults
+
+import "time"
+
+func total(by map[int]int) int {
+	n := 0
+	for _, k := range by {
+		n += k
+	}
+	return n
+}
+
+// rowsOfLanes are the rows that the lanes break.
+var rowsOfLanes = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 22, 23, 24, 25}
+
+// happened fails a soak in which too little did.
+func (s *soak) happened(v verdict) {
+	if floor := int(soakDuration.Seconds()) * *soakRate / 3; v.ends < floor {
+		s.t.Errorf("%d ends were handled, less than %d: the load was hardly there", v.ends, floor)
+	}
+	if *soakDuration < 5*time.Minute {
+		return // too short for the rare ones
+	}
+	for _, row := range rowsOfLanes {
+		if s.faults[row] == 0 {
+			s.t.Errorf("row %d never came to pass", row)
+		}
+	}
+}
+
+func (s *soak) figures(v verdict) {
+	say := s.t.Logf
+	say("sessions begun   %d, of which Redis lost %d by FLUSHALL", v.sessions, v.excused)
+	say("ends handled     %d", v.ends)
+	say("hook runs        %d of destroyed hooks, %d of created hooks, %d of handlers' hooks", v.runs, v.created, v.closures)
+	say("repeats          %d, each after a kill or a freeze", v.repeats)
+	say("again elsewhere  %d, as another hook of the attempt had failed", v.again)
+	say("lost             %d", v.lost)
+	say("for the living   %d", v.living)
+	say("violations       %d", len(v.violations))
+	say("faults injected  %d", total(s.faults))
+	for _, row := range rowsOfLanes {
+		say("    row %-2d       %d", row, s.faults[row])
+	}
+	say("wrong clocks     %d, with the instances that came after a kill (row 18)", s.skewed)
+	say("failing hooks    %d errors and panics, %d that hang, %d that use the API", s.hooks[19], s.hooks[20], s.hooks[21])
+	say("visits           %d, of which %d failed", s.visits.Load(), s.failed.Load())
+	say("lag              p50 %v, p90 %v, p99 %v, longest %v",
+		v.lag(.5).Round(time.Millisecond), v.lag(.9).Round(time.Millisecond), v.lag(.99).Round(time.Millisecond), v.lag(1).Round(time.Millisecond))
+}
