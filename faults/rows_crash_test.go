@@ -1,10 +1,13 @@
 package faults
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // An instance is killed between claim and hook: another one runs the hooks, once.
@@ -180,4 +183,40 @@ func TestRow04ClaimArrivesLate(t *testing.T) {
 			t.Errorf("%s started on %s at %s, attempt %d; want b only, attempt 2", e.hook, e.by.name, clock(e.at), e.attempt)
 		}
 	}
+}
+
+// An instance that is alone cannot renew its lease while a hook runs. When it can
+// again the end is still its own, and it has not claimed it a second time.
+func TestRow04LeaseRunsOutAlone(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 2 * time.Second
+	p := f.start("a")
+	p.arm("before:renew")
+	id := f.begin(p, "/?first=block").id
+	p.reached()
+	f.eventually("the lease is over", func() bool { return f.overdue(id) })
+	other := f.begin(p, "/").id
+	f.eventually("another end is handled meanwhile", func() bool { return f.runs(done, other) == 1 })
+	p.release("")
+	f.eventually("the lease is renewed", func() bool { return !f.overdue(id) })
+	p.ask("gate")
+	f.finish()
+	runs := make(map[string]int)
+	for _, e := range f.events() {
+		if e.id == id && e.kind == started {
+			runs[e.hook]++
+		}
+	}
+	if runs["h1"] != 1 || runs["h2"] != 1 {
+		t.Errorf("runs: %v, want one of each hook", runs)
+	}
+}
+
+// overdue reports whether the session's due entry is behind Redis's clock.
+func (f *fleet) overdue(id string) bool {
+	due := fmt.Sprintf("%s:{%d}:due", f.setup.Prefix, token.Bucket(id, f.setup.Buckets))
+	at, err := f.rdb.ZScore(context.Background(), due, id).Result()
+	now := f.rdb.Time(context.Background()).Val()
+	return err == nil && int64(at) < now.UnixMilli()
 }
