@@ -59,6 +59,11 @@ func TestLeastRights(t *testing.T) {
 			return nil
 		})
 		x.start()
+		// The first must have something to unsubscribe from when the second one comes.
+		eventually(t, "it listens", func() bool {
+			state := x.m.Stats().Notifications
+			return state == lifecycle.NotificationsRefused || state == lifecycle.NotificationsStandby
+		})
 	}
 	closures := make(chan lifecycle.Reason, 10)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
