@@ -9,6 +9,7 @@ import (
 // attempt, only where there was cause.
 func (c *trial) noneRepeated() {
 	c.ackedIsOver()
+	c.staleStartsOne()
 	for hook, runs := range c.started {
 		for i, r := range runs {
 			if c.claimOf(r).by == nil {
@@ -33,6 +34,43 @@ func (c *trial) ackedIsOver() {
 			}
 		}
 	}
+}
+
+// staleStartsOne: a holder looks at its lease before each hook. If it is stopped
+// between that and the hook's first line, that hook begins beside those of whoever
+// took the claim over. A second one does not.
+func (c *trial) staleStartsOne() {
+	type holder struct {
+		by      *process
+		attempt int
+	}
+	stale := make(map[holder]int)
+	for hook := range c.started {
+		for _, r := range c.started[hook] {
+			if !c.takenOverBefore(r) {
+				continue
+			}
+			h := holder{r.by, r.attempt}
+			if stale[h]++; stale[h] == 2 {
+				c.v.violate("I7: session %s: taken over from %s, which started more than the hook that it was about to: %s",
+					c.id, r.by.name, c.tell())
+			}
+		}
+	}
+}
+
+// takenOverBefore reports whether a hook of a later attempt had begun when this
+// one did.
+func (c *trial) takenOverBefore(r event) bool {
+	for _, runs := range c.started {
+		for _, later := range runs {
+			if later.attempt > r.attempt && later.at.Before(r.at) &&
+				!anyOverlaps(c.e.unsaved, c.claimOf(later).at, r.at) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // repeated judges a run, and the one before it.
