@@ -153,3 +153,31 @@ func TestRow04LeaseRunsOut(t *testing.T) {
 		t.Errorf("the second hook ran %d times, want once", n)
 	}
 }
+
+// An instance is stopped after Redis gave it a claim and before it reads that, and
+// the claim is taken over: when it goes on, its lease is over from the first, and it
+// starts no hook.
+func TestRow04ClaimArrivesLate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.Start(t))
+	f.setup.Lease = 4 * time.Second
+	stalled := f.start("stalled")
+	stalled.arm("after:claim")
+	late := f.begin(stalled, "/").id
+	stalled.reached()
+	stalled.freeze()
+	b := f.start("b")
+	f.eventually("b takes over", func() bool { return f.runs(done, late) == 1 })
+	f.eventually("and acks", f.settled)
+	stalled.thaw()
+	stalled.release("before:look")
+	f.crowd(2*f.setup.Buckets, stalled, b)
+	stalled.reached() // the late claim waits for its hooks, or was dropped
+	stalled.release("")
+	f.finish() // and with it hooks that have started
+	for _, e := range f.events() {
+		if e.id == late && e.kind == started && (e.by != b || e.attempt != 2) {
+			t.Errorf("%s started on %s at %s, attempt %d; want b only, attempt 2", e.hook, e.by.name, clock(e.at), e.attempt)
+		}
+	}
+}
