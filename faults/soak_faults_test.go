@@ -31,23 +31,27 @@ func fixed(do func(s *soak)) func(*rand.Rand) act {
 	return func(*rand.Rand) act { return always(do) }
 }
 
-func draw(r *rand.Rand, from []fault) fault {
-	sum := 0
+// deck returns each fault as often as it weighs, shuffled: what is drawn from it
+// until it is empty leaves no fault out.
+func deck(r *rand.Rand, from []fault) []fault {
+	var cards []fault
 	for _, f := range from {
-		sum += f.weight
-	}
-	k := r.IntN(sum)
-	for _, f := range from {
-		if k -= f.weight; k < 0 {
-			return f
+		for range f.weight {
+			cards = append(cards, f)
 		}
 	}
-	panic("unreachable")
+	r.Shuffle(len(cards), func(i, j int) { cards[i], cards[j] = cards[j], cards[i] })
+	return cards
 }
 
 func (s *soak) lane(r *rand.Rand, from []fault, least, most time.Duration) {
+	var cards []fault
 	for s.wait(between(r, least, most)) {
-		f := draw(r, from)
+		if len(cards) == 0 {
+			cards = deck(r, from)
+		}
+		f := cards[0]
+		cards = cards[1:]
 		act := f.draw(r)
 		began := time.Now()
 		note := "did not come to pass"
