@@ -10,6 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/membership"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // How sessions end, and what looks like an end.
@@ -113,7 +115,8 @@ func (m *model) doRace(t *rapid.T) {
 // doZombie lets a claim be taken over while its holder still runs the hooks; the
 // holder's ack comes while the other runs them.
 func (m *model) doZombie(t *rapid.T) {
-	s, i := m.session(t), m.instance(t)
+	s := m.session(t)
+	i := m.bystander(t, s)
 	first, second := m.barrier(s.id, 1), m.barrier(s.id, 2)
 	m.destroy(i, s, "zombie")
 	first.wait(m, "the first run of the hooks of "+s.id)
@@ -137,6 +140,26 @@ func (m *model) doZombie(t *rapid.T) {
 	if len(runs) != 2 {
 		t.Fatalf("session %s: taken over once, its hooks ran %d times: %v", s.id, len(runs), runs)
 	}
+}
+
+// bystander returns an instance that does not look after the session's bucket, so
+// that another one comes upon the ends that it holds: what it holds itself, no
+// instance claims again.
+func (m *model) bystander(t *rapid.T, s *modelSession) *modelInstance {
+	for len(m.instances) < 2 {
+		m.doStart(t)
+	}
+	ids := make([]string, len(m.instances))
+	for n, i := range m.instances {
+		ids[n] = i.id
+	}
+	keeper := membership.Keeper(ids, token.Bucket(s.id, modelBuckets))
+	i := m.instance(t)
+	if i.id != keeper {
+		return i
+	}
+	n := slices.Index(m.instances, i)
+	return m.instances[(n+1)%len(m.instances)]
 }
 
 // doEarly asks for a look at a live session, by an entry of the due-index that is

@@ -39,6 +39,8 @@ type modelInstance struct {
 // takeover that the model does not know of.
 const modelLease = 10 * time.Minute
 
+const modelBuckets = 4
+
 // modelIdle is long enough for sessions to end only when the model says so.
 const modelIdle = 30 * time.Minute
 
@@ -57,7 +59,7 @@ func (m *model) startInstance() *modelInstance {
 	i.rdb.AddHook(modelMute{&m.muted})
 	store, err := lifecycle.NewStore(i.rdb,
 		lifecycle.WithPrefix(modelPrefix),
-		lifecycle.WithBuckets(4),
+		lifecycle.WithBuckets(modelBuckets),
 		lifecycle.WithIdleTimeout(modelIdle),
 		lifecycle.WithLease(modelLease),
 		lifecycle.WithLookInterval(20*time.Millisecond),
