@@ -201,6 +201,20 @@ func TestCheckerClosures(t *testing.T) {
 			x.e.lostToFlush([]string{"another"}, []string{taleID, "another"})
 			x.because(x.b, 2000, closure, "0", 1, "lost")
 		}},
+		"as lost, as the tombstone was evicted": {"", func(x *tale) {
+			x.born()
+			x.say(x.b, 100, held, "0", 0)
+			x.handle(x.a, 1000, 1)
+			x.e.evicted = []window{{at(1500), at(1600)}}
+			x.because(x.b, 2000, closure, "0", 1, "lost")
+		}},
+		"as lost, as others were evicted before the end": {"I2", func(x *tale) {
+			x.born()
+			x.say(x.b, 100, held, "0", 0)
+			x.e.evicted = []window{{at(500), at(600)}}
+			x.handle(x.a, 1000, 1)
+			x.because(x.b, 2000, closure, "0", 1, "lost")
+		}},
 		"at the shutdown, while the session lives": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
