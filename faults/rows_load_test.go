@@ -32,7 +32,7 @@ func TestRow22BurstOfEnds(t *testing.T) { // not parallel: it needs the machine
 	f.setup.Lease, f.setup.RedisTimeout = 30*time.Second, 10*time.Second
 	f.setup.Ask = 0
 	f.setup.Concurrency = 64
-	f.seed(n, time.Now().Add(30*time.Second))
+	f.seed(n, time.Now().Add(20*time.Second))
 	f.together("a", "b", "c")
 	if err := poll(2*patience, f.settled); err != nil {
 		t.Fatalf("all ends are handled: %v", err)
