@@ -41,6 +41,7 @@ var scriptNames = sync.OnceValue(func() map[string]string {
 // anywhere. They are a hook of the instance's Redis client: the library has none.
 type failpoints struct {
 	journal *journal // of what is claimed and acked
+	reply   lostReply
 
 	mu    sync.Mutex
 	armed string
@@ -113,7 +114,13 @@ func scriptName(cmd redis.Cmder) string {
 }
 
 func (f *failpoints) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			return &observedConn{TCPConn: tcp, reply: &f.reply}, err
+		}
+		return conn, err
+	}
 }
 
 func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {

@@ -358,6 +358,14 @@ func (in *instance) handler() http.Handler {
 			http.Error(w, "not reached", http.StatusRequestTimeout)
 		}
 	})
+	mux.HandleFunc("/-/lose", func(_ http.ResponseWriter, r *http.Request) { in.points.reply.await(r.FormValue("script")) })
+	mux.HandleFunc("/-/lost", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-in.points.reply.happened():
+		case <-r.Context().Done():
+			http.Error(w, "no reply was lost", http.StatusRequestTimeout)
+		}
+	})
 	mux.HandleFunc("/-/release", func(_ http.ResponseWriter, r *http.Request) { in.points.release(r.FormValue("next")) })
 	mux.HandleFunc("/-/gate", func(http.ResponseWriter, *http.Request) { in.openGate() })
 	mux.HandleFunc("/-/dead", func(w http.ResponseWriter, r *http.Request) {

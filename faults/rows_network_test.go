@@ -174,7 +174,7 @@ func TestRow17ReplyLost(t *testing.T) {
 			f := newFleet(t, redistest.Start(t))
 			net := newProxy(t, f.redis.Addr)
 			f.setup.Redis = net.addr
-			f.setup.Idle, f.setup.RetryPause = act.idle, 400*time.Millisecond
+			f.setup.Idle, f.setup.RetryPause = act.idle, time.Second
 			p := f.start("a")
 			p.ask("warm")   // with the replies cut, no connection can be made
 			f.loadScripts() // else the first reply tells only that Redis does not know them
@@ -198,8 +198,10 @@ func TestRow17ReplyLost(t *testing.T) {
 			}()
 			p.reached()
 			net.poison(replyCut)
+			p.ask("lose", "script", act.script)
 			p.release("")
 			f.eventually("Redis has done it", func() bool { return act.done(f) })
+			p.ask("lost")
 			net.heal()
 			<-acted
 			if v := f.finish(); v.sessions != 1 || v.ends != 1 || v.runs != 2 {
