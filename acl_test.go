@@ -11,12 +11,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // leastRights returns the rights of README, "ACL", without the optional lines,
 // for a prefix.
-func leastRights(t *testing.T, prefix string) []string {
+func leastRights(t testing.TB, prefix string) []string {
 	t.Helper()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -31,25 +30,51 @@ func leastRights(t *testing.T, prefix string) []string {
 	return slices.DeleteFunc(rights, func(r string) bool { return r == "+info" || strings.HasPrefix(r, "+config") })
 }
 
-// asUser returns a client of a server that has these rights only.
-func asUser(t *testing.T, server *redistest.Server, rights []string) *redis.Client {
+// lockedRights returns them without the channels of notifications.
+func lockedRights(t testing.TB, prefix string) []string {
 	t.Helper()
-	if err := redistest.Client(t, server.Addr).ACLSetUser(within(t), "app", rights...).Err(); err != nil {
+	return slices.DeleteFunc(leastRights(t, prefix), func(r string) bool { return strings.HasPrefix(r, "&__keyevent@") })
+}
+
+// asUser returns a deployment whose apps have these rights only.
+func asUser(t *testing.T, d deployment, rights []string) deployment {
+	t.Helper()
+	if err := d.admin.ACLSetUser(within(t), "app", rights...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "app", Password: "password", ContextTimeoutEnabled: true})
-	t.Cleanup(func() { _ = rdb.Close() })
-	return rdb
+	d.at.Username, d.at.Password, d.at.Plain = "app", "password", false
+	return d
+}
+
+// nothingRefused fails if Redis has refused a user anything but what the library
+// and go-redis go on without.
+func nothingRefused(t testing.TB, admin redis.UniversalClient, user string) {
+	t.Helper()
+	refused, err := admin.Do(within(t), "ACL", "LOG", 1_000_000).Slice()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, entry := range refused {
+		fields, _ := entry.(map[any]any)
+		if fields["username"] != user {
+			continue
+		}
+		switch what, _ := fields["object"].(string); what {
+		case "config|get", "config|set", "info", "client|setinfo", "client|maint_notifications":
+		default:
+			t.Errorf("refused: %v", fields)
+		}
+	}
 }
 
 // All of the library works with the rights that the README calls the smallest:
 // two instances, and every way of an end.
 func TestLeastRights(t *testing.T) {
 	t.Parallel()
-	server, p := redistest.Start(t, "--notify-keyspace-events", "Exeg"), prefix()
-	rdb := asUser(t, server, leastRights(t, p))
+	d, p := onServer(t, startServer(t, "--notify-keyspace-events", "Exeg")), prefix()
+	d = asUser(t, d, leastRights(t, p))
 	opts := []lifecycle.Option{lifecycle.WithRetry(2, time.Millisecond, time.Millisecond)}
-	a, b := newAppWithoutHooks(t, rdb, p, opts...), newAppWithoutHooks(t, rdb, p, opts...)
+	a, b := newAppWithoutHooks(t, d, p, opts...), newAppWithoutHooks(t, d, p, opts...)
 	for _, x := range []*app{a, b} {
 		x.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 			if s.Get("user") == "mallory" {
@@ -110,12 +135,11 @@ func TestLeastRights(t *testing.T) {
 
 	// Redis is another user's too: by a deletion, and by an early expiry, ends are
 	// found that nobody has told of.
-	admin := redistest.Client(t, server.Addr)
 	id, _ = begin("carol")
-	admin.Del(within(t), a.liveKey(id))
+	a.del(a.liveKey(id))
 	ended(id, lifecycle.ReasonDeleted)
 	id, _ = begin("dave")
-	admin.PExpire(within(t), a.liveKey(id), time.Millisecond)
+	a.admin.PExpire(within(t), a.liveKey(id), time.Millisecond)
 	ended(id, lifecycle.ReasonIdleTimeout)
 
 	_, v = begin("mallory")
@@ -130,7 +154,7 @@ func TestLeastRights(t *testing.T) {
 	if r := receive(t, closures); r != lifecycle.ReasonShutdown {
 		t.Errorf("closure: %s", r)
 	}
-	calls, err := admin.Info(within(t), "commandstats").Result()
+	calls, err := a.admin.Info(within(t), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,27 +163,5 @@ func TestLeastRights(t *testing.T) {
 			t.Errorf("%s is not needed, or this test does too little", r)
 		}
 	}
-	denied, err := admin.Do(within(t), "ACL", "LOG").Slice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range denied {
-		fields, _ := entry.(map[any]any)
-		switch what, _ := fields["object"].(string); what {
-		case "config|get", "info", "client|setinfo", "client|maint_notifications": // done without
-		default:
-			t.Errorf("denied: %v", fields)
-		}
-	}
-}
-
-// liveKey returns the live key of a session, as an administrator finds it.
-func (a *app) liveKey(id string) string {
-	a.t.Helper()
-	admin := redistest.Client(a.t, a.rdb.Options().Addr)
-	keys, err := admin.Keys(within(a.t), a.prefix+":{*}:live:"+id+":*").Result()
-	if err != nil || len(keys) != 1 {
-		a.t.Fatalf("live keys of %s: %v, %v", id, keys, err)
-	}
-	return keys[0]
+	nothingRefused(t, a.admin, "app")
 }
