@@ -2,9 +2,8 @@ package lifecycle
 
 import (
 	"context"
+	"log/slog"
 	"sync"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/delivery"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -12,18 +11,20 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/membership"
 	"github.com/gin-lifecycle/lifecycle/internal/preflight"
 	"github.com/gin-lifecycle/lifecycle/internal/reaper"
+	"github.com/gin-lifecycle/lifecycle/internal/topology"
 )
 
 // background is what runs beside the requests:
 //
-//	membership -> which buckets -> reaper, listener
-//	listener   -> hints         -> reaper, sweep
-//	reaper     -> claims        -> delivery -> the manager's hooks
+//	topology   -> which servers -> reapers, listener
+//	membership -> which buckets -> reapers, listener
+//	listener   -> hints         -> reapers, sweep
+//	reapers    -> claims        -> delivery -> the manager's hooks
 type background struct {
 	m          *Manager
 	membership *membership.Membership
 	listener   *listener.Listener
-	reaper     *reaper.Reaper
+	reapers    *reaper.Reapers
 	delivery   *delivery.Delivery
 
 	sweeper *sweeper
@@ -31,6 +32,8 @@ type background struct {
 	cancel  context.CancelFunc
 	finders sync.WaitGroup // what submits to delivery
 	wg      sync.WaitGroup // the rest
+
+	checked map[string]struct{} // servers, by topology's goroutine alone
 
 	mu        sync.Mutex
 	instances int
@@ -43,7 +46,7 @@ type background struct {
 
 func startBackground(m *Manager) *background {
 	c, l := &m.config, m.store.ledger
-	bg := &background{m: m}
+	bg := &background{m: m, checked: make(map[string]struct{})}
 	bg.membership = membership.New(l, m.instance, c.heartbeat)
 	bg.listener = listener.New(listener.Config{
 		Ledger:        l,
@@ -51,6 +54,7 @@ func startBackground(m *Manager) *background {
 		Notifications: c.notifications,
 		DB:            database(m.store.client),
 		Log:           m.log,
+		On:            listener.Events{Message: bg.heard, Subscribed: bg.subscribed},
 	})
 	bg.delivery = delivery.New(delivery.Config{
 		Ledger:    l,
@@ -64,7 +68,7 @@ func startBackground(m *Manager) *background {
 		OnRetry:   func() { m.stats.hooksRetried.Add(1) },
 		OnDead:    func() { m.stats.dead.Add(1) },
 	})
-	bg.reaper = reaper.New(reaper.Config{
+	bg.reapers = reaper.New(reaper.Config{
 		Ledger:   l,
 		Sink:     bg.delivery,
 		Instance: m.instance,
@@ -78,9 +82,10 @@ func startBackground(m *Manager) *background {
 	ctx, cancel := context.WithCancel(context.Background())
 	bg.cancel = cancel
 	bg.delivery.Start()
-	bg.finders.Go(func() { bg.reaper.Run(ctx) })
+	bg.finders.Go(func() { bg.reapers.Run(ctx) })
+	bg.wg.Go(func() { bg.listener.Run(ctx) })
 	bg.wg.Go(func() {
-		bg.listener.Run(ctx, listener.Events{Message: bg.heard, Subscribed: bg.subscribed})
+		topology.Watch(ctx, l, m.log, func(shards []ledger.Shard) { bg.arranged(ctx, shards) })
 	})
 	bg.wg.Go(func() {
 		bg.membership.Run(ctx, membership.Events{
@@ -90,32 +95,44 @@ func startBackground(m *Manager) *background {
 			Able:    func() bool { return bg.able(ctx) },
 		})
 	})
+	if hangs(m.store.client) {
+		m.log.Warn("lifecycle: the cluster's client ignores the deadlines of contexts: with a server that does not answer, calls take as long as its own timeouts and retries; make it with redis.ClusterOptions{ContextTimeoutEnabled: true}")
+	}
 	bg.finders.Go(func() { bg.sweeper.run(ctx) })
 	bg.wg.Go(func() { bg.watchDead(ctx) })
-	bg.wg.Go(func() {
-		preflight.Run(ctx, preflight.Config{Client: l.Client(), Timeout: c.redisTimeout, Log: m.log})
-	})
 	return bg
 }
 
-// database returns the number of the client's database.
-func database(client redis.UniversalClient) int {
-	if c, ok := client.(interface{ Options() *redis.Options }); ok {
-		return c.Options().DB
+// arranged: these are the servers. What is said for the start holds for each server,
+// when it is first seen.
+func (bg *background) arranged(ctx context.Context, shards []ledger.Shard) {
+	bg.reapers.Arrange(shards)
+	bg.listener.Arrange(shards)
+	for _, s := range shards {
+		if _, known := bg.checked[s.Name]; known {
+			continue
+		}
+		bg.checked[s.Name] = struct{}{}
+		log := bg.m.log
+		if s.Name != "" {
+			log = log.With(slog.String("server", s.Name))
+		}
+		bg.wg.Go(func() {
+			preflight.Run(ctx, preflight.Config{Client: s.Client, Timeout: bg.m.config.redisTimeout, Log: log})
+		})
 	}
-	return 0
 }
 
 func (bg *background) moved(ctx context.Context, v membership.View) {
-	overdue := bg.reaper.Overdue() // before it forgets
+	overdue := bg.reapers.Overdue() // before it forgets
 	bg.mu.Lock()
 	bg.givenUp = givenUp{}
 	if bg.full {
-		bg.givenUp.giveUp(bg.own, overdue, bg.m.store.ledger.Clock().Unix())
+		bg.givenUp.giveUp(bg.own, overdue, bg.m.store.ledger.Clock(0).Unix())
 	}
 	bg.instances, bg.own = len(v.Instances), v.Own
 	bg.mu.Unlock()
-	bg.reaper.Keep(v.Own)
+	bg.reapers.Keep(v.Own)
 	bg.listener.Listen(ctx, v.Own, v.Leader)
 	bg.countDead(ctx)
 }
@@ -124,7 +141,7 @@ func (bg *background) moved(ctx context.Context, v membership.View) {
 // was before; closures of living instances are all that is left.
 func (bg *background) lost() {
 	bg.m.log.Warn("lifecycle: the sessions in Redis are gone, flushed or replaced by another server's; only OnSessionDestroyed hooks of handlers still run for them")
-	bg.reaper.LookAtAll()
+	bg.reapers.LookAtAll()
 	bg.sweeper.askAll()
 }
 
@@ -139,7 +156,7 @@ func (bg *background) beat(err error) {
 		bg.m.log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks wait until it is back", "error", err)
 	case err == nil && was:
 		bg.m.log.Info("lifecycle: the heartbeat works again")
-		bg.reaper.LookAtAll()
+		bg.reapers.LookAtAll()
 	}
 }
 
@@ -167,9 +184,9 @@ func (bg *background) able(ctx context.Context) bool {
 func (bg *background) heard(msg ledger.Message) {
 	switch msg.Kind {
 	case ledger.Wake:
-		bg.reaper.LookAt(msg.Bucket)
+		bg.reapers.LookAt(msg.Bucket)
 	case ledger.LiveKeyEvent:
-		bg.reaper.Suspect(msg.ID, msg.Hint)
+		bg.reapers.Suspect(msg.ID, msg.Hint)
 	case ledger.Members:
 		bg.membership.Poke()
 	case ledger.Ended:
@@ -179,6 +196,6 @@ func (bg *background) heard(msg ledger.Message) {
 }
 
 func (bg *background) subscribed() {
-	bg.reaper.LookAtAll()
+	bg.reapers.LookAtAll()
 	bg.sweeper.askAll()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -97,7 +98,7 @@ func (b *binding) read(ctx context.Context, t token.Token) error {
 		}
 		b.resend = true
 	}
-	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.Clock().Unix() > d {
+	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.ClockOf(t.ID).Unix() > d {
 		return nil
 	}
 	values := map[any]any{}
@@ -179,33 +180,18 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	if err := s.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
 	}
-	now := s.ledger.Clock().Unix()
-	timeouts := s.timeouts(b.session.Options, now, -1)
-	t := token.New(timeouts)
-	rec := record.Record{
-		Proof:    t.Proof(),
-		Created:  now,
-		Timeouts: timeouts,
-		Cookie:   ownCookie(b.session.Options, s.options.Load()),
-		Request:  b.summary(r),
-		Values:   values,
+	finish, err := b.create(ctx, r, values)
+	// Of a cluster's bucket that is on its way to another server: most others are not.
+	for range draws - 1 {
+		if !ledger.IsMoving(err) {
+			break
+		}
+		finish, err = b.create(ctx, r, values)
 	}
-	packed := record.Pack(rec)
-	finish := func() {}
-	if b.manager != nil {
-		// Before the session can end: its destroyed hooks wait for the created ones.
-		finish = b.manager.beginning(t.ID)
+	if err != nil {
+		return err
 	}
 	defer finish()
-	ok, err := s.ledger.Create(ctx, t, packed)
-	if err != nil {
-		return unavailable("begin a session", err)
-	}
-	if !ok {
-		return fmt.Errorf("%w: begin a session: its time was over at once", ErrUnavailable)
-	}
-	b.token, b.record, b.packed, b.state = t, rec, packed, live
-	b.session.ID, b.session.IsNew = t.ID, true
 	b.sendCookie(r, w)
 	if b.manager == nil {
 		return nil
@@ -216,6 +202,45 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 		return err
 	}
 	return nil
+}
+
+// draws is how many IDs are drawn at most for a session that is to begin.
+const draws = 4
+
+// create creates the session under a new ID. From then on destroyed hooks in this
+// process wait until finish is called.
+func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (finish func(), err error) {
+	s := b.store
+	t := token.New(token.Timeouts{})
+	now := s.ledger.ClockOf(t.ID).Unix()
+	t.Timeouts = s.timeouts(b.session.Options, now, -1)
+	rec := record.Record{
+		Proof:    t.Proof(),
+		Created:  now,
+		Timeouts: t.Timeouts,
+		Cookie:   ownCookie(b.session.Options, s.options.Load()),
+		Request:  b.summary(r),
+		Values:   values,
+	}
+	packed := record.Pack(rec)
+	finish = func() {}
+	if b.manager != nil {
+		finish = b.manager.beginning(t.ID) // before the session can end
+	}
+	ok, err := s.ledger.Create(ctx, t, packed)
+	switch {
+	case err != nil:
+		err = unavailable("begin a session", err)
+	case !ok:
+		err = fmt.Errorf("%w: begin a session: its time was over at once", ErrUnavailable)
+	}
+	if err != nil {
+		finish()
+		return nil, err
+	}
+	b.token, b.record, b.packed, b.state = t, rec, packed, live
+	b.session.ID, b.session.IsNew = t.ID, true
+	return finish, nil
 }
 
 // replace saves values and options of a live session.
@@ -313,7 +338,7 @@ func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
 
 // picture returns the session as it is at this moment of the request.
 func (b *binding) picture() *Session {
-	now := b.store.ledger.Clock().Unix()
+	now := b.store.ledger.ClockOf(b.token.ID).Unix()
 	left := b.record.Timeouts.Idle.Milliseconds()
 	if d := b.record.Timeouts.Deadline; d != 0 {
 		left = min(left, d-now)

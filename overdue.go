@@ -52,7 +52,7 @@ func (bg *background) overdue() time.Duration {
 	first := bg.givenUp.first
 	bg.mu.Unlock()
 	if first == 0 {
-		return bg.reaper.Overdue()
+		return bg.reapers.Overdue()
 	}
-	return time.Duration(max(bg.m.store.ledger.Clock().Unix()-first, 0)) * time.Millisecond
+	return time.Duration(max(bg.m.store.ledger.Clock(0).Unix()-first, 0)) * time.Millisecond
 }

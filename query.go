@@ -51,7 +51,7 @@ func (m *Manager) found(f ledger.Found) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", f.ID, err)
 	}
-	return liveSession(m.store.config.codec, f.ID, rec, m.store.ledger.Clock().Unix(), max(f.Left, 0)), nil
+	return liveSession(m.store.config.codec, f.ID, rec, m.store.ledger.ClockOf(f.ID).Unix(), max(f.Left, 0)), nil
 }
 
 // scanCount is how many sessions All reads in one round trip, about.

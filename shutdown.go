@@ -56,7 +56,7 @@ func (bg *background) runLeft(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer free()
-			end := ledger.End{ID: id, Record: held.record, Reason: string(ReasonShutdown), At: m.store.ledger.Clock().Unix(), Left: -1, Attempt: 1}
+			end := ledger.End{ID: id, Record: held.record, Reason: string(ReasonShutdown), At: m.store.ledger.ClockOf(id).Unix(), Left: -1, Attempt: 1}
 			if ctx.Err() == nil && !away.Load() {
 				rec, err := m.store.ledger.Record(ctx, id)
 				if len(rec) > 0 {

@@ -43,11 +43,17 @@ var _ sessions.Store = (*Store)(nil)
 // pool) are used as they are, except that every call ends with its context's
 // deadline. For that a *redis.Client made without ContextTimeoutEnabled is cloned,
 // and the clone lacks the hooks of AddHook: make the client with
-// ContextTimeoutEnabled if tracing is to see the store's commands. The error names
-// the option and the value that is wrong.
+// ContextTimeoutEnabled if tracing is to see the store's commands. A
+// *redis.ClusterClient cannot be cloned: make it with ContextTimeoutEnabled, else its
+// calls end with its own timeouts and retries, which the log says at the start.
+//
+// The client may be one of a single server, of Sentinel (redis.NewFailoverClient) or
+// of a cluster. One that reads from replicas, which are behind, and a *redis.Ring,
+// which loses sessions when a server goes, are refused. The error names the client's
+// option, or the option and the value, that is wrong.
 func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	if client == nil {
-		return nil, fmt.Errorf("lifecycle: NewStore: a Redis client is needed")
+	if err := checkClient(client); err != nil {
+		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)
 	}
 	c := defaults()
 	if err := c.apply(opts); err != nil {

@@ -81,8 +81,7 @@ func (s *sweeper) run(ctx context.Context) {
 // sweep asks for what is to be asked for; false means that it is to be repeated.
 func (s *sweeper) sweep(ctx context.Context) bool {
 	s.mu.Lock()
-	all := s.all
-	if all {
+	if s.all {
 		for _, id := range s.m.closures.ids() {
 			s.named[id] = struct{}{}
 		}
@@ -92,28 +91,57 @@ func (s *sweeper) sweep(ctx context.Context) bool {
 	clear(s.named)
 	s.all = false
 	s.mu.Unlock()
+	// Each server by itself: one that is away must not hold up the others.
+	shards := make(map[string][]string)
+	for _, id := range ids {
+		shard := s.m.store.ledger.ShardOf(id)
+		shards[shard] = append(shards[shard], id)
+	}
+	var wg sync.WaitGroup
+	for _, ids := range shards {
+		wg.Go(func() { s.sweepShard(ctx, ids) })
+	}
+	wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.named) == 0
+}
+
+// sweepShard asks for sessions of one server, and notes those of which it did not
+// tell for the next time.
+func (s *sweeper) sweepShard(ctx context.Context, ids []string) {
 	for len(ids) > 0 {
 		n := min(len(ids), sweepBatch)
-		fates, err := s.m.store.ledger.Fates(ctx, ids[:n])
-		if err != nil {
-			s.mu.Lock()
-			s.all = s.all || all
-			for _, id := range ids {
-				s.named[id] = struct{}{}
-			}
-			s.mu.Unlock()
-			return false
-		}
+		unknown := s.tell(s.m.store.ledger.Fates(ctx, ids[:n]), ids[:n])
 		ids = ids[n:]
-		var news []*ledger.Claim
-		for _, f := range fates {
-			// Where the claim is this instance's, its delivery runs the closures, and
-			// the global hooks after them.
-			if f.Ended && !strings.HasPrefix(f.Claim, s.m.instance+":") {
-				news = append(news, &ledger.Claim{End: f.End})
-			}
+		if len(unknown) == 0 {
+			continue
 		}
-		s.delivery.Submit(news)
+		if len(unknown) == n { // the server is away: one timeout is enough
+			unknown, ids = append(unknown, ids...), nil
+		}
+		s.mu.Lock()
+		for _, id := range unknown {
+			s.named[id] = struct{}{}
+		}
+		s.mu.Unlock()
 	}
-	return true
+}
+
+// tell hands on which sessions have ended, and returns those of which Redis did not
+// tell.
+func (s *sweeper) tell(fates []ledger.Fate, ids []string) (unknown []string) {
+	var news []*ledger.Claim
+	for i, f := range fates {
+		switch {
+		case f.Err != nil:
+			unknown = append(unknown, ids[i])
+		// Where the claim is this instance's, its delivery runs the closures, and
+		// the global hooks after them.
+		case f.Ended && !strings.HasPrefix(f.Claim, s.m.instance+":"):
+			news = append(news, &ledger.Claim{End: f.End})
+		}
+	}
+	s.delivery.Submit(news)
+	return unknown
 }

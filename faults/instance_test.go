@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 )
 
@@ -131,7 +132,7 @@ func (in *instance) run() error {
 func (in *instance) connect() {
 	if len(in.Sentinels) > 0 {
 		in.rdb = redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: sentinelMaster, SentinelAddrs: in.Sentinels, ContextTimeoutEnabled: true,
+			MasterName: redistest.SentinelMaster, SentinelAddrs: in.Sentinels, ContextTimeoutEnabled: true,
 		})
 	} else {
 		in.rdb = redis.NewClient(&redis.Options{

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
@@ -19,22 +17,12 @@ import (
 // send notifications.
 func TestRow13Failover(t *testing.T) {
 	t.Parallel()
-	master := redistest.Start(t, "--repl-diskless-sync-delay", "0")
-	host, port, _ := strings.Cut(master.Addr, ":")
-	for range 2 {
-		replica := redistest.Client(t, redistest.Start(t, "--replicaof", host+" "+port).Addr)
-		if err := poll(patience, func() bool {
-			return info(context.Background(), replica, "replication", "master_link_status") == "up"
-		}); err != nil {
-			t.Fatalf("the replica is in sync: %v", err)
-		}
-	}
-	sentinels := startSentinels(t, 3, 2, master.Addr)
-
+	s := redistest.StartSentinel(t, 2, 3)
+	master := s.Master
 	f := newFleet(t, master)
 	_ = f.rdb.Close()
-	f.rdb = redis.NewFailoverClient(&redis.FailoverOptions{MasterName: sentinelMaster, SentinelAddrs: sentinels})
-	f.setup.Sentinels = sentinels
+	f.rdb = s.Client(t)
+	f.setup.Sentinels = s.Addrs
 	f.setup.RedisTimeout = time.Second // less than the idle timeout: no call is repeated that long after it
 	ps := f.together("a", "b")
 	f.seedReplicated(master.Addr, 50)

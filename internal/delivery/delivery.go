@@ -67,8 +67,7 @@ const claimsPerWorker = 16
 // Delivery runs hooks. Make it with New, start it with Start.
 type Delivery struct {
 	c      Config
-	settle *settler
-	ready  chan struct{}
+	settle *settlers
 	ctx    context.Context // of the hooks
 	cancel context.CancelCauseFunc
 	stop   context.CancelFunc // of the renewals
@@ -80,6 +79,8 @@ type Delivery struct {
 	held     map[ledger.Held]*holding
 	claimed  map[string]int // how many of held are claims, not news, by session
 	running  int
+	reserved int           // room kept for claims that are being asked for
+	ready    chan struct{} // closed when there is more room; nil if nobody waits
 	draining bool
 	idle     chan struct{} // closed when draining and nothing runs
 }
@@ -96,14 +97,13 @@ type holding struct {
 func New(c Config) *Delivery {
 	d := &Delivery{
 		c:       c,
-		ready:   make(chan struct{}, 1),
 		held:    make(map[ledger.Held]*holding),
 		claimed: make(map[string]int),
 		idle:    make(chan struct{}),
 	}
 	d.work = sync.NewCond(&d.mu)
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
-	d.settle = newSettler(c, d.settled)
+	d.settle = newSettlers(c, d.settled)
 	return d
 }
 
@@ -115,18 +115,30 @@ func (d *Delivery) Start() {
 		d.wg.Go(d.worker)
 	}
 	d.wg.Go(func() { d.renew(ctx) })
-	d.settle.start()
 }
 
-// Free returns how many more claims are wanted.
-func (d *Delivery) Free() int {
+// Reserve keeps room for claims that are going to be submitted, one of so many parts
+// of what there is, and returns for how many; 0 if there is none. Unreserve gives it
+// back, whether it was used or not.
+func (d *Delivery) Reserve(parts int) int {
 	hung := d.c.Runner.Hung()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.draining || hung >= d.c.Workers {
 		return 0
 	}
-	return d.c.Workers*claimsPerWorker - len(d.held)
+	parts = max(parts, 1)
+	n := max((d.c.Workers*claimsPerWorker-len(d.held)-d.reserved+parts-1)/parts, 0)
+	d.reserved += n
+	return n
+}
+
+// Unreserve gives back what Reserve returned.
+func (d *Delivery) Unreserve(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved -= n
+	d.signalReady()
 }
 
 // Holds reports whether the claim of a session's end is held: its hooks wait, run,
@@ -137,8 +149,15 @@ func (d *Delivery) Holds(id string) bool {
 	return d.claimed[id] > 0
 }
 
-// Ready receives after Free has grown.
-func (d *Delivery) Ready() <-chan struct{} { return d.ready }
+// Ready returns a channel that is closed when there is more room than now.
+func (d *Delivery) Ready() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ready == nil {
+		d.ready = make(chan struct{})
+	}
+	return d.ready
+}
 
 // Submit takes claims to run. It never blocks, except for one round trip when
 // the instance has shut down. A claim without a token is a piece of news: another
@@ -260,10 +279,11 @@ func (d *Delivery) forget(held ledger.Held) {
 	}
 }
 
+// signalReady tells those who wait for room. The caller holds mu.
 func (d *Delivery) signalReady() {
-	select {
-	case d.ready <- struct{}{}:
-	default:
+	if d.ready != nil {
+		close(d.ready)
+		d.ready = nil
 	}
 }
 

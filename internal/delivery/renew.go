@@ -85,7 +85,11 @@ func (d *Delivery) renewAll(ctx context.Context) bool {
 	answered := true
 	for chunk := range slices.Chunk(held, renewBatch) {
 		before := time.Now()
-		for i, s := range d.c.Ledger.Renew(ctx, chunk, d.c.Lease) {
+		// A server that is away must not keep the others from the next renewal.
+		bound, cancel := context.WithTimeout(ctx, d.c.Lease/3)
+		results := d.c.Ledger.Renew(bound, chunk, d.c.Lease)
+		cancel()
+		for i, s := range results {
 			// An error says nothing: the lease may be good until the next time.
 			if s.Err != nil {
 				answered = false

@@ -81,10 +81,10 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 		b := l.keys.bucket(x.ID)
 		switch x.Verdict {
 		case Release:
-			return call{releaseScript, []string{l.keys.due(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
+			return call{b, releaseScript, []string{l.keys.due(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
 				[]any{x.ID, x.Token, x.Delay.Milliseconds(), x.Attempt, x.Done, errorText(x.Error), l.keys.wake(b), instance}}
 		case Bury:
-			return call{buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
+			return call{b, buryScript, []string{l.keys.due(b), l.keys.dead(b), l.keys.end(b, x.ID), l.keys.watch(b, x.ID)},
 				[]any{x.ID, x.Token, x.Attempt, x.Done, errorText(x.Error), instance}}
 		default:
 			return l.ackCall(b, ss, group, instance, tombstone)
@@ -107,7 +107,7 @@ func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tomb
 		session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
 		id[j], claim[j] = s.ID, s.Token
 	}
-	return call{ackScript, keys, args}
+	return call{b, ackScript, keys, args}
 }
 
 // Renew renews leases, in one round trip. OK is false where the claim is no
@@ -122,7 +122,7 @@ func (l *Ledger) Renew(ctx context.Context, held []Held, lease time.Duration) []
 	}
 	ran, results := l.runGroups(ctx, slices.Collect(maps.Values(byBucket)), func(group []int) call {
 		b := l.keys.bucket(held[group[0]].ID)
-		c := call{renewScript, []string{l.keys.due(b)}, []any{lease.Milliseconds()}}
+		c := call{b, renewScript, []string{l.keys.due(b)}, []any{lease.Milliseconds()}}
 		for _, i := range group {
 			c.keys = append(c.keys, l.keys.end(b, held[i].ID))
 			c.args = append(c.args, held[i].ID, held[i].Token)

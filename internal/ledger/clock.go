@@ -18,6 +18,8 @@ type Clock struct {
 	at   time.Time // when the sample was taken, with its monotonic reading
 	unix int64     // the server's milliseconds then
 	rtt  time.Duration
+
+	borrowed bool // the sample is another server's
 }
 
 // A sample is kept for this long before one with a longer round trip replaces it.
@@ -47,11 +49,19 @@ func (c *Clock) Until(unix int64) time.Duration {
 	return time.Duration(unix-c.unix)*time.Millisecond - c.local().Sub(c.at)
 }
 
+// borrow returns a clock of another server that shows, until its first sample, what
+// this one does.
+func (c *Clock) borrow() *Clock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Clock{now: c.now, at: c.at, unix: c.unix, borrowed: true}
+}
+
 // Age returns the age of the estimate; it is very large before the first sample.
 func (c *Clock) Age() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.unix == 0 {
+	if c.unix == 0 || c.borrowed {
 		return 1 << 62
 	}
 	return c.local().Sub(c.at)
@@ -64,9 +74,9 @@ func (c *Clock) Sample(unix int64, sent time.Time) {
 	defer c.mu.Unlock()
 	received := c.local()
 	rtt := received.Sub(sent)
-	if c.unix != 0 && rtt > 2*c.rtt && received.Sub(c.at) < sampleLife {
+	if c.unix != 0 && !c.borrowed && rtt > 2*c.rtt && received.Sub(c.at) < sampleLife {
 		return
 	}
-	c.unix, c.rtt = unix, rtt
+	c.unix, c.rtt, c.borrowed = unix, rtt, false
 	c.at = sent.Add(rtt / 2)
 }

@@ -140,8 +140,8 @@ func TestDropDead(t *testing.T) {
 			t.Errorf("tombstone %s lives for %v", name, d)
 		}
 	}
-	if f, err := l.Fates(ctx, []string{id}); err != nil || !f[0].Ended || f[0].End.Reason != "why" || len(f[0].End.Record) == 0 {
-		t.Errorf("fate: %+v, %v", f, err)
+	if f := l.Fates(ctx, []string{id}); f[0].Err != nil || !f[0].Ended || f[0].End.Reason != "why" || len(f[0].End.Record) == 0 {
+		t.Errorf("fate: %+v", f)
 	}
 	if err := l.Unwatch(ctx, "j", id); err != nil {
 		t.Fatal(err)

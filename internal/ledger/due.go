@@ -23,28 +23,34 @@ type Head struct {
 	Err     error // the key is no due-index: somebody has overwritten it
 }
 
+// An estimate of the clock older than this is renewed along with a look at the
+// beginnings of due-indexes.
+const headsClockLife = 3 * time.Second
+
 // Heads returns the first n entries of each bucket's due-index, in one round
-// trip, and takes a sample of the clock. Entries that others have put there are
-// left out.
+// trip, and now and then takes a sample of the clock. The buckets are those of one
+// shard. Entries that others have put there are left out.
 func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	sent := l.clock.local()
+	if len(buckets) == 0 {
+		return nil, nil
+	}
 	pipe := l.rdb.Pipeline()
-	now := pipe.Time(ctx)
+	taken := l.sampling(ctx, pipe, buckets[0], headsClockLife)
 	cmds := make([]*redis.ZSliceCmd, len(buckets))
 	for i, b := range buckets {
 		cmds[i] = pipe.ZRangeWithScores(ctx, l.keys.due(b), 0, int64(n-1))
 	}
 	_, _ = pipe.Exec(ctx) // each has its own error
-	if now.Err() != nil {
-		return nil, now.Err()
+	if err := taken(); err != nil {
+		return nil, err
 	}
-	l.clock.Sample(now.Val().UnixMilli(), sent)
 	heads := make([]Head, len(buckets))
 	for i, cmd := range cmds {
 		zs, err := cmd.Result()
 		if err != nil && !isWrongType(err) {
+			l.noticed(err)
 			return nil, err
 		}
 		h := Head{Entries: make([]Due, 0, len(zs)), Err: err}
@@ -77,7 +83,10 @@ type Looked struct {
 	// Unreadable are sessions that nothing can be done for: a key of theirs was
 	// overwritten by something else, Err says with what words of Redis.
 	Unreadable []string
-	Err        error
+	// Moving is true where nothing was done, as the bucket's slot is on its way from
+	// one server to another: it takes until it is there.
+	Moving bool
+	Err    error
 }
 
 // Look looks at sessions, grouped by bucket, in two round trips. Result i is
@@ -106,11 +115,12 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 	_, _ = pipe.Exec(ctx) // each has its own error
 	for _, x := range items {
 		if err := x.proof.Err(); err != nil && !isWrongType(err) {
+			l.noticed(err)
 			return found, err
 		}
 	}
 
-	sent, asked := l.clock.local(), time.Now()
+	sent, asked := l.shards.base.local(), time.Now()
 	ran, results := l.runGroups(ctx, groups, func(group []int) call {
 		n := len(group)
 		b := buckets[items[group[0]].at]
@@ -126,7 +136,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 			session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
 			live[j] = l.keys.live(b, s.ID, p)
 		}
-		return call{lookScript, keys, args}
+		return call{b, lookScript, keys, args}
 	})
 	var errs []error
 	for i, cmd := range results {
@@ -137,12 +147,15 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 			looked.Unreadable = append(looked.Unreadable, items[ran[i][0]].s.ID)
 			looked.Err = err
 			continue
+		case IsMoving(err):
+			looked.Moving = true
+			continue
 		case err != nil:
 			errs = append(errs, err)
 			continue
 		}
 		now := toInt(reply[0])
-		l.clock.Sample(now, sent)
+		l.Clock(buckets[items[ran[i][0]].at]).Sample(now, sent)
 		for j, r := range reply[1:] {
 			at := toInt(r)
 			if fields, ok := r.([]any); ok {
@@ -155,58 +168,4 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		}
 	}
 	return found, errors.Join(errs...)
-}
-
-// Fate tells what became of a session that an instance holds closures of.
-type Fate struct {
-	Ended bool
-	Claim string // who holds the end's claim, if anybody
-	End   End    // if Ended; Reason is Lost if nothing is known
-}
-
-// Fates looks up sessions without changing anything, in two round trips at most.
-// Where the end was overwritten by something else nothing is known.
-func (l *Ledger) Fates(ctx context.Context, ids []string) ([]Fate, error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-	pipe := l.rdb.Pipeline()
-	exists := make([]*redis.IntCmd, len(ids))
-	ends := make([]*redis.SliceCmd, len(ids))
-	for i, id := range ids {
-		b := l.keys.bucket(id)
-		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
-		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
-	}
-	_, _ = pipe.Exec(ctx) // each has its own error
-	fates := make([]Fate, len(ids))
-	pipe = l.rdb.Pipeline()
-	records := make(map[int]*redis.StringCmd)
-	for i, id := range ids {
-		if err := ends[i].Err(); isWrongType(err) {
-			continue // the end was overwritten by something else
-		} else if err != nil {
-			return nil, err
-		}
-		switch f := ends[i].Val(); {
-		case f[0] != nil:
-			fates[i] = Fate{true, toString(f[4]), End{
-				ID: id, Reason: toString(f[0]),
-				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
-			}}
-			records[i] = pipe.Get(ctx, l.keys.session(l.keys.bucket(id), id))
-		case exists[i].Val() == 0:
-			fates[i] = Fate{true, "", End{ID: id, Reason: Lost, At: l.clock.Unix(), Left: -1, Attempt: 1}}
-		}
-	}
-	if len(records) == 0 {
-		return fates, nil
-	}
-	_, _ = pipe.Exec(ctx)
-	for i, cmd := range records {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
-			return nil, err
-		}
-		fates[i].End.Record, _ = cmd.Bytes() // empty if it is gone meanwhile
-	}
-	return fates, nil
 }

@@ -55,14 +55,16 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease)
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	b := l.keys.bucket(id)
-	sent, asked := l.clock.local(), time.Now()
+	clock := l.Clock(b)
+	sent, asked := clock.local(), time.Now()
 	reply, err := endScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, proof), l.keys.end(b, id), l.keys.watch(b, id)},
 		id, proof, reason, lease.Token, lease.Duration.Milliseconds(), l.keys.wake(b)).Slice()
 	if err != nil {
+		l.noticed(err)
 		return nil, false, err
 	}
-	l.clock.Sample(toInt(reply[0]), sent)
+	clock.Sample(toInt(reply[0]), sent)
 	switch toInt(reply[1]) {
 	case 0:
 		return nil, false, nil

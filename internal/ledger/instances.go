@@ -13,12 +13,15 @@ import (
 func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	sent := l.clock.local()
+	sent := l.shards.base.local()
 	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, instance, ttl.Milliseconds()).Slice()
 	if err != nil {
+		l.noticed(err)
 		return nil, err
 	}
-	l.clock.Sample(toInt(reply[0]), sent)
+	if !l.Clustered() {
+		l.shards.base.Sample(toInt(reply[0]), sent)
+	}
 	alive := make([]string, 0, len(reply)-1)
 	for _, v := range reply[1:] {
 		alive = append(alive, toString(v))
@@ -46,7 +49,7 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 		if !ok {
 			i = len(calls)
 			at[b] = i
-			calls = append(calls, call{unwatchScript, []string{l.keys.due(b), l.keys.dead(b)}, []any{instance}})
+			calls = append(calls, call{b, unwatchScript, []string{l.keys.due(b), l.keys.dead(b)}, []any{instance}})
 		}
 		calls[i].keys = append(calls[i].keys, l.keys.session(b, id), l.keys.end(b, id), l.keys.watch(b, id))
 		calls[i].args = append(calls[i].args, id)
@@ -55,11 +58,9 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 	return err
 }
 
-// Messages between instances. They are hints: none is needed for a promise.
-const (
-	msgEnded = "ended " // to an instance's inbox, then the ID
-	msgProbe = "probe"  // to one's own inbox: the subscription is alive
-)
+// msgEnded, and the ID behind it, tells an instance in its inbox that a session has
+// ended. Messages are hints: none is needed for a promise.
+const msgEnded = "ended "
 
 // Tell tells the other watchers of an ended session, in one round trip.
 func (l *Ledger) Tell(ctx context.Context, self string, c *Claim) error {
@@ -80,13 +81,6 @@ func (l *Ledger) Announce(ctx context.Context) error {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	return l.rdb.Publish(ctx, l.keys.instances(), "changed").Err()
-}
-
-// Probe sends the instance a message to itself.
-func (l *Ledger) Probe(ctx context.Context, instance string) error {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-	return l.rdb.Publish(ctx, l.keys.inbox(instance), msgProbe).Err()
 }
 
 // Channels returns the channels that instance listens to as the keeper of
@@ -114,7 +108,6 @@ type MessageKind int
 // Kinds of messages.
 const (
 	Other        MessageKind = iota
-	Probe                    // one's own, back again
 	Members                  // the set of instances has changed
 	Wake                     // a bucket has a new first entry
 	Ended                    // a watched session has ended
@@ -139,9 +132,6 @@ func (l *Ledger) Parse(m *redis.Message) Message {
 	}
 	if b, ok := l.keys.parseWake(m.Channel); ok {
 		return Message{Kind: Wake, Bucket: b}
-	}
-	if m.Payload == msgProbe {
-		return Message{Kind: Probe}
 	}
 	if id, ok := strings.CutPrefix(m.Payload, msgEnded); ok {
 		return Message{Kind: Ended, ID: id}

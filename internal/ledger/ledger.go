@@ -32,7 +32,7 @@ type Config struct {
 type Ledger struct {
 	rdb     redis.UniversalClient
 	keys    keys
-	clock   *Clock
+	shards  *shards
 	timeout time.Duration
 
 	mu    sync.Mutex
@@ -42,12 +42,9 @@ type Ledger struct {
 
 // New returns a ledger on rdb. It does not talk to Redis.
 func New(rdb redis.UniversalClient, c Config) *Ledger {
-	return &Ledger{
-		rdb:     bounded(rdb, c.Timeout),
-		keys:    newKeys(c.Prefix, c.Buckets),
-		clock:   &Clock{now: c.Now},
-		timeout: c.Timeout,
-	}
+	rdb = bounded(rdb, c.Timeout)
+	k := newKeys(c.Prefix, c.Buckets)
+	return &Ledger{rdb: rdb, keys: k, shards: newShards(rdb, k, c), timeout: c.Timeout}
 }
 
 // bounded returns a client on the same connections whose reads and writes end
@@ -69,13 +66,6 @@ func bounded(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalCl
 	return single
 }
 
-// Clock returns the ledger's estimate of the server's clock.
-func (l *Ledger) Clock() *Clock { return l.clock }
-
-// Client returns the client for what is not the state of a session:
-// subscriptions and the server's configuration.
-func (l *Ledger) Client() redis.UniversalClient { return l.rdb }
-
 // Buckets returns the number of buckets.
 func (l *Ledger) Buckets() int { return len(l.keys.buckets) }
 
@@ -96,12 +86,15 @@ func (l *Ledger) Open(ctx context.Context) error {
 	if ready {
 		return nil
 	}
-	_, err := l.Foundation(ctx)
+	if _, err := l.Foundation(ctx); err != nil {
+		return err
+	}
+	_, err := l.Shards(ctx)
 	return err
 }
 
 // Foundation reads the prefix's foundation, founding it if there is none, and
-// takes a sample of the clock. It reports whether the data that an earlier call
+// without a cluster takes a sample of the clock. It reports whether the data that an earlier call
 // of this process saw is gone: flushed, or replaced by another server's.
 func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	ctx, cancel := l.bound(ctx)
@@ -114,6 +107,7 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 		}
 	}
 	if err != nil {
+		l.noticed(err)
 		return false, err
 	}
 
@@ -130,13 +124,17 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 }
 
 func (l *Ledger) readFoundation(ctx context.Context) (string, error) {
-	sent := l.clock.local()
+	base := l.shards.base
+	if l.Clustered() && base.Unix() != 0 {
+		return l.rdb.Get(ctx, l.keys.foundation()).Result()
+	}
+	sent := base.local()
 	pipe := l.rdb.Pipeline()
 	now := pipe.Time(ctx)
 	got := pipe.Get(ctx, l.keys.foundation())
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return "", err
 	}
-	l.clock.Sample(now.Val().UnixMilli(), sent)
+	base.Sample(now.Val().UnixMilli(), sent)
 	return got.Result()
 }

@@ -31,7 +31,7 @@ func newLedger(t *testing.T) (*Ledger, *redis.Client) {
 func begin(t *testing.T, l *Ledger, timeouts token.Timeouts) (token.Token, []byte) {
 	t.Helper()
 	k := token.New(timeouts)
-	rec := record.Pack(record.Record{Proof: k.Proof(), Created: l.Clock().Unix(), Timeouts: timeouts, Values: []byte("v")})
+	rec := record.Pack(record.Record{Proof: k.Proof(), Created: l.ClockOf(k.ID).Unix(), Timeouts: timeouts, Values: []byte("v")})
 	ok, err := l.Create(context.Background(), k, rec)
 	if err != nil || !ok {
 		t.Fatalf("create: %v, %v", ok, err)
@@ -113,7 +113,7 @@ func TestLookAtALiveSession(t *testing.T) {
 	l, rdb := newLedger(t)
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
 	for _, hint := range []string{"", Expired, Evicted, Deleted} {
-		if got := look(t, l, k.ID, "i:1", hint); len(got.Claims) > 0 || got.Next < l.Clock().Unix()+3_000_000 {
+		if got := look(t, l, k.ID, "i:1", hint); len(got.Claims) > 0 || got.Next < l.ClockOf(k.ID).Unix()+3_000_000 {
 			t.Errorf("hint %q: %+v", hint, got)
 		}
 	}
@@ -203,8 +203,8 @@ func TestTombstone(t *testing.T) {
 			t.Fatal(ok, err)
 		}
 	}
-	if f, err := l.Fates(ctx, []string{k.ID}); err != nil || f[0].Ended {
-		t.Errorf("fate of a live session: %+v, %v", f, err)
+	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || f[0].Ended {
+		t.Errorf("fate of a live session: %+v", f)
 	}
 	c, _, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute})
 	if err != nil || len(c.Watchers) != 3 {
@@ -224,8 +224,8 @@ func TestTombstone(t *testing.T) {
 			t.Errorf("tombstone %s lives for %v", name, d)
 		}
 	}
-	if f, err := l.Fates(ctx, []string{k.ID}); err != nil || !f[0].Ended || f[0].End.Reason != "why" || len(f[0].End.Record) == 0 {
-		t.Errorf("fate: %+v, %v", f, err)
+	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || !f[0].Ended || f[0].End.Reason != "why" || len(f[0].End.Record) == 0 {
+		t.Errorf("fate: %+v", f)
 	}
 	if err := l.Unwatch(ctx, "j", k.ID); err != nil {
 		t.Fatal(err)
@@ -233,8 +233,8 @@ func TestTombstone(t *testing.T) {
 	if n := rdb.Exists(ctx, names...).Val(); n != 0 {
 		t.Errorf("%d keys left", n)
 	}
-	if f, err := l.Fates(ctx, []string{k.ID}); err != nil || !f[0].Ended || f[0].End.Reason != Lost {
-		t.Errorf("fate of an unknown session: %+v, %v", f, err)
+	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || !f[0].Ended || f[0].End.Reason != Lost {
+		t.Errorf("fate of an unknown session: %+v", f)
 	}
 }
 
@@ -285,12 +285,8 @@ func TestFatesInTwoRoundTrips(t *testing.T) {
 	}
 	trips := &trips{}
 	l.rdb.AddHook(trips)
-	fates, err := l.Fates(ctx, ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, f := range fates {
-		if !f.Ended || f.End.ID != ids[i] || f.End.Reason != "why" || f.Claim != "i:1" || len(f.End.Record) == 0 {
+	for i, f := range l.Fates(ctx, ids) {
+		if f.Err != nil || !f.Ended || f.End.ID != ids[i] || f.End.Reason != "why" || f.Claim != "i:1" || len(f.End.Record) == 0 {
 			t.Errorf("fate: %+v", f)
 		}
 	}
@@ -347,12 +343,12 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 	}
 	look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
 	b := l.Bucket(k.ID)
-	for _, slow := range []token.Timeouts{{Idle: time.Minute}, {Idle: time.Hour, Deadline: l.Clock().Unix() + 30_000}} {
+	for _, slow := range []token.Timeouts{{Idle: time.Minute}, {Idle: time.Hour, Deadline: l.ClockOf(k.ID).Unix() + 30_000}} {
 		k.Timeouts = slow
 		if ok, err := l.Save(ctx, k, rec); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		live := l.Clock().Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
+		live := l.ClockOf(k.ID).Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
 		if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > live+100 {
 			t.Errorf("due %d ms behind the live key's deadline", due-live)
 		}

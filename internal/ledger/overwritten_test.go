@@ -67,8 +67,8 @@ func TestOverwrittenKeys(t *testing.T) {
 	if r := l.Renew(ctx, held, time.Minute); r[0] != (Settled{}) || r[1] != (Settled{OK: true}) {
 		t.Errorf("renewed: %+v", r)
 	}
-	if f, err := l.Fates(ctx, []string{noRecord, fine}); err != nil || f[0].Ended || !f[1].Ended {
-		t.Errorf("fates: %+v, %v", f, err)
+	if f := l.Fates(ctx, []string{noRecord, fine}); f[0].Err != nil || f[0].Ended || !f[1].Ended {
+		t.Errorf("fates: %+v", f)
 	}
 	acks := []Settlement{{Held: held[0]}, {Held: held[1]}}
 	if r := l.Settle(ctx, "i", acks, time.Minute); r[0] != (Settled{}) || r[1] != (Settled{OK: true}) {

@@ -106,11 +106,10 @@ func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([
 func (l *Ledger) Count(ctx context.Context) (int64, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	now := strconv.FormatInt(l.clock.Unix(), 10)
 	pipe := l.rdb.Pipeline()
 	cmds := make([]*redis.IntCmd, l.Buckets())
 	for b := range cmds {
-		cmds[b] = pipe.ZCount(ctx, l.keys.due(b), now, "+inf")
+		cmds[b] = pipe.ZCount(ctx, l.keys.due(b), strconv.FormatInt(l.Clock(b).Unix(), 10), "+inf")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, err

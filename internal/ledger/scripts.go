@@ -39,6 +39,7 @@ func script(name string) *redis.Script {
 
 // call is one script call of a batch.
 type call struct {
+	bucket int
 	script *redis.Script
 	keys   []string
 	args   []any
@@ -54,24 +55,29 @@ func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error)
 	for i := range todo {
 		todo[i] = i
 	}
-	unknown := make(map[*redis.Script]bool)
+	type where struct { // each server has its own scripts
+		script *redis.Script
+		server *server
+	}
+	unknown := make(map[where]bool)
 	for len(todo) > 0 {
 		pipe := l.rdb.Pipeline()
 		for _, i := range todo {
 			c := calls[i]
-			if unknown[c.script] {
-				delete(unknown, c.script)
+			if w := (where{c.script, l.shards.get(c.bucket)}); unknown[w] {
+				delete(unknown, w)
 				cmds[i] = c.script.Eval(ctx, pipe, c.keys, c.args...)
 			} else {
 				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
 			}
 		}
 		_, _ = pipe.Exec(ctx) // its error is the first of those in cmds
-		// Each turn finishes at least one call of each unknown script.
+		// Each turn finishes at least one call of each unknown script. Where a slot has
+		// moved meanwhile it may be another server's turn the next time.
 		again := todo[:0]
 		for _, i := range todo {
 			if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
-				unknown[calls[i].script] = true
+				unknown[where{calls[i].script, l.shards.get(calls[i].bucket)}] = true
 				again = append(again, i)
 			}
 		}
@@ -80,6 +86,7 @@ func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error)
 	var errs []error
 	for _, cmd := range cmds {
 		if err := cmd.Err(); err != nil {
+			l.noticed(err)
 			errs = append(errs, err)
 		}
 	}

@@ -19,23 +19,18 @@ func (l *Ledger) Load(ctx context.Context, t token.Token) (rec []byte, ok bool, 
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	b := l.keys.bucket(t.ID)
-	sent := l.clock.local()
 
 	pipe := l.rdb.Pipeline()
-	unit, end := liveUntil(t.Timeouts, l.clock.Unix())
+	taken := l.sampling(ctx, pipe, b, clockLife)
+	unit, end := liveUntil(t.Timeouts, l.Clock(b).Unix())
 	touch := redis.NewStringCmd(ctx, "getex", l.keys.live(b, t.ID, t.Proof()), unit, end)
 	_ = pipe.Process(ctx, touch)
 	get := pipe.Get(ctx, l.keys.session(b, t.ID))
-	var now *redis.TimeCmd
-	if l.clock.Age() > clockLife {
-		now = pipe.Time(ctx)
-	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		l.noticed(err)
 		return nil, false, err
 	}
-	if now != nil {
-		l.clock.Sample(now.Val().UnixMilli(), sent)
-	}
+	_ = taken() // as good as what was known
 	if touch.Err() != nil || get.Err() != nil {
 		return nil, false, nil
 	}
@@ -65,7 +60,7 @@ func (l *Ledger) Create(ctx context.Context, t token.Token, rec []byte) (ok bool
 // the record. ok is false if the session is not live under t.
 func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte) (ok bool, err error) {
 	b := l.keys.bucket(t.ID)
-	unit, end := liveUntil(t.Timeouts, l.clock.Unix())
+	unit, end := liveUntil(t.Timeouts, l.Clock(b).Unix())
 	return l.yes(ctx, saveScript,
 		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
 		t.ID, rec, unit, end, l.keys.wake(b))
@@ -93,5 +88,6 @@ func (l *Ledger) yes(ctx context.Context, s *redis.Script, keys []string, args .
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	n, err := s.Run(ctx, l.rdb, keys, args...).Int()
+	l.noticed(err)
 	return n == 1, err
 }

@@ -7,24 +7,11 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
-)
-
-const (
-	// probeInterval is how often the listener sends itself a message; a
-	// connection on which nothing came back for two of them is replaced.
-	probeInterval = 3 * time.Second
-	// checkInterval is how often the server's notification setting is read again.
-	checkInterval = 10 * time.Second
-
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 3 * time.Second
 )
 
 // Config is what a Listener is made of.
@@ -34,220 +21,144 @@ type Config struct {
 	Notifications bool // listen to keyspace notifications, where this instance is the leader
 	DB            int  // database number, part of the events' channel names
 	Log           *slog.Logger
+	On            Events
 }
 
-// Events is what Run reports, from its own goroutine.
+// Events is what a Listener reports, from goroutines of its own.
 type Events struct {
 	Message    func(ledger.Message)
 	Subscribed func() // messages may have been missed before
 }
 
-// Listener is one subscription, kept alive. Make it with New.
+// Listener keeps the subscriptions of one instance: one to the messages of other
+// instances, which every server of a cluster passes on, and as the leader one to
+// the notifications of each server. Make it with New.
 type Listener struct {
-	c      Config
-	notify notifications
+	c        Config
+	messages *link
+	arranged chan struct{} // closed by the first Arrange
 
-	syncing sync.Mutex
-
-	mu     sync.Mutex
-	own    []int
-	leader bool
-	ps     *redis.PubSub // nil while there is no connection
-	on     []string      // channels that ps was asked for
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before it, and after it
+	servers []ledger.Shard
+	leader  bool
+	events  map[string]*events // by server; of the leader only
+	wg      sync.WaitGroup     // of those that end
 }
 
 // New returns a listener that is not connected.
 func New(c Config) *Listener {
-	return &Listener{c: c, notify: notifications{rdb: c.Ledger.Client(), log: c.Log}}
+	l := &Listener{c: c, arranged: make(chan struct{}), events: make(map[string]*events)}
+	l.messages = &link{
+		server: l.anyServer,
+		log:    c.Log,
+		want:   c.Ledger.Channels(c.Instance, nil),
+		opened: func(context.Context) { c.On.Subscribed() },
+		heard:  func(m *redis.Message) { c.On.Message(c.Ledger.Parse(m)) },
+	}
+	return l
 }
 
-// State tells what becomes of keyspace notifications.
-func (l *Listener) State() State {
+// anyServer returns a server to hear messages from. In a cluster each passes them
+// on; another one is tried with each connection.
+func (l *Listener) anyServer() redis.UniversalClient {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case !l.c.Notifications:
+	return l.servers[rand.N(len(l.servers))].Client
+}
+
+// State tells what becomes of keyspace notifications, on the server where it is
+// worst.
+func (l *Listener) State() State {
+	if !l.c.Notifications {
 		return Off
-	case l.ps == nil:
+	}
+	if !l.messages.connected() {
 		return Disconnected
-	case !l.leader:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.leader {
 		return Standby
 	}
-	return l.notify.get()
+	if len(l.events) == 0 {
+		return Disconnected
+	}
+	worst := On
+	for _, e := range l.events {
+		if s := e.state(); s.rank() > worst.rank() {
+			worst = s
+		}
+	}
+	return worst
 }
 
 // Listen sets what this instance listens to: the messages of the buckets that
 // it looks after, and as the leader the keyspace notifications.
 func (l *Listener) Listen(ctx context.Context, own []int, leader bool) {
+	l.messages.listen(ctx, l.c.Ledger.Channels(l.c.Instance, own))
 	l.mu.Lock()
-	l.own, l.leader = own, leader
-	l.mu.Unlock()
-	l.sync(ctx)
+	defer l.mu.Unlock()
+	l.leader = leader
+	l.arrange()
 }
 
-// sync subscribes the connection, if there is one, to what is wanted.
-func (l *Listener) sync(ctx context.Context) {
-	l.syncing.Lock() // one change after the other, with what is sent for it
-	defer l.syncing.Unlock()
+// Arrange sets which servers there are.
+func (l *Listener) Arrange(servers []ledger.Shard) {
 	l.mu.Lock()
-	ps, leader, want := l.ps, l.leader, l.wanted()
-	add, drop := difference(want, l.on), difference(l.on, want)
-	if ps != nil {
-		l.on = want
+	defer l.mu.Unlock()
+	if l.servers == nil {
+		close(l.arranged)
 	}
-	l.mu.Unlock()
-	if ps == nil || len(add)+len(drop) == 0 {
+	l.servers = servers
+	l.arrange()
+}
+
+// arrange listens to the notifications of the servers that there are, and to no
+// others. The caller holds mu.
+func (l *Listener) arrange() {
+	wanted := make(map[string]ledger.Shard)
+	if l.ctx != nil && l.leader && l.c.Notifications {
+		for _, s := range l.servers {
+			wanted[s.Name] = s
+		}
+	}
+	for name, e := range l.events {
+		if s, still := wanted[name]; still && s.Client == e.shard.Client {
+			delete(wanted, name)
+			continue
+		}
+		delete(l.events, name)
+		l.wg.Go(e.stop)
+	}
+	for name, s := range wanted {
+		log := l.c.Log
+		if name != "" {
+			log = log.With(slog.String("server", name))
+		}
+		e := newEvents(s, l.c.DB, log, l.c.On, l.c.Ledger.Parse)
+		e.start(l.ctx)
+		l.events[name] = e
+	}
+}
+
+// Run listens until ctx ends, from when it is known which servers there are.
+func (l *Listener) Run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
 		return
+	case <-l.arranged:
 	}
-	if leader && l.c.Notifications {
-		l.notify.ensure(ctx)
-	}
-	// A failure breaks the connection, and the next one subscribes to all.
-	if len(add) > 0 {
-		_ = ps.Subscribe(ctx, add...)
-	}
-	if len(drop) > 0 {
-		_ = ps.Unsubscribe(ctx, drop...)
-	}
-}
-
-// wanted returns the channels to listen to, sorted. The caller holds mu.
-func (l *Listener) wanted() []string {
-	channels := l.c.Ledger.Channels(l.c.Instance, l.own)
-	if l.leader && l.c.Notifications {
-		channels = append(channels, eventChannels(l.c.DB)...)
-	}
-	slices.Sort(channels)
-	return channels
-}
-
-// Run listens until ctx ends, over as many connections as it takes.
-func (l *Listener) Run(ctx context.Context, on Events) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { l.tick(ctx) })
-
-	var backoff time.Duration
-	for {
-		subscribed, err := l.session(ctx, on)
-		if ctx.Err() != nil {
-			return
-		}
-		if subscribed || backoff == 0 {
-			backoff = minBackoff
-			l.c.Log.Warn("lifecycle: subscription lost, subscribing again", "error", err)
-		}
-		// Jitter: all instances lose a server at the same moment.
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(backoff/2 + rand.N(backoff)):
-		}
-		backoff = min(2*backoff, maxBackoff)
-	}
-}
-
-// spent is a context that has ended. go-redis replaces a connection that breaks
-// while it is read from at once, with the context of the read: all instances would
-// dial in the same moment. With this one it does not, over TLS excepted, where its
-// dialler does not heed the context. The read goes by its timeout alone.
-var spent = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// session listens on one connection until it breaks or ctx ends.
-func (l *Listener) session(ctx context.Context, on Events) (subscribed bool, err error) {
-	ps := l.c.Ledger.Client().Subscribe(ctx)
-	defer func() { _ = ps.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
-
 	l.mu.Lock()
-	want := l.wanted()
+	l.ctx = ctx
+	l.arrange()
 	l.mu.Unlock()
-	if err := ps.Subscribe(ctx, want...); err != nil {
-		return false, err
-	}
-	pending := len(want)
-	defer func() {
-		l.mu.Lock()
-		l.ps, l.on = nil, nil
-		l.mu.Unlock()
-	}()
-	for {
-		m, err := ps.ReceiveTimeout(spent, 2*probeInterval)
-		if err != nil {
-			return subscribed, err
-		}
-		switch m := m.(type) {
-		case *redis.Subscription:
-			if m.Kind != "subscribe" {
-				continue
-			}
-			if pending--; pending == 0 {
-				subscribed = true
-				l.mu.Lock()
-				l.ps, l.on = ps, want
-				leader := l.leader
-				l.mu.Unlock()
-				// Only now: while no server answered, none could be asked, and the one
-				// that answers may be another than before.
-				if leader && l.c.Notifications {
-					l.notify.ensure(ctx)
-				}
-				l.sync(ctx) // with what has changed meanwhile
-				on.Subscribed()
-			} else if pending < 0 {
-				// A channel added later: what was said before its subscription
-				// counted may have been missed.
-				on.Message(l.c.Ledger.Parse(&redis.Message{Channel: m.Channel}))
-			}
-		case *redis.Message:
-			msg := l.c.Ledger.Parse(m)
-			if msg.Kind == ledger.LiveKeyEvent {
-				l.notify.heard()
-			}
-			on.Message(msg)
-		}
-	}
-}
-
-// tick probes the connection and checks the server's setting now and then.
-func (l *Listener) tick(ctx context.Context) {
-	probe := time.NewTicker(probeInterval)
-	defer probe.Stop()
-	checked := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-probe.C:
-		}
-		_ = l.c.Ledger.Probe(ctx, l.c.Instance) // unheard, the connection is replaced
-		l.mu.Lock()
-		listening := l.leader && l.c.Notifications && l.ps != nil
-		l.mu.Unlock()
-		switch {
-		case !listening:
-		case l.notify.unanswered():
-			l.notify.ensure(ctx)
-		case time.Since(checked) >= checkInterval:
-			checked = time.Now()
-			l.notify.check(ctx)
-		}
-	}
-}
-
-// difference returns what is in a and not in b; both are sorted.
-func difference(a, b []string) []string {
-	var out []string
-	for _, s := range a {
-		if _, found := slices.BinarySearch(b, s); !found {
-			out = append(out, s)
-		}
-	}
-	return out
+	l.messages.run(ctx)
+	l.mu.Lock()
+	l.ctx = nil
+	l.arrange()
+	l.mu.Unlock()
+	l.wg.Wait()
 }
 
 // errNoSetting is returned for a server that does not tell its setting.

@@ -27,6 +27,19 @@ const (
 	Refused                   // the server refuses CONFIG; they may come or not
 )
 
+// rank orders states by how much they ask for attention.
+func (s State) rank() int {
+	switch s {
+	case Disconnected:
+		return 3
+	case Refused:
+		return 2
+	case Missing:
+		return 1
+	}
+	return 0
+}
+
 // setting is the parameter, and needed the flags that must be in it: keyevent
 // channels; expired, evicted and generic (del) events. "A" stands for all kinds.
 const (
@@ -37,9 +50,10 @@ const (
 // configTimeout bounds the reading and setting of the server's configuration.
 const configTimeout = 2 * time.Second
 
+// eventChannels returns the channels of a database's events, sorted.
 func eventChannels(db int) []string {
 	prefix := fmt.Sprintf("__keyevent@%d__:", db)
-	return []string{prefix + "expired", prefix + "evicted", prefix + "del"}
+	return []string{prefix + "del", prefix + "evicted", prefix + "expired"}
 }
 
 // notifications looks after the server's setting.

@@ -8,9 +8,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// Suspect asks for a look at one session, in whatever bucket, of whose live key
+// suspect asks for a look at one session, in whatever bucket, of whose live key
 // hint was said.
-func (r *Reaper) Suspect(id, hint string) {
+func (r *Reaper) suspect(id, hint string) {
 	r.mu.Lock()
 	if r.isRecent(id) || len(r.hints)+len(r.expired) >= maxHints {
 		r.mu.Unlock()

@@ -37,11 +37,13 @@ func (s *sink) Holds(id string) bool {
 	return s.held == id
 }
 
-func (s *sink) Free() int {
+func (s *sink) Reserve(int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.room
 }
+
+func (*sink) Unreserve(int) {}
 
 func (*sink) Ready() <-chan struct{} { return nil }
 
@@ -73,10 +75,10 @@ func newKit(t *testing.T, addr string, room int) *kit {
 	if err := l.Open(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	k.Reaper = New(Config{
+	k.Reaper = newReaper(Config{
 		Ledger: l, Sink: k.sink, Instance: "i", Interval: time.Minute, Lease: time.Minute,
 		Log: slog.New(slog.DiscardHandler),
-	})
+	}, new(shared))
 	return k
 }
 
@@ -85,7 +87,7 @@ func (k *kit) begin() string {
 	k.t.Helper()
 	timeouts := token.Timeouts{Idle: time.Hour}
 	s := token.New(timeouts)
-	rec := record.Pack(record.Record{Proof: s.Proof(), Created: k.c.Ledger.Clock().Unix(), Timeouts: timeouts})
+	rec := record.Pack(record.Record{Proof: s.Proof(), Created: k.c.Ledger.ClockOf(s.ID).Unix(), Timeouts: timeouts})
 	if ok, err := k.c.Ledger.Create(context.Background(), s, rec); err != nil || !ok {
 		k.t.Fatalf("create: %v, %v", ok, err)
 	}
@@ -131,11 +133,11 @@ func TestHintsLeadToOneClaim(t *testing.T) {
 	ended, alive := k.end(), k.begin()
 	deleted, expired := k.end(), k.end()
 	for range 3 {
-		k.Suspect(ended, ledger.Deleted)
-		k.Suspect(alive, ledger.Evicted)
-		k.Suspect(deleted, ledger.Evicted)
-		k.Suspect(expired, ledger.Expired)
-		k.Suspect(token.New(token.Timeouts{Idle: time.Hour}).ID, ledger.Deleted)
+		k.suspect(ended, ledger.Deleted)
+		k.suspect(alive, ledger.Evicted)
+		k.suspect(deleted, ledger.Evicted)
+		k.suspect(expired, ledger.Expired)
+		k.suspect(token.New(token.Timeouts{Idle: time.Hour}).ID, ledger.Deleted)
 		if k.round() {
 			t.Error("blocked")
 		}
@@ -153,10 +155,10 @@ func TestEchoOfAnEnd(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
 	id := k.end()
-	k.Suspect(id, ledger.Deleted)
+	k.suspect(id, ledger.Deleted)
 	k.round()
-	k.Suspect(id, ledger.Deleted)
-	k.Suspect(id, ledger.Expired)
+	k.suspect(id, ledger.Deleted)
+	k.suspect(id, ledger.Expired)
 	if n := k.waiting(); n != 0 {
 		t.Errorf("%d hints wait", n)
 	}
@@ -166,7 +168,7 @@ func TestEchoOfAnEnd(t *testing.T) {
 		k.turned = time.Time{}
 		k.mu.Unlock()
 		k.remember(nil)
-		k.Suspect(id, ledger.Deleted)
+		k.suspect(id, ledger.Deleted)
 		if n := k.waiting(); n != want {
 			t.Errorf("turn %d: %d hints wait, want %d", turn, n, want)
 		}
@@ -178,14 +180,14 @@ func TestEchoOfAnEnd(t *testing.T) {
 func TestExpiredHintsWaitForTheDueIndex(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
-	k.Suspect("a", ledger.Expired)
+	k.suspect("a", ledger.Expired)
 	if h := k.waitingHints(true); h != nil {
 		t.Errorf("while something is due: %v", h)
 	}
 	if h := k.waitingHints(false); len(h) != 1 {
 		t.Errorf("nothing is due: %v", h)
 	}
-	k.Suspect("b", ledger.Deleted)
+	k.suspect("b", ledger.Deleted)
 	if h := k.waitingHints(true); len(h) != 1 || h["b"] != ledger.Deleted {
 		t.Errorf("a deletion, which the due-index knows nothing of: %v", h)
 	}
@@ -201,7 +203,7 @@ func TestHintsWaitForTheSink(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 3)
 	for range 10 {
-		k.Suspect(k.end(), ledger.Deleted)
+		k.suspect(k.end(), ledger.Deleted)
 	}
 	if blocked := k.round(); !blocked || len(k.sink.got) != 3 || k.waiting() != 7 {
 		t.Errorf("blocked %v, %d claims, %d hints wait; want true, 3, 7", blocked, len(k.sink.got), k.waiting())
@@ -218,7 +220,7 @@ func TestHintsOutliveAFailure(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	k := newKit(t, server.Addr, 1000)
 	id := k.end()
-	k.Suspect(id, ledger.Evicted)
+	k.suspect(id, ledger.Evicted)
 	server.Kill()
 	if _, err := k.look(context.Background()); err == nil || errors.Is(err, redis.Nil) {
 		t.Errorf("away: %v", err)
@@ -235,13 +237,13 @@ func TestHintsOutliveAFailure(t *testing.T) {
 // A flood of hints is bounded: what is dropped is found when due.
 func TestHintsAreBounded(t *testing.T) {
 	t.Parallel()
-	r := New(Config{})
+	r := newReaper(Config{}, new(shared))
 	for i := range maxHints + 10 {
 		hint := ledger.Deleted
 		if i%2 == 0 {
 			hint = ledger.Expired
 		}
-		r.Suspect(fmt.Sprint(i), hint)
+		r.suspect(fmt.Sprint(i), hint)
 	}
 	if n := len(r.hints) + len(r.expired); n != maxHints {
 		t.Errorf("%d hints wait, want %d", n, maxHints)

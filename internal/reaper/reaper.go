@@ -31,14 +31,23 @@ const (
 	// its claim was held here. Redis was away, and is about to be told; to claim it
 	// again would run its hooks twice.
 	heldPause = 50
+
+	// movingPause, in ms, is when a bucket is looked at again whose slot is on its way
+	// to another server.
+	movingPause = 100
 )
 
-// Sink takes claims. Free tells how many it wants; Ready receives when that
-// has grown. Holds tells whether it has the claim of a session's end.
+// Sink takes claims.
 type Sink interface {
-	Free() int
+	// Reserve keeps room for claims that are going to be submitted, one of so many
+	// parts of what there is, and returns for how many, 0 if there is none.
+	// Unreserve gives it back, whether it was used or not.
+	Reserve(parts int) int
+	Unreserve(n int)
+	// Ready returns a channel that is closed when there is more room than now.
 	Ready() <-chan struct{}
 	Submit(claims []*ledger.Claim)
+	// Holds tells whether it has the claim of a session's end.
 	Holds(id string) bool
 }
 
@@ -52,12 +61,12 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Reaper is the loop over the due-index. Its methods are safe for concurrent
-// use and never wait for Redis.
+// Reaper is the loop over the due-index of one server. Its methods are safe for
+// concurrent use and never wait for Redis.
 type Reaper struct {
-	c    Config
-	wake chan struct{}
-	seq  int // of claims
+	c     Config
+	fleet *shared
+	wake  chan struct{}
 
 	mu      sync.Mutex
 	next    map[int]int64       // own bucket -> when its next entry is due
@@ -70,10 +79,11 @@ type Reaper struct {
 	turned  time.Time
 }
 
-// New returns a reaper that looks after nothing yet.
-func New(c Config) *Reaper {
+// newReaper returns a reaper that looks after nothing yet.
+func newReaper(c Config, s *shared) *Reaper {
 	return &Reaper{
 		c:       c,
+		fleet:   s,
 		wake:    make(chan struct{}, 1),
 		next:    make(map[int]int64),
 		unread:  make(map[int]struct{}),
@@ -85,8 +95,8 @@ func New(c Config) *Reaper {
 	}
 }
 
-// Keep sets the buckets that this reaper looks after, and looks at all of them.
-func (r *Reaper) Keep(buckets []int) {
+// keep sets the buckets that this reaper looks after, and looks at all of them.
+func (r *Reaper) keep(buckets []int) {
 	r.mu.Lock()
 	clear(r.next)
 	clear(r.unread)
@@ -98,8 +108,8 @@ func (r *Reaper) Keep(buckets []int) {
 	r.poke()
 }
 
-// LookAtAll asks for a look at every bucket: something may have been missed.
-func (r *Reaper) LookAtAll() {
+// lookAtAll asks for a look at every bucket: something may have been missed.
+func (r *Reaper) lookAtAll() {
 	r.mu.Lock()
 	for b := range r.next {
 		r.unread[b] = struct{}{}
@@ -108,8 +118,8 @@ func (r *Reaper) LookAtAll() {
 	r.poke()
 }
 
-// LookAt asks for a look at one bucket, if it is this reaper's.
-func (r *Reaper) LookAt(bucket int) {
+// lookAtBucket asks for a look at one bucket, if it is this reaper's.
+func (r *Reaper) lookAtBucket(bucket int) {
 	r.mu.Lock()
 	_, own := r.next[bucket]
 	if own {
@@ -121,17 +131,28 @@ func (r *Reaper) LookAt(bucket int) {
 	}
 }
 
-// Overdue returns for how long the oldest entry of this reaper's buckets, as far
+// overdue returns for how long the oldest entry of this reaper's buckets, as far
 // as it knows, has been due.
-func (r *Reaper) Overdue() time.Duration {
-	now := r.c.Ledger.Clock().Unix()
+func (r *Reaper) overdue() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := never
-	for _, at := range r.next {
-		first = min(first, at)
+	first, clock := r.first()
+	if first == never {
+		return 0
 	}
-	return time.Duration(max(now-first, 0)) * time.Millisecond
+	return time.Duration(max(clock.Unix()-first, 0)) * time.Millisecond
+}
+
+// first returns when the first entry of all is due, never if there is none, and
+// the clock that it goes by. The caller holds mu.
+func (r *Reaper) first() (first int64, clock *ledger.Clock) {
+	first, bucket := never, 0
+	for b, at := range r.next {
+		if at < first {
+			first, bucket = at, b
+		}
+	}
+	return first, r.c.Ledger.Clock(bucket)
 }
 
 func (r *Reaper) poke() {
@@ -141,8 +162,8 @@ func (r *Reaper) poke() {
 	}
 }
 
-// Run looks until ctx ends.
-func (r *Reaper) Run(ctx context.Context) {
+// run looks until ctx ends.
+func (r *Reaper) run(ctx context.Context) {
 	var (
 		full    time.Time // of the last look at everything
 		backoff time.Duration
@@ -151,9 +172,10 @@ func (r *Reaper) Run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		if time.Since(full) >= r.c.Interval {
-			r.LookAtAll()
+			r.lookAtAll()
 			full = time.Now()
 		}
+		room := r.c.Sink.Ready() // from before the look: what comes free meanwhile counts
 		blocked, err := r.look(ctx)
 		if ctx.Err() != nil {
 			return
@@ -173,7 +195,7 @@ func (r *Reaper) Run(ctx context.Context) {
 		}
 		var ready <-chan struct{}
 		if blocked {
-			ready, wake = r.c.Sink.Ready(), nil
+			ready, wake = room, nil
 			wait = r.c.Interval
 		}
 		timer.Reset(wait)
@@ -195,13 +217,9 @@ func (r *Reaper) pause(full time.Time) time.Duration {
 	if len(r.hints)+len(r.expired)+len(r.unread) > 0 {
 		return 0
 	}
-	first := never
-	for _, at := range r.next {
-		first = min(first, at)
-	}
-	if first < never {
+	if first, clock := r.first(); first < never {
 		// Redis lets a key go when its clock is past the deadline, not at it.
-		wait = min(wait, r.c.Ledger.Clock().Until(first+1))
+		wait = min(wait, clock.Until(first+1))
 	}
 	return max(wait, 0)
 }
@@ -220,20 +238,19 @@ func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 		if len(due) == 0 && hints == nil {
 			return false, nil
 		}
-		free := r.c.Sink.Free()
+		free := r.c.Sink.Reserve(r.fleet.size())
 		if free <= 0 {
 			return true, nil
 		}
 		if hints != nil {
-			if err := r.lookHints(ctx, hints, free); err != nil {
-				return false, err
-			}
-			continue // with what is free now
+			err = r.lookHints(ctx, hints, free)
+		} else {
+			// Few buckets deep rather than many flat: each costs a script call.
+			n := min(max(free/len(due), minBatch), batch)
+			err = r.lookDue(ctx, due[:min(len(due), max(free/n, 1))], min(n, free))
 		}
-		// Few buckets deep rather than many flat: each costs a script call.
-		n := min(max(free/len(due), minBatch), batch)
-		due = due[:min(len(due), max(free/n, 1))]
-		if err := r.lookDue(ctx, due, min(n, free)); err != nil {
+		r.c.Sink.Unreserve(free)
+		if err != nil {
 			return false, err
 		}
 	}
@@ -264,7 +281,7 @@ func (r *Reaper) readHeads(ctx context.Context) error {
 		if h := heads[i]; len(h.Entries) > 0 {
 			at = h.Entries[0].At
 		} else if h.Foreign > 0 {
-			at = r.c.Ledger.Clock().Unix() - 1 // behind them something may be due
+			at = r.c.Ledger.Clock(b).Unix() - 1 // behind them something may be due
 		}
 		r.setNext(b, at)
 	}
@@ -284,12 +301,11 @@ func (r *Reaper) setNext(b int, at int64) {
 
 // dueBuckets returns the buckets with a due entry, the oldest first.
 func (r *Reaper) dueBuckets() []int {
-	now := r.c.Ledger.Clock().Unix()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var due []int
 	for b, at := range r.next {
-		if at < now {
+		if at < r.c.Ledger.Clock(b).Unix() {
 			due = append(due, b)
 		}
 	}
@@ -303,7 +319,6 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	if err != nil {
 		return err
 	}
-	now := r.c.Ledger.Clock().Unix()
 	suspects := make([][]ledger.Suspect, 0, len(buckets))
 	looked := make([]int, 0, len(buckets))
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
@@ -311,6 +326,7 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		var due []ledger.Suspect
 		r.note(b, heads[i])
 		next, held := never, false
+		now := r.c.Ledger.Clock(b).Unix()
 		for _, d := range heads[i].Entries {
 			if d.At >= now || len(due) == n {
 				next = d.At
@@ -337,8 +353,11 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	found, err := r.lookAt(ctx, looked, suspects)
 	for i, b := range looked {
 		if err != nil {
-			r.LookAt(b)
+			r.lookAtBucket(b)
 			continue
+		}
+		if found[i].Moving {
+			rest[i] = min(rest[i], r.c.Ledger.Clock(b).Unix()+movingPause)
 		}
 		if at := found[i].Next; at != 0 {
 			rest[i] = min(rest[i], at)
@@ -353,9 +372,10 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 }
 
 func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.Suspect) ([]ledger.Looked, error) {
-	r.seq++
-	found, err := r.c.Ledger.Look(ctx, buckets, suspects, ledger.Lease{
-		Token:    r.c.Instance + ":" + strconv.Itoa(r.seq),
+	// Not cut short by the end of this reaper: what was claimed would wait for the end
+	// of its lease.
+	found, err := r.c.Ledger.Look(context.WithoutCancel(ctx), buckets, suspects, ledger.Lease{
+		Token:    r.c.Instance + ":" + strconv.FormatInt(r.fleet.claims.Add(1), 10),
 		Duration: r.c.Lease,
 	})
 	for _, f := range found {

@@ -20,17 +20,17 @@ import (
 
 // limitedSink takes so many claims.
 type limitedSink struct {
-	ready  chan struct{}
 	claims chan *ledger.Claim
 
-	mu   sync.Mutex
-	free int
-	most int    // submitted at a time
-	held string // a session whose claim is held
+	mu    sync.Mutex
+	ready chan struct{}
+	free  int
+	most  int    // submitted at a time
+	held  string // a session whose claim is held
 }
 
 func newSink(free int) *limitedSink {
-	return &limitedSink{ready: make(chan struct{}, 1), claims: make(chan *ledger.Claim, 1000), free: free}
+	return &limitedSink{ready: make(chan struct{}), claims: make(chan *ledger.Claim, 1000), free: free}
 }
 
 // Holds does not count what was submitted: that takes a delivery.
@@ -40,13 +40,19 @@ func (s *limitedSink) Holds(id string) bool {
 	return s.held == id
 }
 
-func (s *limitedSink) Free() int {
+func (s *limitedSink) Reserve(int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.free
 }
 
-func (s *limitedSink) Ready() <-chan struct{} { return s.ready }
+func (*limitedSink) Unreserve(int) {}
+
+func (s *limitedSink) Ready() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready
+}
 
 func (s *limitedSink) Submit(claims []*ledger.Claim) {
 	s.mu.Lock()
@@ -61,12 +67,10 @@ func (s *limitedSink) Submit(claims []*ledger.Claim) {
 // grow makes room for n more.
 func (s *limitedSink) grow(n int) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.free += n
-	s.mu.Unlock()
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
+	close(s.ready)
+	s.ready = make(chan struct{})
 }
 
 func (s *limitedSink) next(t *testing.T) *ledger.Claim {
@@ -80,8 +84,8 @@ func (s *limitedSink) next(t *testing.T) *ledger.Claim {
 	}
 }
 
-// newReaper returns a reaper of all buckets that runs until the test ends.
-func newReaper(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper, *ledger.Ledger) {
+// startReapers returns reapers of all buckets that run until the test ends.
+func startReapers(t *testing.T, s *limitedSink, interval time.Duration) (*Reapers, *ledger.Ledger) {
 	t.Helper()
 	l := ledger.New(redistest.Client(t, redistest.Shared(t)),
 		ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 4, Timeout: 10 * time.Second})
@@ -89,6 +93,11 @@ func newReaper(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper, *
 		t.Fatal(err)
 	}
 	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: interval, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	shards, err := l.Shards(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Arrange(shards)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -115,7 +124,7 @@ func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {
 // Ends are claimed when they are due, in all buckets, without a word from anybody.
 func TestFindsWhatIsDue(t *testing.T) {
 	s := newSink(1000)
-	r, l := newReaper(t, s, 20*time.Millisecond)
+	r, l := startReapers(t, s, 20*time.Millisecond)
 	r.Keep([]int{0, 1, 2, 3})
 	want := make(map[string]bool)
 	for range 50 {
@@ -133,7 +142,7 @@ func TestFindsWhatIsDue(t *testing.T) {
 // A bucket that is another instance's is left alone; a hint is followed in any.
 func TestLooksAfterItsOwnBuckets(t *testing.T) {
 	s := newSink(1000)
-	r, l := newReaper(t, s, 20*time.Millisecond)
+	r, l := startReapers(t, s, 20*time.Millisecond)
 	var other token.Token
 	for other.ID == "" || l.Bucket(other.ID) == 0 {
 		other = begin(t, l, 50*time.Millisecond)
@@ -162,10 +171,10 @@ func TestLooksAfterItsOwnBuckets(t *testing.T) {
 // nothing.
 func TestHints(t *testing.T) {
 	s := newSink(1000)
-	r, l := newReaper(t, s, time.Minute)
+	r, l := startReapers(t, s, time.Minute)
 	r.Keep([]int{0, 1, 2, 3})
 	live, gone := begin(t, l, time.Minute), begin(t, l, time.Minute)
-	rdb := l.Client()
+	rdb := redistest.Client(t, redistest.Shared(t))
 	keys, err := rdb.Keys(context.Background(), "*live:"+gone.ID+":*").Result()
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("live keys: %v, %v", keys, err)
@@ -180,9 +189,10 @@ func TestHints(t *testing.T) {
 	}
 	// The event of an end that was found here is not worth another look.
 	r.Suspect(gone.ID, ledger.Expired)
-	r.mu.Lock()
-	waiting := len(r.expired) + len(r.hints)
-	r.mu.Unlock()
+	one := r.reaperOf(0)
+	one.mu.Lock()
+	waiting := len(one.expired) + len(one.hints)
+	one.mu.Unlock()
 	if waiting != 0 {
 		t.Errorf("%d hints wait", waiting)
 	}
@@ -194,7 +204,7 @@ func TestHints(t *testing.T) {
 // No more is claimed than the sink has room for, and the rest when it has.
 func TestFullSink(t *testing.T) {
 	s := newSink(3)
-	r, l := newReaper(t, s, 20*time.Millisecond)
+	r, l := startReapers(t, s, 20*time.Millisecond)
 	for range 20 {
 		begin(t, l, time.Millisecond)
 	}
@@ -222,7 +232,7 @@ func TestFullSink(t *testing.T) {
 func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
-	k.Keep([]int{0, 1, 2, 3})
+	k.keep([]int{0, 1, 2, 3})
 	claim := func() (id string) { // whose lease is over at once
 		id = k.begin()
 		rec, err := k.c.Ledger.Record(context.Background(), id)
@@ -248,13 +258,13 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 			if time.Now().After(end) {
 				t.Fatalf("never: %s", what)
 			}
-			k.LookAtAll()
+			k.lookAtAll()
 			k.round()
 		}
 	}
 	rounds("the other one is claimed", func() bool { return k.sink.got[other] == 1 })
-	k.Suspect(held, ledger.Deleted)
-	k.LookAtAll()
+	k.suspect(held, ledger.Deleted)
+	k.lookAtAll()
 	k.round()
 	if n := k.sink.got[held]; n != 0 {
 		t.Errorf("claimed %d times while it was held", n)
@@ -271,7 +281,7 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 func TestForeignEntries(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
-	k.Keep([]int{0, 1, 2, 3})
+	k.keep([]int{0, 1, 2, 3})
 	ctx := context.Background()
 	due := func(b int) string { return fmt.Sprintf("%s:{%d}:due", k.prefix, b) }
 	if err := k.rdb.Set(ctx, due(0), "something else", 0).Err(); err != nil {
@@ -295,7 +305,7 @@ func TestForeignEntries(t *testing.T) {
 		}
 	}
 	for range 10 { // each sees more of what is in the way
-		k.LookAtAll()
+		k.lookAtAll()
 		k.round()
 	}
 	for b, id := range ends {

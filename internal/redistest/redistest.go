@@ -1,85 +1,122 @@
-// Package redistest starts real Redis servers for tests, on loopback.
+// Package redistest starts real Redis servers, sentinels and clusters for tests, on
+// loopback.
 package redistest
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redisproc"
 )
 
 // RequireEnv makes a missing redis-server fail a test instead of skipping it.
 const RequireEnv = "LIFECYCLE_REQUIRE_REDIS"
 
 // Server is a running redis-server.
-type Server struct {
-	Addr string
-	Dir  string
-
-	path string
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{}
-}
+type Server struct{ *redisproc.Server }
 
 // Start starts a server that ends with the test. args are redis-server's.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s, err := launch(t.TempDir(), args...)
-	if err != nil {
-		missing(t, err)
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.stop() })
-	return s
+	s, err := redisproc.Launch(t.TempDir(), args...)
+	need(t, err)
+	t.Cleanup(s.Stop)
+	return &Server{s}
 }
 
-func missing(t testing.TB, err error) {
+// need skips the test if there is no redis-server, and fails it after another
+// error.
+func need(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, exec.ErrNotFound) && os.Getenv(RequireEnv) == "" {
 		t.Skip("redis-server is not installed; `make test` installs it, or see README, \"Tests\"")
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
-var shared = struct {
+// wrap returns servers as tests use them.
+func wrap(servers []*redisproc.Server) []*Server {
+	var wrapped []*Server
+	for _, s := range servers {
+		wrapped = append(wrapped, &Server{s})
+	}
+	return wrapped
+}
+
+// Restart starts a killed server again on the same port and files, with further
+// arguments, and waits until it answers.
+func (s *Server) Restart(t testing.TB, args ...string) {
+	t.Helper()
+	if err := s.Server.Restart(args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What all tests of the process use, each started by the first one that wants it.
+var (
+	sharedServer    shared[*redisproc.Server]
+	sharedSentinels shared[*redisproc.Sentinels]
+	sharedCluster   shared[*redisproc.Cluster]
+)
+
+type shared[S interface {
+	comparable
+	Stop()
+}] struct {
 	sync.Mutex
-	server *Server
-}{}
+	is  S
+	dir string
+}
+
+func (s *shared[S]) get(t testing.TB, launch func(dir string) (S, error)) S {
+	t.Helper()
+	s.Lock()
+	defer s.Unlock()
+	var none S
+	if s.is != none {
+		return s.is
+	}
+	dir, err := os.MkdirTemp("", "lifecycle-redis-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := launch(dir)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		need(t, err)
+	}
+	s.is, s.dir = is, dir
+	return is
+}
+
+func (s *shared[S]) close() {
+	s.Lock()
+	defer s.Unlock()
+	var none S
+	if s.is != none {
+		s.is.Stop()
+		_ = os.RemoveAll(s.dir)
+		s.is = none
+	}
+}
 
 // Shared returns the address of a server that all tests of the process use,
 // each with its own prefix. Run must wrap them.
 func Shared(t testing.TB) string {
 	t.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server == nil {
-		dir, err := os.MkdirTemp("", "lifecycle-redis-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := launch(dir)
-		if err != nil {
-			_ = os.RemoveAll(dir)
-			missing(t, err)
-			t.Fatal(err)
-		}
-		shared.server = s
-	}
-	return shared.server.Addr
+	return sharedServer.get(t, func(dir string) (*redisproc.Server, error) { return redisproc.Launch(dir) }).Addr
 }
 
-// Run runs the tests of a package, ends the shared server, if any, and looks for
+// Run runs the tests of a package, ends what they shared, if anything, and looks for
 // goroutines left behind. It returns the exit code.
 func Run(m *testing.M, ignore ...goleak.Option) int {
 	code := m.Run()
@@ -97,15 +134,11 @@ func Run(m *testing.M, ignore ...goleak.Option) int {
 	return 1
 }
 
-// Close ends the shared server, if any.
+// Close ends what tests shared, if anything.
 func Close() {
-	shared.Lock()
-	defer shared.Unlock()
-	if s := shared.server; s != nil {
-		s.stop()
-		_ = os.RemoveAll(s.Dir)
-		shared.server = nil
-	}
+	sharedServer.close()
+	sharedSentinels.close()
+	sharedCluster.close()
 }
 
 // Client returns a client of addr that is closed with the test.
@@ -116,108 +149,12 @@ func Client(t testing.TB, addr string) *redis.Client {
 	return c
 }
 
-func launch(dir string, args ...string) (*Server, error) {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		return nil, err
-	}
-	for range 5 { // another process may take the port between the look and the start
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		s := &Server{
-			Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-			Dir:  dir,
-			path: path,
-			args: append([]string{
-				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
-				"--save", "", "--appendonly", "no", "--loglevel", "warning",
-				"--enable-debug-command", "yes",
-			}, args...),
-		}
-		if err = s.run(); err == nil {
-			return s, nil
-		}
-		if !strings.Contains(err.Error(), "exited") {
-			return nil, err
-		}
-	}
-	return nil, errors.New("redistest: no redis-server would start")
-}
-
 // FreePort returns a port of loopback that is free at the moment.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	port, err := freePort()
+	port, err := redisproc.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return port
 }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// run starts the process and waits until it answers.
-func (s *Server) run() error {
-	s.cmd = exec.Command(s.path, s.args...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	s.done = make(chan struct{})
-	go func() {
-		_ = s.cmd.Wait()
-		close(s.done)
-	}()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
-	defer func() { _ = c.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c.Ping(ctx).Err() == nil {
-			return nil
-		}
-		select {
-		case <-s.done:
-			return fmt.Errorf("redistest: redis-server on %s exited", s.Addr)
-		case <-ctx.Done():
-			s.stop()
-			return fmt.Errorf("redistest: redis-server on %s does not answer", s.Addr)
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *Server) stop() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
-}
-
-// Kill kills the server, as a crash would.
-func (s *Server) Kill() { s.stop() }
-
-// Restart starts a killed server again on the same port and files, with further
-// arguments, and waits until it answers.
-func (s *Server) Restart(t testing.TB, args ...string) {
-	t.Helper()
-	s.args = append(s.args, args...)
-	if err := s.run(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Pause stops the server's process: it is there and does not answer.
-func (s *Server) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
-
-// Resume lets a paused server go on.
-func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }

@@ -1,0 +1,189 @@
+// Package redisproc starts real Redis processes, on loopback: servers, sentinels
+// and clusters. It knows nothing of testing.
+package redisproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// patience bounds every wait for a process.
+const patience = 30 * time.Second
+
+// Server is a running redis-server.
+type Server struct {
+	Addr string
+	Dir  string
+
+	path string
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// Launch starts a server that has its files in dir, and waits until it answers. args
+// are redis-server's. The error is exec.ErrNotFound if there is no redis-server.
+func Launch(dir string, args ...string) (*Server, error) {
+	return launch(dir, func() ([]string, error) { return args, nil })
+}
+
+// launch asks for the arguments anew with each try, as they may hold a port.
+func launch(dir string, more func() ([]string, error)) (*Server, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, err
+	}
+	for range 5 { // another process may take the port between the look and the start
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		args, err := more()
+		if err != nil {
+			return nil, err
+		}
+		s := &Server{
+			Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+			Dir:  dir,
+			path: path,
+			args: append([]string{
+				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
+				"--save", "", "--appendonly", "no", "--loglevel", "warning",
+				"--enable-debug-command", "yes",
+			}, args...),
+		}
+		if err = s.run(); err == nil {
+			return s, nil
+		}
+		if !strings.Contains(err.Error(), "exited") {
+			return nil, err
+		}
+	}
+	return nil, errors.New("redisproc: no redis-server would start")
+}
+
+// FreePort returns a port of loopback that is free at the moment.
+func FreePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// run starts the process and waits until it answers.
+func (s *Server) run() error {
+	s.cmd = exec.Command(s.path, s.args...)
+	// It ends with this process, even if that is killed.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.done = make(chan struct{})
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.done)
+	}()
+	c := s.dial()
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c.Ping(ctx).Err() == nil {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("redisproc: redis-server on %s exited", s.Addr)
+		case <-ctx.Done():
+			s.Stop()
+			return fmt.Errorf("redisproc: redis-server on %s does not answer", s.Addr)
+		case <-tick.C:
+		}
+	}
+}
+
+// dial returns a client that asks once.
+func (s *Server) dial() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ContextTimeoutEnabled: true})
+}
+
+// hostPort returns the address as Redis's commands want it.
+func (s *Server) hostPort() (host, port string) {
+	host, port, _ = strings.Cut(s.Addr, ":")
+	return host, port
+}
+
+// Running reports whether the server's process is there.
+func (s *Server) Running() bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop ends the server, if it runs, and waits until it is gone. Its files stay.
+func (s *Server) Stop() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// Kill kills the server, as a crash would.
+func (s *Server) Kill() { s.Stop() }
+
+// Restart starts a killed server again on the same port and files, with further
+// arguments, and waits until it answers.
+func (s *Server) Restart(args ...string) error {
+	s.args = append(s.args, args...)
+	return s.run()
+}
+
+// Pause stops the server's process: it is there and does not answer.
+func (s *Server) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// await polls until ok holds, and returns what it last said against it.
+func await(what string, ok func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("redisproc: %s: %w", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// inSync returns an error until the replica has all that its master had.
+func (s *Server) inSync(ctx context.Context) error {
+	c := s.dial()
+	defer func() { _ = c.Close() }()
+	text, err := c.Info(ctx, "replication").Result()
+	if err == nil && !strings.Contains(text, "master_link_status:up") {
+		err = fmt.Errorf("%s is not in sync", s.Addr)
+	}
+	return err
+}
