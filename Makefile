@@ -18,7 +18,7 @@ LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
 
 # The tests of the root package are the suite, which runs on each of these.
-TOPOLOGIES ?= single locked
+TOPOLOGIES ?= single sentinel cluster locked
 
 SUITE  = $(shell $(GO) list .)
 LISTED = $(or $(shell $(GO) list $(PKGS)),$(error PKGS=$(PKGS): no package))

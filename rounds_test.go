@@ -97,7 +97,7 @@ func (r *rounds) nothingLeft() {
 	}
 	eventually(r.t, "connections of the pool only, none of a subscription", func() bool {
 		all, subscribed := r.connections()
-		return all <= roundsPool && subscribed == 0
+		return all <= roundsPool*r.on.masters(r.t) && subscribed == 0
 	})
 	eventually(r.t, fmt.Sprintf("%d goroutines", r.goroutines), func() bool { return runtime.NumGoroutine() <= r.goroutines })
 	if err := r.rdb.Close(); err != nil {

@@ -241,7 +241,7 @@ func TestBucketMismatch(t *testing.T) {
 	})
 	t.Run("founded anew by another", func(t *testing.T) {
 		t.Parallel()
-		a := newApp(t, onServer(t, startServer(t, "--appendonly", "yes")), prefix()).start()
+		a := newApp(t, shared(t), prefix()).start()
 		if err := a.admin.Set(within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func readTopology() error {
 	if t := os.Getenv(topologyEnv); t != "" {
 		topology = t
 	}
-	if all := []string{single, locked}; !slices.Contains(all, topology) {
+	if all := []string{single, sentinel, cluster, locked}; !slices.Contains(all, topology) {
 		return fmt.Errorf("%s=%s: want one of %v", topologyEnv, topology, all)
 	}
 	return nil
@@ -59,6 +59,8 @@ type deployment struct {
 // address is what a client needs to know of a deployment.
 type address struct {
 	Addrs              []string
+	MasterName         string // with sentinels, whose addresses these are
+	Cluster            bool
 	Username, Password string
 	// Plain leaves out ContextTimeoutEnabled.
 	Plain bool
@@ -67,7 +69,8 @@ type address struct {
 // dial returns a client. set may change its options.
 func (a address) dial(set ...func(*redis.UniversalOptions)) redis.UniversalClient {
 	o := &redis.UniversalOptions{
-		Addrs: a.Addrs, Username: a.Username, Password: a.Password,
+		Addrs: a.Addrs, MasterName: a.MasterName, IsClusterMode: a.Cluster,
+		Username: a.Username, Password: a.Password,
 		ContextTimeoutEnabled: !a.Plain,
 	}
 	for _, f := range set {
@@ -80,7 +83,14 @@ func (a address) dial(set ...func(*redis.UniversalOptions)) redis.UniversalClien
 func shared(t testing.TB) deployment {
 	t.Helper()
 	d := deployment{notifications: lifecycle.NotificationsOn, locked: topology == locked}
-	d.at = address{Addrs: []string{redistest.Shared(t)}}
+	switch topology {
+	case sentinel:
+		d.at = address{Addrs: redistest.SharedSentinels(t).Addrs, MasterName: redistest.SentinelMaster}
+	case cluster:
+		d.at = address{Addrs: redistest.SharedCluster(t).Addrs(), Cluster: true}
+	default:
+		d.at = address{Addrs: []string{redistest.Shared(t)}}
+	}
 	d = d.administered(t)
 	if d.locked {
 		// As README says for a rule without the channels of notifications.
@@ -205,6 +215,13 @@ func (d deployment) eachMaster(t testing.TB, f func(context.Context, redis.Unive
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// masters counts the servers that have keys of their own.
+func (d deployment) masters(t testing.TB) (n int) {
+	t.Helper()
+	d.eachMaster(t, func(context.Context, redis.UniversalClient) error { n++; return nil })
+	return n
 }
 
 // keys returns the keys that match pattern.
