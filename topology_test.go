@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,15 +30,13 @@ const (
 	cluster  = "cluster"  // masters that share the slots
 )
 
-var topology = single
+// topology returns the one to run on. It reads the environment each time, so that
+// go test knows that a result depends on it.
+func topology() string { return cmp.Or(os.Getenv(topologyEnv), single) }
 
-// readTopology reads the environment.
-func readTopology() error {
-	if t := os.Getenv(topologyEnv); t != "" {
-		topology = t
-	}
-	if all := []string{single, sentinel, cluster, locked}; !slices.Contains(all, topology) {
-		return fmt.Errorf("%s=%s: want one of %v", topologyEnv, topology, all)
+func checkTopology() error {
+	if all := []string{single, sentinel, cluster, locked}; !slices.Contains(all, topology()) {
+		return fmt.Errorf("%s=%s: want one of %v", topologyEnv, topology(), all)
 	}
 	return nil
 }
@@ -82,8 +81,8 @@ func (a address) dial(set ...func(*redis.UniversalOptions)) redis.UniversalClien
 // shared returns the deployment that all tests use, each with its own prefix.
 func shared(t testing.TB) deployment {
 	t.Helper()
-	d := deployment{notifications: lifecycle.NotificationsOn, locked: topology == locked}
-	switch topology {
+	d := deployment{notifications: lifecycle.NotificationsOn, locked: topology() == locked}
+	switch topology() {
 	case sentinel:
 		d.at = address{Addrs: redistest.SharedSentinels(t).Addrs, MasterName: redistest.SentinelMaster}
 	case cluster:
@@ -106,7 +105,7 @@ func shared(t testing.TB) deployment {
 // startServer starts a server of the test's own, to be killed, configured or filled.
 func startServer(t testing.TB, args ...string) *redistest.Server {
 	t.Helper()
-	if topology != single {
+	if topology() != single {
 		t.Skipf("about a single server of its own: runs with %s=%s", topologyEnv, single)
 	}
 	return redistest.Start(t, args...)
@@ -117,6 +116,21 @@ func startServer(t testing.TB, args ...string) *redistest.Server {
 func onServer(t testing.TB, s *redistest.Server) deployment {
 	t.Helper()
 	d := deployment{at: address{Addrs: []string{s.Addr}, Plain: true}, notifications: lifecycle.NotificationsOn}
+	return d.administered(t)
+}
+
+// startCluster starts a cluster of the test's own.
+func startCluster(t testing.TB, args ...string) *redistest.Cluster {
+	t.Helper()
+	if topology() != cluster {
+		t.Skipf("about a cluster of its own: runs with %s=%s", topologyEnv, cluster)
+	}
+	return redistest.StartCluster(t, 3, 0, args...)
+}
+
+func onCluster(t testing.TB, c *redistest.Cluster) deployment {
+	t.Helper()
+	d := deployment{at: address{Addrs: c.Addrs(), Cluster: true}, notifications: lifecycle.NotificationsOn}
 	return d.administered(t)
 }
 
@@ -134,7 +148,7 @@ func (d deployment) administered(t testing.TB) deployment {
 // needsNotifications is for tests of what Redis has to tell.
 func needsNotifications(t testing.TB) {
 	t.Helper()
-	if topology == locked {
+	if topology() == locked {
 		t.Skip("about keyspace notifications: a locked Redis has none")
 	}
 }
@@ -157,11 +171,8 @@ func (d deployment) address(t testing.TB, prefix string) address {
 	t.Helper()
 	at := d.at
 	if d.locked {
-		at.Username, at.Password = prefix, "password"
-		if err := d.admin.ACLSetUser(within(t), prefix, lockedRights(t, prefix)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { nothingRefused(t, d.admin, prefix) })
+		at = d.asUser(t, prefix, lockedRights(t, prefix)).at
+		t.Cleanup(func() { d.nothingRefused(t, prefix) })
 	}
 	return at
 }
