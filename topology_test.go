@@ -161,7 +161,11 @@ func (d deployment) client(t testing.TB, prefix string, set ...func(*redis.Unive
 	}
 	rdb := d.address(t, prefix).dial(set...)
 	t.Cleanup(func() { _ = rdb.Close() })
-	rdb.AddHook(frugal{t})
+	if c, ok := rdb.(*redis.ClusterClient); ok {
+		c.OnNewNode(func(node *redis.Client) { node.AddHook(frugal{t}) }) // what is sent to one server, too
+	} else {
+		rdb.AddHook(frugal{t})
+	}
 	return rdb
 }
 
