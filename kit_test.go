@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		runChild()
 		return
 	}
-	os.Exit(redistest.Run(m))
+	os.Exit(redistest.Run(m, leftBehind()...))
 }
 
 // patience bounds every wait. It is no expectation: what is slower than this is

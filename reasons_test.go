@@ -86,9 +86,11 @@ func TestReasons(t *testing.T) {
 			return a
 		},
 		lifecycle.ReasonLost: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(100*time.Millisecond))
+			a := newApp(t, shared(t), prefix())
 			id, _ := a.begin()
 			a.del(a.key("session:" + id))
+			a.del(a.liveKey(id))
+			a.makeAllDue()
 			return a
 		},
 	} {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
@@ -39,6 +40,20 @@ func checkTopology() error {
 		return fmt.Errorf("%s=%s: want one of %v", topologyEnv, topology(), all)
 	}
 	return nil
+}
+
+// leftBehind are goroutines that go-redis leaves behind. A failover client that is
+// closed while it dials chooses a sentinel once more, and listens to it for good.
+func leftBehind() []goleak.Option {
+	if topology() != sentinel {
+		return nil
+	}
+	const pkg = "github.com/redis/go-redis/v9."
+	return []goleak.Option{
+		goleak.IgnoreAnyFunction(pkg + "(*sentinelFailover).listen"),
+		goleak.IgnoreAnyFunction(pkg + "(*channel).initHealthCheck.func1"),
+		goleak.IgnoreAnyFunction(pkg + "(*channel).initMsgChan.func1"),
+	}
 }
 
 // deployment is a Redis that tests run on.
