@@ -115,7 +115,8 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	t.Cleanup(func() { _ = rdb.Close() })
 	for name, d := range map[string]deployment{"real": shared(t), "in process": onClient(rdb.Client)} {
 		t.Run(name, func(t *testing.T) {
-			const idle, absolute = time.Second, 1500 * time.Millisecond
+			t.Parallel()
+			const idle, absolute = 2 * time.Second, 3 * time.Second
 			a := newAppWithoutHooks(t, d, prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
 			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 				a.destroyed <- s

@@ -20,8 +20,8 @@ func TestRedisAwayAndBack(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	var failure error
-	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithIdleTimeout(500*time.Millisecond),
-		lifecycle.WithRedisTimeout(200*time.Millisecond),
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithIdleTimeout(time.Second),
+		lifecycle.WithRedisTimeout(500*time.Millisecond),
 		lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
 			failure = err
 			c.AbortWithStatus(http.StatusServiceUnavailable)
@@ -53,8 +53,8 @@ func TestRedisAwayAndBack(t *testing.T) {
 func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
-	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
-	lazy := newApp(t, onServer(t, server), a.prefix, lifecycle.WithRedisTimeout(50*time.Millisecond), lifecycle.WithLazyCreation())
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(500*time.Millisecond))
+	lazy := newApp(t, onServer(t, server), a.prefix, lifecycle.WithRedisTimeout(500*time.Millisecond), lifecycle.WithLazyCreation())
 	_, v := a.begin()
 	lazy.start()
 	server.Pause()

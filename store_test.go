@@ -73,7 +73,8 @@ func TestShorterIdleTimeout(t *testing.T) {
 // A request keeps a session alive beyond the deadline that its due entry knows.
 func TestTouchedSessionsLive(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond))
+	const idle = time.Second
+	a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(idle))
 	id, v := a.begin()
 	first := a.admin.ZScore(within(t), a.key("due"), id).Val()
 	eventually(t, "its due entry moves", func() bool {
@@ -83,7 +84,7 @@ func TestTouchedSessionsLive(t *testing.T) {
 		return a.admin.ZScore(within(t), a.key("due"), id).Val() > first
 	})
 	s := a.nextDestroyed()
-	if s.ID != id || s.EndedAt.UnixMilli() <= int64(first) || s.EndedAt.Sub(s.LastSeenAt) != 300*time.Millisecond {
+	if s.ID != id || s.EndedAt.UnixMilli() <= int64(first) || s.EndedAt.Sub(s.LastSeenAt) != idle {
 		t.Errorf("ended: %s at %v, seen at %v", s.ID, s.EndedAt, s.LastSeenAt)
 	}
 }
