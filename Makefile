@@ -17,11 +17,22 @@ LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 # Go would remember results; ours depend on redis-server and the machine as well.
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
 
-## test: run all tests with the race detector, on a real redis-server
+# The tests of the root package are the suite, which runs on each of these.
+TOPOLOGIES ?= single sentinel cluster locked
+
+SUITE  = $(shell $(GO) list .)
+LISTED = $(or $(shell $(GO) list $(PKGS)),$(error PKGS=$(PKGS): no package))
+OTHERS = $(filter-out $(SUITE),$(LISTED))
+
+## test: run all tests with the race detector, on real Redis servers
 test:
 	@sh scripts/need-redis.sh
-	$(TEST) $(PKGS)
+	$(if $(OTHERS),$(TEST) $(OTHERS))
+	$(if $(filter $(SUITE),$(LISTED)),$(MAKE) $(TOPOLOGIES:%=suite-%))
 	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
+
+suite-%:
+	LIFECYCLE_TOPOLOGY=$* $(TEST) .
 
 ## faults: run the tests of faults, a soak of a minute among them
 faults:

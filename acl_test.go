@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,42 +15,168 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// leastRights returns the rights of README, "ACL", without the optional lines,
-// for a prefix.
-func leastRights(t *testing.T, prefix string) []string {
+// rule returns the words of a rule of README, "ACL", that begins with start.
+func rule(t testing.TB, start string) []string {
 	t.Helper()
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(readme), "ACL SETUSER app ")
-	rule, _, ok2 := strings.Cut(rest, "\n\n")
+	_, rest, ok := strings.Cut(string(readme), "ACL SETUSER app "+start)
+	words, _, ok2 := strings.Cut(rest, "\n\n")
 	if !ok || !ok2 {
-		t.Fatal("README.md has no ACL rule")
+		t.Fatalf("README.md has no ACL rule that begins with %q", start)
 	}
-	rights := strings.Fields(strings.ReplaceAll(rule, "life:", prefix+":"))
-	return slices.DeleteFunc(rights, func(r string) bool { return r == "+info" || strings.HasPrefix(r, "+config") })
+	return strings.Fields(start + words)
 }
 
-// asUser returns a client of a server that has these rights only.
-func asUser(t *testing.T, server *redistest.Server, rights []string) *redis.Client {
+// leastRights returns the smallest set of rights for a prefix, without those that
+// README calls optional.
+func leastRights(t testing.TB, prefix string) []string {
 	t.Helper()
-	if err := redistest.Client(t, server.Addr).ACLSetUser(within(t), "app", rights...).Err(); err != nil {
-		t.Fatal(err)
+	var rights []string
+	for _, r := range rule(t, "on ") {
+		if r != "+info" && !strings.HasPrefix(r, "+config") {
+			rights = append(rights, strings.ReplaceAll(r, "life:", prefix+":"))
+		}
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "app", Password: "password", ContextTimeoutEnabled: true})
-	t.Cleanup(func() { _ = rdb.Close() })
-	return rdb
+	return rights
 }
 
-// All of the library works with the rights that the README calls the smallest:
-// two instances, and every way of an end.
+// lockedRights returns them without the channels of notifications.
+func lockedRights(t testing.TB, prefix string) []string {
+	t.Helper()
+	return slices.DeleteFunc(leastRights(t, prefix), func(r string) bool { return strings.HasPrefix(r, "&__keyevent@") })
+}
+
+// asUser returns a deployment whose apps are a user that has these rights only.
+func (d deployment) asUser(t testing.TB, user string, rights []string) deployment {
+	t.Helper()
+	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
+		return rdb.ACLSetUser(ctx, user, rights...).Err()
+	})
+	d.at.Username, d.at.Password, d.at.Plain = user, "password", false
+	return d
+}
+
+// refused returns what Redis has refused a user, with the circumstances.
+func (d deployment) refused(t testing.TB, user string) map[string]any {
+	t.Helper()
+	all := make(map[string]any)
+	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
+		entries, err := rdb.Do(ctx, "ACL", "LOG", 1_000_000).Slice()
+		for _, e := range entries {
+			fields, _ := e.(map[any]any)
+			if what, _ := fields["object"].(string); fields["username"] == user {
+				all[what] = fields
+			}
+		}
+		return err
+	})
+	return all
+}
+
+// nothingRefused fails if a user was refused anything but what the library and
+// go-redis go on without.
+func (d deployment) nothingRefused(t testing.TB, user string) {
+	t.Helper()
+	for what, fields := range d.refused(t, user) {
+		switch what {
+		case "config|get", "config|set", "info", "client|setinfo", "client|maint_notifications":
+		default:
+			t.Errorf("refused: %v", fields)
+		}
+	}
+}
+
+// allUsed fails if one of the commands in a rule was never sent.
+func (d deployment) allUsed(t testing.TB, rights []string) {
+	t.Helper()
+	var calls strings.Builder
+	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
+		info, err := rdb.Info(ctx, "commandstats").Result()
+		calls.WriteString(info)
+		return err
+	})
+	for _, r := range rights {
+		if name, ok := strings.CutPrefix(r, "+"); ok && !strings.Contains(calls.String(), "cmdstat_"+name+":") {
+			t.Errorf("%s is not needed, or this test does too little", r)
+		}
+	}
+}
+
+// All of the library works with the rights that README calls the smallest.
 func TestLeastRights(t *testing.T) {
 	t.Parallel()
-	server, p := redistest.Start(t, "--notify-keyspace-events", "Exeg"), prefix()
-	rdb := asUser(t, server, leastRights(t, p))
+	d, p := onServer(t, startServer(t, "--notify-keyspace-events", "Exeg")), prefix()
+	rights := leastRights(t, p)
+	liveEveryLife(t, d.asUser(t, "app", rights), p)
+	d.allUsed(t, rights)
+	d.nothingRefused(t, "app")
+}
+
+// And on a cluster, with the further ones that README names for it. Each of these is
+// missed by a user that lacks it.
+func TestLeastRightsOnCluster(t *testing.T) {
+	t.Parallel()
+	c, p := startCluster(t, "--notify-keyspace-events", "Exeg"), prefix()
+	d := onCluster(t, c)
+	further := rule(t, "+")
+	rights := append(leastRights(t, p), further...)
+	liveEveryLife(t, d.asUser(t, "app", rights), p)
+
+	a := newApp(t, d.asUser(t, "app", rights), p)
+	id, v := a.begin()
+	slot := int(a.admin.ClusterKeySlot(within(t), a.liveKey(id)).Val())
+	lacking := func() {
+		for _, word := range further {
+			name := strings.TrimPrefix(word, "+")
+			rest := slices.DeleteFunc(slices.Clone(rights), func(r string) bool { return r == word })
+			rdb := d.asUser(t, "no-"+name, rest).client(t, p)
+			// Of a slot that is being moved, and gone from where it was.
+			rdb.Get(within(t), strings.Replace(a.liveKey(id), "live", "nothing", 1))
+			if _, missed := d.refused(t, "no-"+name)[name]; !missed {
+				t.Errorf("%s is not needed, or this test does too little", word)
+			}
+		}
+	}
+	var once sync.Once
+	err := c.MoveSlot(within(t), slot, other(t, c, slot), func() {
+		once.Do(lacking)
+		if got := a.ok(v, "/"); got != id {
+			t.Errorf("the session is %q while its slot moves", got)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.m.Destroy(within(t), id, ""); err != nil {
+		t.Error(err)
+	}
+	if s := a.nextDestroyed(); s.ID != id {
+		t.Errorf("ended: %s, want %s", s.ID, id)
+	}
+	d.nothingRefused(t, "app")
+}
+
+// other returns a master that has not got the slot.
+func other(t testing.TB, c *redistest.Cluster, slot int) *redistest.Server {
+	t.Helper()
+	owner := c.MasterOf(within(t), slot)
+	for _, m := range c.Masters(within(t)) {
+		if m.Addr != owner.Addr {
+			return m
+		}
+	}
+	t.Fatal("there is one master only")
+	return nil
+}
+
+// liveEveryLife has two instances serve sessions, and ends those in every way.
+func liveEveryLife(t *testing.T, d deployment, p string) {
+	t.Helper()
 	opts := []lifecycle.Option{lifecycle.WithRetry(2, time.Millisecond, time.Millisecond)}
-	a, b := newAppWithoutHooks(t, rdb, p, opts...), newAppWithoutHooks(t, rdb, p, opts...)
+	a, b := newAppWithoutHooks(t, d, p, opts...), newAppWithoutHooks(t, d, p, opts...)
 	for _, x := range []*app{a, b} {
 		x.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 			if s.Get("user") == "mallory" {
@@ -110,12 +237,11 @@ func TestLeastRights(t *testing.T) {
 
 	// Redis is another user's too: by a deletion, and by an early expiry, ends are
 	// found that nobody has told of.
-	admin := redistest.Client(t, server.Addr)
 	id, _ = begin("carol")
-	admin.Del(within(t), a.liveKey(id))
+	a.del(a.liveKey(id))
 	ended(id, lifecycle.ReasonDeleted)
 	id, _ = begin("dave")
-	admin.PExpire(within(t), a.liveKey(id), time.Millisecond)
+	a.admin.PExpire(within(t), a.liveKey(id), time.Millisecond)
 	ended(id, lifecycle.ReasonIdleTimeout)
 
 	_, v = begin("mallory")
@@ -130,36 +256,4 @@ func TestLeastRights(t *testing.T) {
 	if r := receive(t, closures); r != lifecycle.ReasonShutdown {
 		t.Errorf("closure: %s", r)
 	}
-	calls, err := admin.Info(within(t), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range leastRights(t, p) {
-		if name, ok := strings.CutPrefix(r, "+"); ok && !strings.Contains(calls, "cmdstat_"+name+":") {
-			t.Errorf("%s is not needed, or this test does too little", r)
-		}
-	}
-	denied, err := admin.Do(within(t), "ACL", "LOG").Slice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range denied {
-		fields, _ := entry.(map[any]any)
-		switch what, _ := fields["object"].(string); what {
-		case "config|get", "info", "client|setinfo", "client|maint_notifications": // done without
-		default:
-			t.Errorf("denied: %v", fields)
-		}
-	}
-}
-
-// liveKey returns the live key of a session, as an administrator finds it.
-func (a *app) liveKey(id string) string {
-	a.t.Helper()
-	admin := redistest.Client(a.t, a.rdb.Options().Addr)
-	keys, err := admin.Keys(within(a.t), a.prefix+":{*}:live:"+id+":*").Result()
-	if err != nil || len(keys) != 1 {
-		a.t.Fatalf("live keys of %s: %v, %v", id, keys, err)
-	}
-	return keys[0]
 }

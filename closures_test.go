@@ -7,19 +7,18 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // Promise 5: closures run on the instance that registered them, once, wherever
 // the end was detected.
 func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
+	d, p := shared(t), prefix()
 	var j journal
 	instances := make([]*app, 3)
 	done := make(chan string, 10)
 	for i := range instances {
-		a := newApp(t, addr, p).start()
+		a := newApp(t, d, p).start()
 		instances[i] = a
 		a.hold(func(_ context.Context, s *lifecycle.Session) error {
 			j.add(fmt.Sprint(i))
@@ -58,10 +57,9 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 // Promise 5: a missed message delays closures; it does not lose them.
 func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	p := prefix()
-	a := newApp(t, server.Addr, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
-	b := newApp(t, server.Addr, p, lifecycle.WithNotifications(false)).start()
+	d, p := onServer(t, startServer(t)), prefix()
+	a := newApp(t, d, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
+	b := newApp(t, d, p, lifecycle.WithNotifications(false)).start()
 	ran := make(chan lifecycle.Reason, 10)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s.Reason
@@ -70,8 +68,7 @@ func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	id, v := a.begin()
 	a.ok(v, "/hold")
 	// Nobody gets messages any more: PUBLISH does nothing.
-	admin := redistest.Client(t, server.Addr)
-	if err := admin.Do(within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
+	if err := a.admin.Do(within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.m.Destroy(within(t), id, ""); err != nil {
@@ -80,14 +77,14 @@ func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	if r := receive(t, ran); r != lifecycle.ReasonRevoked {
 		t.Errorf("reason %q", r)
 	}
-	admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
+	a.admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
 }
 
 // Promise 5: what an instance still holds runs at its shutdown, and not again.
 func TestClosuresRunAtShutdown(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
+	d, p := shared(t), prefix()
+	a, b := newApp(t, d, p), newApp(t, d, p).start()
 	ran := make(chan *lifecycle.Session, 10)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s

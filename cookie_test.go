@@ -16,13 +16,12 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // A cookie that names no live session exactly never becomes one.
 func TestBadCookies(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	id, v := a.begin()
 	value := strings.TrimPrefix(v.cookie, "session=")
 	_, secret, _ := strings.Cut(value, ".")
@@ -79,7 +78,7 @@ func TestCookieAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, redistest.Shared(t), prefix(), c.opts...)
+			a := newApp(t, shared(t), prefix(), c.opts...)
 			if c.store != nil {
 				a.store.Options(*c.store)
 			}
@@ -98,7 +97,7 @@ func TestCookieAttributes(t *testing.T) {
 // One answer sets one cookie, however often the session is saved.
 func TestOneSetCookie(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	a.get("/often", func(c *lifecycle.Context) {
 		for i := range 3 {
 			s := sessions.Default(c.Context)
@@ -121,7 +120,7 @@ func TestOneSetCookie(t *testing.T) {
 // with each, and taken back.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	options := func(path string, o sessions.Options) {
 		a.get(path, func(c *lifecycle.Context) {
 			s := sessions.Default(c.Context)
@@ -132,11 +131,11 @@ func TestMaxAge(t *testing.T) {
 	options("/remember", sessions.Options{Path: "/", MaxAge: 3600, HttpOnly: true})
 	options("/forget", sessions.Options{Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	ttl := func(id string) time.Duration {
-		d, err := a.rdb.PTTL(within(t), a.key("live:"+id+":*")).Result()
+		left, err := a.admin.PTTL(within(t), a.liveKey(id)).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d
+		return left
 	}
 	age := func(w *httptest.ResponseRecorder) int {
 		for _, c := range w.Result().Cookies() {
@@ -178,7 +177,7 @@ func TestMaxAge(t *testing.T) {
 	if d := ttl(id); d > 30*time.Minute {
 		t.Errorf("time to live when forgotten: %v", d)
 	}
-	if score := a.rdb.ZScore(within(t), a.key("due"), id).Val(); time.Until(time.UnixMilli(int64(score))) > 31*time.Minute {
+	if score := a.admin.ZScore(within(t), a.key("due"), id).Val(); time.Until(time.UnixMilli(int64(score))) > 31*time.Minute {
 		t.Error("the due entry is no lower bound")
 	}
 }
@@ -186,10 +185,9 @@ func TestMaxAge(t *testing.T) {
 // A forged timeout in the token does not prolong a session.
 func TestForgedTimeouts(t *testing.T) {
 	t.Parallel()
-	p := prefix()
-	addr := redistest.Shared(t)
-	long := newApp(t, addr, p, lifecycle.WithIdleTimeout(24*time.Hour), lifecycle.WithAbsoluteTimeout(0))
-	short := newApp(t, addr, p)
+	d, p := shared(t), prefix()
+	long := newApp(t, d, p, lifecycle.WithIdleTimeout(24*time.Hour), lifecycle.WithAbsoluteTimeout(0))
+	short := newApp(t, d, p)
 	id, v := short.begin()
 	_, generous := long.begin()
 	// The last characters of a token are its timeouts.
@@ -198,7 +196,7 @@ func TestForgedTimeouts(t *testing.T) {
 	if got := short.ok(forged, "/"); got != id {
 		t.Fatalf("session %q", got)
 	}
-	if d := short.rdb.PTTL(within(t), short.key("live:"+id+":*")).Val(); d > 30*time.Minute {
+	if d := short.admin.PTTL(within(t), short.liveKey(id)).Val(); d > 30*time.Minute {
 		t.Errorf("time to live %v", d)
 	}
 	if forged.cookie == v.cookie {
@@ -210,10 +208,9 @@ func TestForgedTimeouts(t *testing.T) {
 // Nor does it if the session's time is over in this moment.
 func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
 	t.Parallel()
-	p := prefix()
-	addr := redistest.Shared(t)
-	long := newApp(t, addr, p, lifecycle.WithIdleTimeout(24*time.Hour), lifecycle.WithAbsoluteTimeout(0))
-	short := newApp(t, addr, p, lifecycle.WithAbsoluteTimeout(200*time.Millisecond))
+	d, p := shared(t), prefix()
+	long := newApp(t, d, p, lifecycle.WithIdleTimeout(24*time.Hour), lifecycle.WithAbsoluteTimeout(0))
+	short := newApp(t, d, p, lifecycle.WithAbsoluteTimeout(200*time.Millisecond))
 	_, generous := long.begin()
 	const tail = 15
 	for range 5 {
@@ -240,7 +237,7 @@ func TestForgedTimeoutsAtTheDeadline(t *testing.T) {
 // otherwise come along with it and make it worthless.
 func TestChangedPath(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	a.get("/app/move", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
 		s.Options(sessions.Options{Path: "/app"})
@@ -280,7 +277,7 @@ func TestChangedPath(t *testing.T) {
 // A MaxAge without sense is cut, and harms nothing.
 func TestHugeMaxAge(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
+	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
 	ages := []int{math.MaxInt, math.MaxInt32 + 1, 100 * 365 * 24 * 3600}
 	a.get("/age", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
@@ -294,7 +291,7 @@ func TestHugeMaxAge(t *testing.T) {
 		if got := a.ok(v, "/"); got != id {
 			t.Errorf("MaxAge %d: session %q", ages[n], got)
 		}
-		if d := a.rdb.PTTL(within(t), a.key("live:"+id+":*")).Val(); d < 9*365*24*time.Hour {
+		if d := a.admin.PTTL(within(t), a.liveKey(id)).Val(); d < 9*365*24*time.Hour {
 			t.Errorf("MaxAge %d: time to live %v", ages[n], d)
 		}
 	}
@@ -302,7 +299,7 @@ func TestHugeMaxAge(t *testing.T) {
 
 func TestRotateAfterTheBody(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	a.get("/late", func(c *lifecycle.Context) {
 		c.String(http.StatusOK, "begun")
 		if err := c.RotateSession(); !errors.Is(err, lifecycle.ErrHeadersWritten) {

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,35 +14,39 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// childEnv makes the test binary an instance to be killed: "addr prefix mode".
+// childEnv makes the test binary an instance to be killed: an order, as JSON.
 const childEnv = "LIFECYCLE_TEST_CHILD"
+
+type order struct {
+	At            address
+	Notifications bool
+	Prefix, Mode  string
+}
 
 // runChild is an instance that begins a session, tells of it, and then does
 // what its mode says. Every line it prints is a state that the test waits for.
 func runChild() {
-	var addr, prefix, mode string
-	_, _ = fmt.Sscan(os.Getenv(childEnv), &addr, &prefix, &mode)
 	must := func(err error) {
 		if err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: addr})
-	store, err := lifecycle.NewStore(rdb, lifecycle.WithPrefix(prefix), lifecycle.WithBuckets(8),
+	var o order
+	must(json.Unmarshal([]byte(os.Getenv(childEnv)), &o))
+	store, err := lifecycle.NewStore(o.At.dial(), lifecycle.WithPrefix(o.Prefix), lifecycle.WithBuckets(8),
+		lifecycle.WithNotifications(o.Notifications),
 		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(300*time.Millisecond))
 	must(err)
 	m, err := lifecycle.New(store)
 	must(err)
 	m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 		fmt.Println("hook", s.ID, s.Attempt)
-		if mode == "hang-in-hook" {
+		if o.Mode == "hang-in-hook" {
 			select {}
 		}
 		return nil
@@ -61,7 +66,7 @@ func runChild() {
 	}))
 	must(m.Start(context.Background()))
 	fmt.Println("started", m.Stats().Instances)
-	if mode != "idle" {
+	if o.Mode != "idle" {
 		w := httptest.NewRecorder()
 		router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	}
@@ -75,10 +80,14 @@ type child struct {
 	lines chan string
 }
 
-func startChild(t *testing.T, addr, prefix, mode string) *child {
+func startChild(t *testing.T, d deployment, prefix, mode string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1000)}
-	c.cmd.Env = append(os.Environ(), childEnv+"="+addr+" "+prefix+" "+mode)
+	o, err := json.Marshal(order{d.address(t, prefix), d.notifications == lifecycle.NotificationsOn, prefix, mode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Env = append(os.Environ(), childEnv+"="+string(o))
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -122,8 +131,8 @@ func (c *child) kill() { _ = c.cmd.Process.Kill() }
 // another one runs all of them, as the second attempt.
 func TestKilledWhileRunningAHook(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	c := startChild(t, addr, p, "hang-in-hook")
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "hang-in-hook")
 	id := c.wait("began")[0]
 	if got := c.wait("closure"); got[0] != id || got[1] != "idle" {
 		t.Errorf("closure: %v", got)
@@ -131,7 +140,7 @@ func TestKilledWhileRunningAHook(t *testing.T) {
 	if got := c.wait("hook"); got[0] != id || got[1] != "1" {
 		t.Errorf("first attempt: %v", got)
 	}
-	a := newApp(t, addr, p, lifecycle.WithLease(300*time.Millisecond)).start()
+	a := newApp(t, d, p, lifecycle.WithLease(300*time.Millisecond)).start()
 	c.kill()
 	if s := a.nextDestroyed(); s.ID != id || s.Attempt < 2 || s.Reason != lifecycle.ReasonIdleTimeout {
 		t.Errorf("taken over: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
@@ -144,16 +153,12 @@ func TestKilledWhileRunningAHook(t *testing.T) {
 // one, without a visitor.
 func TestEndsWhileNobodyRuns(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	c := startChild(t, addr, p, "begin")
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "begin")
 	id := c.wait("began")[0]
 	c.kill() // its session is live and has a deadline
-	rdb := redistest.Client(t, addr)
-	eventually(t, "the session's time is over", func() bool {
-		keys, err := rdb.Keys(within(t), p+":{*}:live:*").Result()
-		return err == nil && len(keys) == 0
-	})
-	a := newApp(t, addr, p).start()
+	eventually(t, "the session's time is over", func() bool { return len(d.keys(t, p+":{*}:live:*")) == 0 })
+	a := newApp(t, d, p).start()
 	s := a.nextDestroyed()
 	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Request.Method != http.MethodGet {
 		t.Errorf("ended: %s, %s, %+v", s.ID, s.Reason, s.Request)
@@ -163,10 +168,10 @@ func TestEndsWhileNobodyRuns(t *testing.T) {
 // A killed instance's buckets are looked after by the others.
 func TestKilledInstanceIsReplaced(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	c := startChild(t, addr, p, "idle")
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "idle")
 	c.wait("started")
-	a := newApp(t, addr, p, lifecycle.WithIdleTimeout(200*time.Millisecond)).start()
+	a := newApp(t, d, p, lifecycle.WithIdleTimeout(200*time.Millisecond)).start()
 	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 })
 	c.kill()
 	ids := make(map[string]bool)

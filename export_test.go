@@ -35,3 +35,34 @@ func NewDefault() (restore func()) {
 	std = newManager()
 	return func() { std = old }
 }
+
+// BeginRegistration and FinishRegistration are the two halves of the registration of
+// a handler's hook, between which Redis is asked.
+func (m *Manager) BeginRegistration(id string) { m.closures.open(id) }
+
+// FinishRegistration returns of which session the end was heard of meanwhile.
+func (m *Manager) FinishRegistration(id string, h Hook) (ended string, ok bool) {
+	end, ok := m.closures.commit(id, h, nil)
+	if end != nil {
+		ended = end.ID
+	}
+	return ended, ok
+}
+
+// TellAndAskAll tells the sweep of an end and asks for all sessions, with no sweep
+// in between.
+func (m *Manager) TellAndAskAll(id string) {
+	s := m.started.Load().sweeper
+	s.mu.Lock()
+	s.named[id] = struct{}{}
+	s.all = true
+	s.mu.Unlock()
+	s.poke()
+}
+
+// HasHeardOf reports whether the end of a session with hooks of handlers is known.
+func (m *Manager) HasHeardOf(id string) bool {
+	m.closures.mu.Lock()
+	defer m.closures.mu.Unlock()
+	return m.closures.sessions[id].ended != nil
+}

@@ -24,7 +24,7 @@ func FuzzCookie(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = rdb.Close() })
-	a := newAppWithoutHooks(f, rdb.Client, "fuzz")
+	a := newAppWithoutHooks(f, onClient(rdb.Client), "fuzz")
 	_, v := a.begin()
 	f.Add(v.cookie)
 	f.Add("session=")

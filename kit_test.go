@@ -3,10 +3,12 @@ package lifecycle_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,11 +24,15 @@ import (
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
+	if err := checkTopology(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	if os.Getenv(childEnv) != "" {
 		runChild()
 		return
 	}
-	os.Exit(redistest.Run(m))
+	os.Exit(redistest.Run(m, leftBehind()...))
 }
 
 // patience bounds every wait. It is no expectation: what is slower than this is
@@ -36,8 +42,10 @@ const patience = 30 * time.Second
 // app is an instance of an application under test.
 type app struct {
 	t         testing.TB
+	on        deployment
 	prefix    string
-	rdb       *redis.Client
+	rdb       redis.UniversalClient // its own
+	admin     redis.UniversalClient // for what is done behind its back
 	store     *lifecycle.Store
 	m         *lifecycle.Manager
 	router    *gin.Engine
@@ -50,11 +58,11 @@ type app struct {
 // prefix returns a prefix that no other test uses.
 func prefix() string { return "t" + strings.ToLower(rand.Text()[:10]) }
 
-// newApp makes an instance on a server, with hooks that report to channels. It
+// newApp makes an instance on a deployment, with hooks that report to channels. It
 // shuts down with the test.
-func newApp(t testing.TB, addr, prefix string, opts ...lifecycle.Option) *app {
+func newApp(t testing.TB, d deployment, prefix string, opts ...lifecycle.Option) *app {
 	t.Helper()
-	a := newAppWithoutHooks(t, redistest.Client(t, addr), prefix, opts...)
+	a := newAppWithoutHooks(t, d, prefix, opts...)
 	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
 		a.created <- s
 		return nil
@@ -66,24 +74,26 @@ func newApp(t testing.TB, addr, prefix string, opts ...lifecycle.Option) *app {
 	return a
 }
 
-func newAppWithoutHooks(t testing.TB, rdb *redis.Client, prefix string, opts ...lifecycle.Option) *app {
+func newAppWithoutHooks(t testing.TB, d deployment, prefix string, opts ...lifecycle.Option) *app {
 	t.Helper()
 	a := &app{
 		t:         t,
+		on:        d,
 		prefix:    prefix,
-		rdb:       rdb,
+		rdb:       d.client(t, prefix),
+		admin:     d.admin,
 		created:   make(chan *lifecycle.Session, 100_000),
 		destroyed: make(chan *lifecycle.Session, 100_000),
 		log:       new(syncBuffer),
 	}
-	opts = append([]lifecycle.Option{
+	opts = slices.Concat([]lifecycle.Option{
 		lifecycle.WithPrefix(prefix),
 		lifecycle.WithBuckets(8),
 		lifecycle.WithLogger(slog.New(slog.NewTextHandler(a.log, nil))),
 		lifecycle.WithHeartbeat(100 * time.Millisecond),
-	}, opts...)
+	}, d.opts, opts)
 	var err error
-	if a.store, err = lifecycle.NewStore(rdb, opts...); err != nil {
+	if a.store, err = lifecycle.NewStore(a.rdb, opts...); err != nil {
 		t.Fatal(err)
 	}
 	if a.m, err = lifecycle.New(a.store); err != nil {
@@ -223,11 +233,38 @@ func (a *app) key(pattern string) string {
 
 func (a *app) keys(pattern string) []string {
 	a.t.Helper()
-	keys, err := a.rdb.Keys(within(a.t), a.prefix+":{*}:"+pattern).Result()
-	if err != nil {
+	return a.on.keys(a.t, a.prefix+":{*}:"+pattern)
+}
+
+// del deletes keys, which a cluster has in several slots, behind the app's back.
+func (a *app) del(keys ...string) {
+	a.t.Helper()
+	pipe := a.admin.Pipeline()
+	for _, k := range keys {
+		pipe.Del(within(a.t), k)
+	}
+	if _, err := pipe.Exec(within(a.t)); err != nil {
 		a.t.Fatal(err)
 	}
-	return keys
+}
+
+// liveKey returns the live key of a session.
+func (a *app) liveKey(id string) string {
+	a.t.Helper()
+	return a.key("live:" + id + ":*")
+}
+
+// listens waits until an app that is alone with its prefix hears what it can be told.
+func (a *app) listens() {
+	a.t.Helper()
+	foundation := a.admin.Get(within(a.t), a.prefix+":buckets").Val()
+	var buckets int
+	if _, err := fmt.Sscan(foundation, &buckets); err != nil {
+		a.t.Fatalf("buckets: %q, %v", foundation, err)
+	}
+	eventually(a.t, "it listens", func() bool {
+		return a.m.Stats().Notifications == a.on.notifications && len(a.on.channels(a.t, a.prefix+":{*}:wake")) == buckets
+	})
 }
 
 // within returns a context that ends with the test's patience.

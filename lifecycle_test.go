@@ -14,14 +14,14 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // The face: the package-level functions, gin-contrib's middleware in front, and
 // a closure. The default manager is global, so this test is not parallel.
 func TestFace(t *testing.T) {
 	defer lifecycle.NewDefault()()
-	store, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(prefix()))
+	d, p := shared(t), prefix()
+	store, err := lifecycle.NewStore(d.client(t, p), append(d.opts, lifecycle.WithPrefix(p))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestFace(t *testing.T) {
 // What a hook is told.
 func TestSessionInHooks(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithRequestHeaders("accept-language"))
+	a := newApp(t, shared(t), prefix(), lifecycle.WithRequestHeaders("accept-language"))
 	v := new(visitor)
 	a.visit(v, "http://shop.example/?next=cart", "User-Agent", "test", "Accept-Language", "en", "Authorization", "secret")
 	created := a.nextCreated()
@@ -135,7 +135,7 @@ func TestSessionInHooks(t *testing.T) {
 
 func TestOrderOfHooks(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	a := newAppWithoutHooks(t, shared(t), prefix())
 	var j journal
 	note := func(line string) lifecycle.Hook {
 		return func(ctx context.Context, _ *lifecycle.Session) error {
@@ -173,7 +173,7 @@ func TestOrderOfHooks(t *testing.T) {
 
 func TestRegistrationAfterServing(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix()).start()
+	a := newApp(t, shared(t), prefix()).start()
 	for name, register := range map[string]func(){
 		"OnSessionCreated":   func() { a.m.OnSessionCreated(func(context.Context, *lifecycle.Session) error { return nil }) },
 		"OnSessionDestroyed": func() { a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil }) },
@@ -192,7 +192,7 @@ func TestRegistrationAfterServing(t *testing.T) {
 
 func TestNilHooksPanic(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	mustPanic(t, "nil", func() { a.m.OnSessionCreated(nil) })
 	mustPanic(t, "nil", func() { a.m.OnSessionDestroyed(nil) })
 	a.get("/nil", func(c *lifecycle.Context) {
@@ -214,7 +214,7 @@ func mustPanic(t *testing.T, want string, f func()) {
 
 func TestCreatedHooksRequired(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithCreatedHooksRequired())
+	a := newApp(t, shared(t), prefix(), lifecycle.WithCreatedHooksRequired())
 	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
 		if strings.Contains(s.Request.URI, "bad") {
 			return errors.New("no seat left")
@@ -242,7 +242,7 @@ func TestCreatedHooksRequired(t *testing.T) {
 
 func TestLazyCreation(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithLazyCreation())
+	a := newApp(t, shared(t), prefix(), lifecycle.WithLazyCreation())
 	a.get("/hold", func(c *lifecycle.Context) {
 		err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
 		for _, err := range []error{err, c.RotateSession(), c.DestroySession()} {
@@ -273,7 +273,7 @@ func TestLazyCreation(t *testing.T) {
 // a first Save that comes too late says so.
 func TestLazyLoginAndLogout(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithLazyCreation())
+	a := newApp(t, shared(t), prefix(), lifecycle.WithLazyCreation())
 	a.get("/login", func(c *lifecycle.Context) {
 		if err := c.RotateSession(); err != nil && !errors.Is(err, lifecycle.ErrNoSession) {
 			c.AbortWithStatus(http.StatusServiceUnavailable)
@@ -316,7 +316,7 @@ func TestLazyLoginAndLogout(t *testing.T) {
 // A retry runs only the hooks that have not succeeded.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithRetry(5, time.Millisecond, time.Millisecond))
+	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithRetry(5, time.Millisecond, time.Millisecond))
 	var j journal
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { j.add("first"); return nil })
 	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
@@ -347,7 +347,7 @@ func TestRetries(t *testing.T) {
 // Hooks use the API, of their own session and of others.
 func TestHooksUseTheAPI(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithConcurrency(1))
+	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithConcurrency(1))
 	other, _ := a.begin()
 	a.m = func() *lifecycle.Manager { return a.m }()
 	a.get("/end", func(c *lifecycle.Context) {
@@ -388,11 +388,11 @@ func TestMiddlewareWithoutASession(t *testing.T) {
 			r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		}
 	}
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	mustPanic(t, "SessionsMany", serve(sessions.SessionsMany([]string{"a", "b"}, a.store), a.m.Middleware()))
 	mustPanic(t, "lifecycle.NewStore", serve(sessions.Sessions("s", foreignStore{}), a.m.Middleware()))
 	mustPanic(t, "lifecycle.Middleware()", serve(lifecycle.Handler(func(*lifecycle.Context) {})))
-	other := newApp(t, redistest.Shared(t), prefix())
+	other := newApp(t, shared(t), prefix())
 	var failure error
 	m, err := lifecycle.New(a.store, lifecycle.WithErrorHandler(func(_ *gin.Context, err error) { failure = err }))
 	if err != nil {
@@ -407,7 +407,7 @@ func TestMiddlewareWithoutASession(t *testing.T) {
 // Two managers of one process and one store are two instances.
 func TestManagerInstallsTheSessionItself(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithSessionName("sid"))
+	a := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("sid"))
 	id, v := a.begin()
 	if !strings.HasPrefix(v.cookie, "sid="+id+".") {
 		t.Errorf("cookie: %s", v.cookie)
@@ -418,7 +418,7 @@ func TestManagerInstallsTheSessionItself(t *testing.T) {
 func TestLogTellsNoSecrets(t *testing.T) {
 	t.Parallel()
 	var log syncBuffer
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithRetry(1, time.Second, time.Second),
+	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithRetry(1, time.Second, time.Second),
 		lifecycle.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	a.m.OnSessionCreated(func(context.Context, *lifecycle.Session) error { return errors.New("created is broken") })
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { panic("destroyed is broken") })

@@ -9,7 +9,6 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // A logout that races a rotation ends the session: whoever had the secret when
@@ -35,7 +34,7 @@ func TestLogoutDuringRotation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, redistest.Shared(t), prefix())
+			a := newApp(t, shared(t), prefix())
 			entered, resume := make(chan struct{}), make(chan struct{})
 			a.get("/logout", func(c *lifecycle.Context) {
 				close(entered) // with the session read

@@ -9,11 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // fill makes Redis refuse what needs memory, until the returned function is called.
-func fill(t testing.TB, rdb *redis.Client) (empty func()) {
+func fill(t testing.TB, rdb redis.UniversalClient) (empty func()) {
 	t.Helper()
 	limit := func(bytes string) {
 		t.Helper()
@@ -28,9 +27,9 @@ func fill(t testing.TB, rdb *redis.Client) (empty func()) {
 // A logout needs no memory, and works with a Redis that has none.
 func TestLogoutWithoutMemory(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Start(t).Addr, prefix()).start()
+	a := newApp(t, onServer(t, startServer(t)), prefix()).start()
 	id, v := a.begin()
-	empty := fill(t, a.rdb)
+	empty := fill(t, a.admin)
 	a.ok(v, "/destroy")
 	if _, err := a.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
 		t.Errorf("the session lives: %v", err)
@@ -46,7 +45,7 @@ func TestLogoutWithoutMemory(t *testing.T) {
 // acks of others, which free it.
 func TestAcksWithoutMemory(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Start(t).Addr), prefix())
+	a := newAppWithoutHooks(t, onServer(t, startServer(t)), prefix())
 	const bad = 900 // more than are settled in one round trip
 	var failed atomic.Int64
 	var mended atomic.Bool
@@ -73,9 +72,9 @@ func TestAcksWithoutMemory(t *testing.T) {
 	for range bad {
 		a.begin()
 	}
-	a.rdb.Del(within(t), a.keys("live:*")...)
+	a.del(a.keys("live:*")...)
 	eventually(t, "all ends are claimed", func() bool { return len(a.keys("end:*")) == bad+1 })
-	empty := fill(t, a.rdb)
+	empty := fill(t, a.admin)
 	close(full)
 	receive(t, all)
 	eventually(t, "the good end is acked", func() bool { return len(a.keys("session:"+id)) == 0 })

@@ -8,20 +8,19 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // An instance whose hooks hang gives its buckets to the others.
 func TestOthersTakeOverFromHungHooks(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a := newAppWithoutHooks(t, redistest.Client(t, addr), p, lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
+	d, p := shared(t), prefix()
+	a := newAppWithoutHooks(t, d, p, lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
 	hang := make(chan struct{})
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 		<-hang
 		return nil
 	})
-	b := newApp(t, addr, p).start()
+	b := newApp(t, d, p).start()
 	a.start()
 	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 && b.m.Stats().Instances == 2 })
 	ids := make(map[string]bool)
@@ -30,15 +29,9 @@ func TestOthersTakeOverFromHungHooks(t *testing.T) {
 		ids[id] = true
 	}
 	for id := range ids {
-		a.rdb.Del(within(t), a.key("live:"+id+":*"))
+		a.del(a.liveKey(id))
 	}
-	// Without a hint, or with one: the due-index leads there, too.
-	due := a.keys("due")
-	for _, key := range due {
-		for _, z := range a.rdb.ZRange(within(t), key, 0, -1).Val() {
-			a.rdb.ZAddXX(within(t), key, zAt(z, 1))
-		}
-	}
+	a.makeAllDue()
 	for range ids {
 		s := b.nextDestroyed()
 		if !ids[s.ID] {
@@ -52,11 +45,21 @@ func TestOthersTakeOverFromHungHooks(t *testing.T) {
 	eventually(t, "a is back", func() bool { return b.m.Stats().Instances == 2 && a.m.Stats().HooksHung == 0 })
 }
 
+// makeAllDue lets the due-index lead to all ends at once: with or without notifications.
+func (a *app) makeAllDue() {
+	a.t.Helper()
+	for _, key := range a.keys("due") {
+		for _, id := range a.admin.ZRange(within(a.t), key, 0, -1).Val() {
+			a.admin.ZAddXX(within(a.t), key, zAt(id, 1))
+		}
+	}
+}
+
 // Where nobody else is there to take over, how long ends wait goes on to be told:
 // it is the figure to alert on.
 func TestOverdueWhileHooksHang(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
+	a := newAppWithoutHooks(t, shared(t), prefix(),
 		lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
 	hang := make(chan struct{})
 	var resumed sync.Once
@@ -75,7 +78,7 @@ func TestOverdueWhileHooksHang(t *testing.T) {
 		}
 	}
 	eventually(t, "the buckets are given up", func() bool {
-		return contains(a.log, "too many hooks ignore their context") && len(a.rdb.ZRange(within(t), a.prefix+":instances", 0, -1).Val()) == 0
+		return contains(a.log, "too many hooks ignore their context") && len(a.admin.ZRange(within(t), a.prefix+":instances", 0, -1).Val()) == 0
 	})
 	// Long after the last look of its own.
 	eventually(t, "the wait grows", func() bool { return a.m.Stats().Overdue > time.Second })
@@ -93,20 +96,20 @@ func TestOverdueWhileHooksHang(t *testing.T) {
 // left to other instances, and to a crash.
 func TestClaimsAreBounded(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(), lifecycle.WithConcurrency(1))
+	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithConcurrency(1))
 	entered, resume := make(chan struct{}, 200), make(chan struct{})
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 		entered <- struct{}{}
 		<-resume
 		return nil
 	})
-	a.start()
-	eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+	a.start().listens()
 	const n = 100
 	for range n {
 		a.begin()
 	}
-	a.rdb.Del(within(t), a.keys("live:*")...)
+	a.del(a.keys("live:*")...)
+	a.makeAllDue()
 	receive(t, entered)
 	eventually(t, "as many claims as are wanted", func() bool { return len(a.keys("end:*")) >= 16 })
 	if got := len(a.keys("end:*")); got != 16 {
@@ -121,9 +124,9 @@ func TestClaimsAreBounded(t *testing.T) {
 // A claim that has waited beyond its lease is not run: others may have it.
 func TestWaitingClaimsLapse(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	server := startServer(t)
 	const lease = 300 * time.Millisecond
-	a := newAppWithoutHooks(t, redistest.Client(t, server.Addr), prefix(), lifecycle.WithConcurrency(1),
+	a := newAppWithoutHooks(t, onServer(t, server), prefix(), lifecycle.WithConcurrency(1),
 		lifecycle.WithLease(lease), lifecycle.WithRedisTimeout(50*time.Millisecond))
 	entered, resume := make(chan *lifecycle.Session, 10), make(chan struct{})
 	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
@@ -160,9 +163,8 @@ func TestWaitingClaimsLapse(t *testing.T) {
 // Closures run to their end even if the claim that brought them is lost.
 func TestClosuresOutliveTheLease(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
 	const lease = 300 * time.Millisecond
-	a := newAppWithoutHooks(t, redistest.Client(t, server.Addr), prefix(), lifecycle.WithLease(lease), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithLease(lease))
 	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
 	a.get("/hold", func(c *lifecycle.Context) {
 		err := c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
@@ -185,8 +187,8 @@ func TestClosuresOutliveTheLease(t *testing.T) {
 	<-entered
 	// Somebody else takes the claim.
 	key := a.key("end:" + id)
-	a.rdb.HSet(within(t), key, "by", "other:1")
-	a.rdb.ZAddXX(within(t), a.key("due"), zAt(id, float64(time.Now().Add(time.Hour).UnixMilli())))
+	a.admin.HSet(within(t), key, "by", "other:1")
+	a.admin.ZAddXX(within(t), a.key("due"), zAt(id, float64(time.Now().Add(time.Hour).UnixMilli())))
 	began := time.Now()
 	eventually(t, "the renewal is refused", func() bool { return time.Since(began) > lease })
 	close(resume)
@@ -196,7 +198,7 @@ func TestClosuresOutliveTheLease(t *testing.T) {
 		}
 	}
 	eventually(t, "the claim is given up", func() bool { return a.m.Stats().Closures == 0 })
-	if by := a.rdb.HGet(within(t), key, "by").Val(); by != "other:1" {
+	if by := a.admin.HGet(within(t), key, "by").Val(); by != "other:1" {
 		t.Errorf("the claim is %q's", by)
 	}
 }

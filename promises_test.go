@@ -13,15 +13,14 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // Promise 1: every session that began ends exactly once, whoever finds it.
 func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a := newApp(t, addr, p, lifecycle.WithIdleTimeout(time.Second)).start()
-	b := newApp(t, addr, p, lifecycle.WithIdleTimeout(time.Second)).start()
+	d, p := shared(t), prefix()
+	a := newApp(t, d, p, lifecycle.WithIdleTimeout(time.Second)).start()
+	b := newApp(t, d, p, lifecycle.WithIdleTimeout(time.Second)).start()
 
 	const n = 200
 	var wg sync.WaitGroup
@@ -33,7 +32,7 @@ func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 			func() { _ = b.m.Destroy(within(t), id, "") },
 			func() { a.visit(&visitor{v.cookie}, "/destroy") },
 			func() { b.visit(&visitor{v.cookie}, "/destroy") },
-			func() { a.rdb.Del(within(t), live) },
+			func() { a.admin.Del(within(t), live) }, // whether it is still there or not
 		} {
 			wg.Go(end)
 		}
@@ -78,9 +77,10 @@ func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 // Promise 3: no destroyed hook for a live session, by forged, repeated or stale
 // events, for every kind of event and every instance.
 func TestForgedEventsEndNothing(t *testing.T) {
+	needsNotifications(t)
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a, b := newApp(t, addr, p).start(), newApp(t, addr, p).start()
+	d, p := shared(t), prefix()
+	a, b := newApp(t, d, p).start(), newApp(t, d, p).start()
 	eventually(t, "one instance listens", func() bool {
 		return a.m.Stats().Notifications == lifecycle.NotificationsOn || b.m.Stats().Notifications == lifecycle.NotificationsOn
 	})
@@ -88,21 +88,21 @@ func TestForgedEventsEndNothing(t *testing.T) {
 	live := a.key("live:" + id + ":*")
 	for range 20 {
 		for _, kind := range []string{"expired", "evicted", "del"} {
-			if err := a.rdb.Publish(within(t), "__keyevent@0__:"+kind, live).Err(); err != nil {
+			if err := a.admin.Publish(within(t), "__keyevent@0__:"+kind, live).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, c := range []*app{a, b} {
-			a.rdb.Publish(within(t), c.prefix+":instance:"+c.m.Instance(), "ended "+id)
+			a.admin.Publish(within(t), c.prefix+":instance:"+c.m.Instance(), "ended "+id)
 		}
 	}
 	// An event of the old secret's live key is stale too.
 	a.ok(v, "/rotate")
-	a.rdb.Publish(within(t), "__keyevent@0__:del", live)
+	a.admin.Publish(within(t), "__keyevent@0__:del", live)
 
 	// A real end behind them, noticed by an event, shows that they were heard.
 	other, _ := a.begin()
-	a.rdb.Del(within(t), a.key("live:"+other+":*"))
+	a.del(a.liveKey(other))
 	var s *lifecycle.Session
 	select {
 	case s = <-a.destroyed:
@@ -126,12 +126,12 @@ func TestClockSkewOfAnInstance(t *testing.T) {
 	for _, skew := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
 		t.Run(skew.String(), func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, redistest.Shared(t), prefix(),
+			a := newApp(t, shared(t), prefix(),
 				lifecycle.WithIdleTimeout(400*time.Millisecond), lifecycle.WithAbsoluteTimeout(time.Hour),
 				lifecycle.WithClock(func() time.Time { return time.Now().Add(skew) }))
 			id, _ := a.begin()
 			s := a.nextDestroyed()
-			now, err := a.rdb.Time(within(t)).Result()
+			now, err := a.admin.Time(within(t)).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestClockSkewOfAnInstance(t *testing.T) {
 // Promise 4: created comes before destroyed, even if the session ends at once.
 func TestCreatedComesBeforeDestroyed(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	a := newAppWithoutHooks(t, shared(t), prefix())
 	var j journal
 	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
 		if err := a.m.Destroy(ctx, s.ID, ""); err != nil {
@@ -177,7 +177,7 @@ func TestCreatedComesBeforeDestroyed(t *testing.T) {
 // Promise 4: a rotation is not an end.
 func TestRotationIsNoEnd(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")
 	for range 5 {
@@ -207,9 +207,9 @@ func TestRotationIsNoEnd(t *testing.T) {
 // Promise 6: a save never revives an ended session.
 func TestSaveDoesNotRevive(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a := newApp(t, addr, p)
-	b := newApp(t, addr, p).start()
+	d, p := shared(t), prefix()
+	a := newApp(t, d, p)
+	b := newApp(t, d, p).start()
 	entered, resume := make(chan struct{}), make(chan struct{})
 	a.get("/slow", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
@@ -261,7 +261,7 @@ func (anyError) Is(error) bool { return true }
 // Promise 7: hooks that fail, panic or hang harm no other hook, session or request.
 func TestBadHooksHarmNothing(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix(),
+	a := newAppWithoutHooks(t, shared(t), prefix(),
 		lifecycle.WithConcurrency(4), lifecycle.WithHookTimeout(20*time.Millisecond),
 		lifecycle.WithRetry(2, time.Millisecond, time.Millisecond))
 	hang := make(chan struct{})
@@ -331,12 +331,11 @@ func TestCostDoesNotGrowWithInstances(t *testing.T) {
 	t.Parallel()
 	const ends = 40
 	cost := func(instances int) (perEnd map[string]int64, listeners int64) {
-		server := redistest.Start(t)
-		p := prefix()
+		d, p := onServer(t, startServer(t)), prefix()
 		all := make([]*app, instances)
 		destroyed := make(chan *lifecycle.Session, ends)
 		for i := range all {
-			all[i] = newAppWithoutHooks(t, redistest.Client(t, server.Addr), p)
+			all[i] = newAppWithoutHooks(t, d, p)
 			all[i].m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 				destroyed <- s
 				return nil
@@ -354,17 +353,17 @@ func TestCostDoesNotGrowWithInstances(t *testing.T) {
 		for i := range ids {
 			ids[i], _ = a.begin()
 		}
-		if err := a.rdb.ConfigResetStat(within(t)).Err(); err != nil {
+		if err := a.admin.ConfigResetStat(within(t)).Err(); err != nil {
 			t.Fatal(err)
 		}
 		for _, id := range ids { // nobody is told: it must be found
-			a.rdb.Del(within(t), a.key("live:"+id+":*"))
+			a.del(a.liveKey(id))
 		}
 		for range ids {
 			receive(t, destroyed)
 		}
 		eventually(t, "all acked", func() bool { return len(a.keys("session:*")) == 0 })
-		info, err := a.rdb.Info(within(t), "commandstats").Result()
+		info, err := a.admin.Info(within(t), "commandstats").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +376,7 @@ func TestCostDoesNotGrowWithInstances(t *testing.T) {
 				perEnd[name] = calls
 			}
 		}
-		subs, err := a.rdb.PubSubNumSub(within(t), "__keyevent@0__:del").Result()
+		subs, err := a.admin.PubSubNumSub(within(t), "__keyevent@0__:del").Result()
 		if err != nil {
 			t.Fatal(err)
 		}

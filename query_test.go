@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
@@ -34,7 +33,7 @@ func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	if s := a.m.Stats(); s.Created != 0 || s.Notifications != lifecycle.NotificationsOff || s.Instances != 0 {
 		t.Errorf("before serving: %+v", s)
 	}
@@ -49,14 +48,14 @@ func TestStats(t *testing.T) {
 	eventually(t, "figures", func() bool {
 		s := a.m.Stats()
 		return s.Created == 3 && s.Ended[lifecycle.ReasonRevoked] == 3 && s.HooksRun == 6 && s.HooksFailed == 0 &&
-			s.Instances == 1 && s.Notifications == lifecycle.NotificationsOn && s.Dead == 0 && s.Overdue == 0
+			s.Instances == 1 && s.Notifications == a.on.notifications && s.Dead == 0 && s.Overdue == 0
 	})
 }
 
 func TestQueries(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a, b := newApp(t, addr, p), newApp(t, addr, p).start()
+	d, p := shared(t), prefix()
+	a, b := newApp(t, d, p), newApp(t, d, p).start()
 	var ids []string
 	for range 20 {
 		id, v := a.begin()

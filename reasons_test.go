@@ -6,29 +6,27 @@ import (
 	"time"
 
 	"github.com/gin-contrib/sessions"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/embedded"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for reason, run := range map[lifecycle.Reason]func(t *testing.T) *app{
 		lifecycle.ReasonIdleTimeout: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
+			a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
 			a.begin()
 			return a
 		},
 		lifecycle.ReasonAbsoluteTimeout: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
+			a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
 			id, v := a.begin()
 			eventually(t, "it ends however often it is used", func() bool { return a.ok(v, "/") != id })
 			return a
 		},
 		lifecycle.ReasonDestroyed: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
+			a := newApp(t, shared(t), prefix())
 			a.get("/logout", func(c *lifecycle.Context) {
 				s := sessions.Default(c.Context)
 				s.Clear()
@@ -47,7 +45,7 @@ func TestReasons(t *testing.T) {
 			return a
 		},
 		lifecycle.ReasonRevoked: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
+			a := newApp(t, shared(t), prefix())
 			id, _ := a.begin()
 			if err := a.m.Destroy(within(t), id, ""); err != nil {
 				t.Error(err)
@@ -55,7 +53,7 @@ func TestReasons(t *testing.T) {
 			return a
 		},
 		"banned": func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix())
+			a := newApp(t, shared(t), prefix())
 			id, _ := a.begin()
 			if err := a.m.Destroy(within(t), id, "banned"); err != nil {
 				t.Error(err)
@@ -63,33 +61,36 @@ func TestReasons(t *testing.T) {
 			return a
 		},
 		lifecycle.ReasonDeleted: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix()).start()
-			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+			needsNotifications(t)
+			a := newApp(t, shared(t), prefix()).start()
+			a.listens()
 			id, _ := a.begin()
-			a.rdb.Del(within(t), a.key("live:"+id+":*"))
+			a.del(a.liveKey(id))
 			return a
 		},
 		lifecycle.ReasonEvicted: func(t *testing.T) *app {
-			a := newApp(t, redistest.Start(t).Addr, prefix()).start()
-			eventually(t, "notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+			a := newApp(t, onServer(t, startServer(t)), prefix()).start()
+			a.listens()
 			a.begin()
 			for _, set := range [][2]string{{"maxmemory-policy", "volatile-lru"}, {"maxmemory", "1mb"}} {
-				if err := a.rdb.ConfigSet(within(t), set[0], set[1]).Err(); err != nil {
+				if err := a.admin.ConfigSet(within(t), set[0], set[1]).Err(); err != nil {
 					t.Error(err)
 				}
 			}
 			// Any write makes Redis look for keys to evict, and fails for want of others.
 			eventually(t, "eviction", func() bool {
-				a.rdb.Set(within(t), "x", "y", 0)
+				a.admin.Set(within(t), "x", "y", 0)
 				return len(a.keys("live:*")) == 0
 			})
-			a.rdb.ConfigSet(within(t), "maxmemory", "0")
+			a.admin.ConfigSet(within(t), "maxmemory", "0")
 			return a
 		},
 		lifecycle.ReasonLost: func(t *testing.T) *app {
-			a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(100*time.Millisecond))
+			a := newApp(t, shared(t), prefix())
 			id, _ := a.begin()
-			a.rdb.Del(within(t), a.key("session:"+id))
+			a.del(a.key("session:" + id))
+			a.del(a.liveKey(id))
+			a.makeAllDue()
 			return a
 		},
 	} {
@@ -112,10 +113,10 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	for name, client := range map[string]*redis.Client{"real": redistest.Client(t, redistest.Shared(t)), "in process": rdb.Client} {
+	for name, d := range map[string]deployment{"real": shared(t), "in process": onClient(rdb.Client)} {
 		t.Run(name, func(t *testing.T) {
 			const idle, absolute = time.Second, 1500 * time.Millisecond
-			a := newAppWithoutHooks(t, client, prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
+			a := newAppWithoutHooks(t, d, prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
 			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 				a.destroyed <- s
 				return nil
@@ -146,7 +147,7 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 // FLUSHALL: the sessions are gone, the closures of living instances run.
 func TestClosuresOfLostSessions(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Start(t).Addr, prefix())
+	a := newApp(t, onServer(t, startServer(t)), prefix())
 	ran := make(chan *lifecycle.Session, 2)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s
@@ -155,7 +156,7 @@ func TestClosuresOfLostSessions(t *testing.T) {
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")
 	a.ok(v, "/hold")
-	if err := a.rdb.FlushAll(within(t)).Err(); err != nil {
+	if err := a.admin.FlushAll(within(t)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {

@@ -9,20 +9,18 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/embedded"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // Promise 8: with Redis away requests fail with a clear error, and everything
 // goes on by itself when it is back, with the ends of the meantime.
 func TestRedisAwayAndBack(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	server := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	var failure error
-	a := newApp(t, server.Addr, prefix(), lifecycle.WithIdleTimeout(500*time.Millisecond),
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithIdleTimeout(500*time.Millisecond),
 		lifecycle.WithRedisTimeout(200*time.Millisecond),
 		lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
 			failure = err
@@ -54,9 +52,9 @@ func TestRedisAwayAndBack(t *testing.T) {
 // bound of WithRedisTimeout, not forever.
 func TestRedisDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
-	lazy := newApp(t, server.Addr, a.prefix, lifecycle.WithRedisTimeout(50*time.Millisecond), lifecycle.WithLazyCreation())
+	server := startServer(t)
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	lazy := newApp(t, onServer(t, server), a.prefix, lifecycle.WithRedisTimeout(50*time.Millisecond), lifecycle.WithLazyCreation())
 	_, v := a.begin()
 	lazy.start()
 	server.Pause()
@@ -77,37 +75,36 @@ func TestRedisDoesNotAnswer(t *testing.T) {
 // same things happen.
 func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 	t.Parallel()
-	for name, setup := range map[string]func(t *testing.T) (*redis.Client, []lifecycle.Option){
-		"switched off": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
-			return redistest.Client(t, redistest.Shared(t)), []lifecycle.Option{lifecycle.WithNotifications(false)}
+	for name, setup := range map[string]func(t *testing.T) (deployment, []lifecycle.Option){
+		"switched off": func(t *testing.T) (deployment, []lifecycle.Option) {
+			return shared(t), []lifecycle.Option{lifecycle.WithNotifications(false)}
 		},
-		"CONFIG refused": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
-			server := redistest.Start(t, "--rename-command", "CONFIG", "")
-			return redistest.Client(t, server.Addr), nil
+		"CONFIG refused": func(t *testing.T) (deployment, []lifecycle.Option) {
+			return onServer(t, startServer(t, "--rename-command", "CONFIG", "")), nil
 		},
-		"no active expiry": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
-			rdb := redistest.Client(t, redistest.Start(t).Addr)
-			if err := rdb.Do(within(t), "DEBUG", "SET-ACTIVE-EXPIRE", "0").Err(); err != nil {
+		"no active expiry": func(t *testing.T) (deployment, []lifecycle.Option) {
+			d := onServer(t, startServer(t))
+			if err := d.admin.Do(within(t), "DEBUG", "SET-ACTIVE-EXPIRE", "0").Err(); err != nil {
 				t.Fatal(err)
 			}
-			return rdb, nil
+			return d, nil
 		},
-		"in process": func(t *testing.T) (*redis.Client, []lifecycle.Option) {
+		"in process": func(t *testing.T) (deployment, []lifecycle.Option) {
 			c, err := embedded.Start()
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			return c.Client, nil
+			return onClient(c.Client), nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rdb, opts := setup(t)
+			d, opts := setup(t)
 			p := prefix()
 			opts = append(opts, lifecycle.WithIdleTimeout(300*time.Millisecond))
-			a := newAppWithoutHooks(t, rdb, p, opts...)
-			b := newAppWithoutHooks(t, rdb, p, opts...)
+			a := newAppWithoutHooks(t, d, p, opts...)
+			b := newAppWithoutHooks(t, d, p, opts...)
 			for _, x := range []*app{a, b} {
 				x.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 					a.destroyed <- s

@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // rounds makes one instance after the other in one process, on one client. Its
@@ -22,18 +21,22 @@ import (
 type rounds struct {
 	t          *testing.T
 	prefix     string
-	rdb, admin *redis.Client
+	on         deployment
+	rdb        redis.UniversalClient
 	opts       []lifecycle.Option
 	goroutines int
 }
 
 const roundsPool = 10
 
-func newRounds(t *testing.T, addr string, opts ...lifecycle.Option) *rounds {
+func newRounds(t *testing.T, d deployment, opts ...lifecycle.Option) *rounds {
 	t.Helper()
-	r := &rounds{t: t, prefix: prefix(), admin: redistest.Client(t, addr), opts: opts}
-	r.rdb = redis.NewClient(&redis.Options{Addr: addr, ClientName: r.prefix, PoolSize: roundsPool})
-	t.Cleanup(func() { _ = r.rdb.Close() })
+	r := &rounds{t: t, prefix: prefix(), on: d, opts: append(d.opts, opts...)}
+	r.rdb = d.client(t, r.prefix, func(o *redis.UniversalOptions) {
+		if o.PoolSize = roundsPool; o.Username == "" { // whose right it is
+			o.ClientName = r.prefix
+		}
+	})
 	r.round(nil) // what is made once, by go-redis for one
 	r.goroutines = runtime.NumGoroutine()
 	return r
@@ -66,7 +69,8 @@ func (r *rounds) start() *lifecycle.Manager {
 	}
 	eventually(r.t, "it is the one instance, and listens", func() bool {
 		s := m.Stats()
-		return s.Instances == 1 && s.Notifications == lifecycle.NotificationsOn
+		return s.Instances == 1 && s.Notifications == r.on.notifications &&
+			len(r.on.channels(r.t, r.prefix+":instance:"+m.Instance())) == 1
 	})
 	return m
 }
@@ -88,13 +92,12 @@ func (r *rounds) round(between func(m *lifecycle.Manager)) {
 // number of buckets alone.
 func (r *rounds) nothingLeft() {
 	r.t.Helper()
-	keys, err := r.admin.Keys(within(r.t), r.prefix+"*").Result()
-	if err != nil || len(keys) != 1 || keys[0] != r.prefix+":buckets" {
-		r.t.Errorf("keys: %q, %v; want %s:buckets only", keys, err, r.prefix)
+	if keys := r.on.keys(r.t, r.prefix+"*"); len(keys) != 1 || keys[0] != r.prefix+":buckets" {
+		r.t.Errorf("keys: %q; want %s:buckets only", keys, r.prefix)
 	}
 	eventually(r.t, "connections of the pool only, none of a subscription", func() bool {
 		all, subscribed := r.connections()
-		return all <= roundsPool && subscribed == 0
+		return all <= roundsPool*r.on.masters(r.t) && subscribed == 0
 	})
 	eventually(r.t, fmt.Sprintf("%d goroutines", r.goroutines), func() bool { return runtime.NumGoroutine() <= r.goroutines })
 	if err := r.rdb.Close(); err != nil {
@@ -106,16 +109,10 @@ func (r *rounds) nothingLeft() {
 // connections counts those of the rounds, and of these the subscribed ones.
 func (r *rounds) connections() (all, subscribed int) {
 	r.t.Helper()
-	list, err := r.admin.ClientList(within(r.t)).Result()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for line := range strings.Lines(list) {
-		if strings.Contains(line, " name="+r.prefix+" ") {
-			all++
-			if !strings.Contains(line, " sub=0 ") {
-				subscribed++
-			}
+	for _, line := range r.on.connections(r.t, r.prefix) {
+		all++
+		if !strings.Contains(line, " sub=0 ") {
+			subscribed++
 		}
 	}
 	return all, subscribed
@@ -123,11 +120,11 @@ func (r *rounds) connections() (all, subscribed int) {
 
 // An application may start and shut down instances as often as it likes.
 func TestStartStopRounds(t *testing.T) {
-	r := newRounds(t, redistest.Shared(t))
+	r := newRounds(t, shared(t))
 	began := time.Now()
 	for n := range 500 {
 		r.round(nil)
-		if left := r.admin.ZRange(within(t), r.prefix+":instances", 0, -1).Val(); len(left) > 0 {
+		if left := r.on.admin.ZRange(within(t), r.prefix+":instances", 0, -1).Val(); len(left) > 0 {
 			t.Fatalf("round %d: still one of the fleet: %v", n, left)
 		}
 		if took := time.Since(began); took > 2*patience { // mostly 3 seconds
@@ -142,7 +139,7 @@ func TestShutdownAtABadMoment(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	t.Run("at once", func(t *testing.T) {
-		r := newRounds(t, redistest.Shared(t))
+		r := newRounds(t, shared(t))
 		for range 50 {
 			m := r.make()
 			if err := m.Start(within(t)); err != nil {
@@ -155,7 +152,7 @@ func TestShutdownAtABadMoment(t *testing.T) {
 		r.nothingLeft()
 	})
 	t.Run("during the start", func(t *testing.T) {
-		r := newRounds(t, redistest.Shared(t))
+		r := newRounds(t, shared(t))
 		for range 50 {
 			m := r.make()
 			var wg sync.WaitGroup
@@ -174,7 +171,7 @@ func TestShutdownAtABadMoment(t *testing.T) {
 		r.nothingLeft()
 	})
 	t.Run("twice at a time", func(t *testing.T) {
-		r := newRounds(t, redistest.Shared(t))
+		r := newRounds(t, shared(t))
 		for range 20 {
 			m := r.start()
 			var wg sync.WaitGroup
@@ -184,7 +181,7 @@ func TestShutdownAtABadMoment(t *testing.T) {
 						t.Errorf("shutdown: %v", err)
 					}
 					// Either returns when all is done.
-					if n := r.admin.Exists(within(t), r.prefix+":instances").Val(); n != 0 {
+					if n := r.on.admin.Exists(within(t), r.prefix+":instances").Val(); n != 0 {
 						t.Error("returned while the instance is still one of the fleet")
 					}
 				})
@@ -194,7 +191,7 @@ func TestShutdownAtABadMoment(t *testing.T) {
 		r.nothingLeft()
 	})
 	t.Run("with its context over", func(t *testing.T) {
-		r := newRounds(t, redistest.Shared(t))
+		r := newRounds(t, shared(t))
 		for range 20 {
 			m := r.start()
 			for range 2 {
@@ -206,8 +203,8 @@ func TestShutdownAtABadMoment(t *testing.T) {
 		r.nothingLeft()
 	})
 	t.Run("while Redis is away", func(t *testing.T) {
-		server := redistest.Start(t)
-		r := newRounds(t, server.Addr, lifecycle.WithRedisTimeout(time.Second))
+		server := startServer(t)
+		r := newRounds(t, onServer(t, server), lifecycle.WithRedisTimeout(time.Second))
 		for range 2 {
 			r.round(func(*lifecycle.Manager) { server.Kill() })
 			m := r.make()
@@ -225,8 +222,8 @@ func TestShutdownAtABadMoment(t *testing.T) {
 		r.nothingLeft()
 	})
 	t.Run("while Redis does not answer", func(t *testing.T) {
-		server := redistest.Start(t)
-		r := newRounds(t, server.Addr, lifecycle.WithRedisTimeout(time.Second))
+		server := startServer(t)
+		r := newRounds(t, onServer(t, server), lifecycle.WithRedisTimeout(time.Second))
 		m := r.start()
 		server.Pause()
 		err := m.Shutdown(within(t))

@@ -16,14 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	t.Run("before Start", func(t *testing.T) {
 		t.Parallel()
-		a := newApp(t, redistest.Shared(t), prefix())
+		a := newApp(t, shared(t), prefix())
 		a.shutdown()
 		a.shutdown()
 		if err := a.m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
@@ -43,7 +42,7 @@ func TestShutdown(t *testing.T) {
 	})
 	t.Run("waits for running hooks", func(t *testing.T) {
 		t.Parallel()
-		a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+		a := newAppWithoutHooks(t, shared(t), prefix())
 		entered, resume := make(chan struct{}), make(chan struct{})
 		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
 			close(entered)
@@ -72,8 +71,8 @@ func TestShutdown(t *testing.T) {
 	})
 	t.Run("gives the rest back", func(t *testing.T) {
 		t.Parallel()
-		addr, p := redistest.Shared(t), prefix()
-		a := newAppWithoutHooks(t, redistest.Client(t, addr), p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
+		d, p := shared(t), prefix()
+		a := newAppWithoutHooks(t, d, p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
 		entered := make(chan struct{}, 1)
 		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
 			entered <- struct{}{}
@@ -91,7 +90,7 @@ func TestShutdown(t *testing.T) {
 			}
 		}
 		<-entered // one runs, four wait
-		b := newApp(t, addr, p).start()
+		b := newApp(t, d, p).start()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		a.cut = true
@@ -118,8 +117,8 @@ func TestShutdown(t *testing.T) {
 // With Redis away closures run all the same, and Shutdown comes to an end.
 func TestShutdownWithRedisAway(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	a := newApp(t, server.Addr, prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
+	server := startServer(t)
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(50*time.Millisecond))
 	ran := make(chan *lifecycle.Session, 1)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s
@@ -140,12 +139,12 @@ func TestShutdownWithRedisAway(t *testing.T) {
 // Redis again and again.
 func TestShutdownCutShort(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	server := startServer(t)
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	var unwatched unwatches
 	rdb.AddHook(&unwatched)
-	a := newAppWithoutHooks(t, rdb, prefix(), lifecycle.WithBuckets(1), lifecycle.WithConcurrency(1),
+	a := newAppWithoutHooks(t, onClient(rdb), prefix(), lifecycle.WithBuckets(1), lifecycle.WithConcurrency(1),
 		lifecycle.WithRedisTimeout(time.Second))
 	a.cut = true
 	var mu sync.Mutex
@@ -211,7 +210,7 @@ func (u *unwatches) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 // A visitor who goes away does not stop what the request has begun.
 func TestCancelledRequest(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, redistest.Client(t, redistest.Shared(t)), prefix())
+	a := newAppWithoutHooks(t, shared(t), prefix())
 	ctx, cancel := context.WithCancel(context.Background())
 	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
 		cancel()

@@ -56,7 +56,7 @@ func checked(t *testing.T, server *redistest.Server, user, last string, replace 
 	t.Cleanup(func() { _ = rdb.Close() })
 	s := &spy{replace: replace}
 	rdb.AddHook(s)
-	a := newAppWithoutHooks(t, rdb, prefix(), opts...)
+	a := newAppWithoutHooks(t, onClient(rdb), prefix(), opts...)
 	a.start()
 	eventually(t, "the answer to "+last, func() bool {
 		s.mu.Lock()
@@ -129,7 +129,7 @@ func TestStartUpChecks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := redistest.Start(t, c.args...)
+			server := startServer(t, c.args...)
 			user := ""
 			if c.acl != nil {
 				user = "app"
@@ -158,7 +158,7 @@ func TestStartUpChecks(t *testing.T) {
 // The checks are made when Redis answers, not only at the first try.
 func TestStartUpChecksWaitForRedis(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
+	server := startServer(t)
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	var once sync.Once
@@ -167,7 +167,7 @@ func TestStartUpChecksWaitForRedis(t *testing.T) {
 			once.Do(server.Kill)
 		}
 	}))
-	a := newAppWithoutHooks(t, rdb, prefix()).start()
+	a := newAppWithoutHooks(t, onClient(rdb), prefix()).start()
 	eventually(t, "Redis is away", func() bool { return contains(a.log, "Redis is away") })
 	if contains(a.log, "appendonly yes") {
 		t.Error("checked without an answer")
@@ -213,9 +213,9 @@ func TestBucketMismatch(t *testing.T) {
 	}
 	t.Run("from the start", func(t *testing.T) {
 		t.Parallel()
-		addr, p := redistest.Shared(t), prefix()
-		newApp(t, addr, p).start()
-		b := newApp(t, addr, p, lifecycle.WithBuckets(9))
+		d, p := shared(t), prefix()
+		newApp(t, d, p).start()
+		b := newApp(t, d, p, lifecycle.WithBuckets(9))
 		for range 3 {
 			err := b.m.Start(within(t))
 			if !errors.Is(err, lifecycle.ErrBucketMismatch) || !strings.Contains(err.Error(), "use WithBuckets(8)") {
@@ -229,9 +229,9 @@ func TestBucketMismatch(t *testing.T) {
 	})
 	t.Run("with the first request", func(t *testing.T) {
 		t.Parallel()
-		addr, p := redistest.Shared(t), prefix()
-		_, v := newApp(t, addr, p).begin()
-		b := newApp(t, addr, p, lifecycle.WithBuckets(9))
+		d, p := shared(t), prefix()
+		_, v := newApp(t, d, p).begin()
+		b := newApp(t, d, p, lifecycle.WithBuckets(9))
 		for range 3 {
 			if w := b.visit(&visitor{v.cookie}, "/"); w.Code != http.StatusInternalServerError {
 				t.Errorf("request: %d", w.Code)
@@ -241,12 +241,12 @@ func TestBucketMismatch(t *testing.T) {
 	})
 	t.Run("founded anew by another", func(t *testing.T) {
 		t.Parallel()
-		a := newApp(t, redistest.Start(t, "--appendonly", "yes").Addr, prefix()).start()
-		if err := a.rdb.Set(within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
+		a := newApp(t, shared(t), prefix()).start()
+		if err := a.admin.Set(within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "it is noticed", func() bool { return contains(a.log, "use WithBuckets(9)") })
-		if err := a.rdb.Set(within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
+		if err := a.admin.Set(within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "it is over", func() bool { return contains(a.log, "works again") })

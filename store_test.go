@@ -17,7 +17,6 @@ import (
 	gsessions "github.com/gorilla/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // foreignStore is another store.
@@ -39,7 +38,8 @@ func (foreignStore) Options(sessions.Options) {}
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	newStore := func(t *testing.T) sessions.Store {
-		s, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(prefix()))
+		d, p := shared(t), prefix()
+		s, err := lifecycle.NewStore(d.client(t, p), lifecycle.WithPrefix(p))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestConformance(t *testing.T) {
 // A shorter idle timeout set by a save is kept to.
 func TestShorterIdleTimeout(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	a.get("/short", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
 		s.Options(sessions.Options{Path: "/", MaxAge: 1})
@@ -73,14 +73,14 @@ func TestShorterIdleTimeout(t *testing.T) {
 // A request keeps a session alive beyond the deadline that its due entry knows.
 func TestTouchedSessionsLive(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond))
+	a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(300*time.Millisecond))
 	id, v := a.begin()
-	first := a.rdb.ZScore(within(t), a.key("due"), id).Val()
+	first := a.admin.ZScore(within(t), a.key("due"), id).Val()
 	eventually(t, "its due entry moves", func() bool {
 		if got := a.ok(v, "/"); got != id {
 			t.Fatalf("the session is %q", got)
 		}
-		return a.rdb.ZScore(within(t), a.key("due"), id).Val() > first
+		return a.admin.ZScore(within(t), a.key("due"), id).Val() > first
 	})
 	s := a.nextDestroyed()
 	if s.ID != id || s.EndedAt.UnixMilli() <= int64(first) || s.EndedAt.Sub(s.LastSeenAt) != 300*time.Millisecond {
@@ -91,7 +91,7 @@ func TestTouchedSessionsLive(t *testing.T) {
 // A session under rotation is found all the same.
 func TestGetDuringRotation(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	id, v := a.begin()
 	done := make(chan struct{})
 	go func() {
@@ -165,7 +165,7 @@ func TestCodecs(t *testing.T) {
 
 func TestValuesTooLarge(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix(), lifecycle.WithMaxValuesSize(200))
+	a := newApp(t, shared(t), prefix(), lifecycle.WithMaxValuesSize(200))
 	var failure error
 	a.get("/fill", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
@@ -187,16 +187,16 @@ func TestValuesTooLarge(t *testing.T) {
 // A record that cannot be decoded fails the request and stays as it is.
 func TestUndecodable(t *testing.T) {
 	t.Parallel()
-	addr, p := redistest.Shared(t), prefix()
-	a := newApp(t, addr, p)
+	d, p := shared(t), prefix()
+	a := newApp(t, d, p)
 	var failure error
-	b := newApp(t, addr, p, lifecycle.WithCodec(lifecycle.JSON), lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+	b := newApp(t, d, p, lifecycle.WithCodec(lifecycle.JSON), lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
 		failure = err
 		c.AbortWithStatus(http.StatusTeapot)
 	}))
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")
-	record := a.rdb.Get(within(t), a.key("session:"+id)).Val()
+	record := a.admin.Get(within(t), a.key("session:"+id)).Val()
 	if w := b.visit(&visitor{v.cookie}, "/set?user=mallory"); w.Code != http.StatusTeapot || !errors.Is(failure, lifecycle.ErrUndecodable) {
 		t.Errorf("values of another codec: %d, %v", w.Code, failure)
 	}
@@ -213,7 +213,7 @@ func TestUndecodable(t *testing.T) {
 	req := httptest.NewRequest(http.MethodGet, "/", nil)
 	req.Header.Set("Cookie", v.cookie)
 	r.ServeHTTP(httptest.NewRecorder(), req)
-	if got := a.rdb.Get(within(t), a.key("session:"+id)).Val(); got != record {
+	if got := a.admin.Get(within(t), a.key("session:"+id)).Val(); got != record {
 		t.Error("the record was changed")
 	}
 	// In a hook the rest is there, and the reason why the values are not.
@@ -226,7 +226,7 @@ func TestUndecodable(t *testing.T) {
 	}
 
 	id, v = a.begin()
-	a.rdb.SetRange(within(t), a.key("session:"+id), 16, "\xff")
+	a.admin.SetRange(within(t), a.key("session:"+id), 16, "\xff")
 	if w := a.visit(v, "/"); w.Code != http.StatusInternalServerError {
 		t.Errorf("a record of an unknown version: %d", w.Code)
 	}
@@ -235,7 +235,7 @@ func TestUndecodable(t *testing.T) {
 // Of two requests that save at once the later Save wins, as a whole.
 func TestLaterSaveWins(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	a.get("/slow", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
@@ -261,7 +261,7 @@ func TestLaterSaveWins(t *testing.T) {
 // A store without a lifecycle middleware begins a session at the first Save.
 func TestBareStore(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, redistest.Shared(t), prefix())
+	a := newApp(t, shared(t), prefix())
 	r := gin.New()
 	r.Use(sessions.Sessions("session", a.store))
 	r.GET("/read", func(c *gin.Context) { c.String(http.StatusOK, "%v", sessions.Default(c).Get("user")) })
@@ -319,7 +319,7 @@ func TestBareStore(t *testing.T) {
 
 func TestOptionErrors(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.Client(t, redistest.Shared(t))
+	rdb := shared(t).client(t, prefix())
 	for want, o := range map[string]lifecycle.Option{
 		`WithPrefix("a{b}")`:                  lifecycle.WithPrefix("a{b}"),
 		`WithPrefix("")`:                      lifecycle.WithPrefix(""),

@@ -129,7 +129,8 @@ func (k *link) session(ctx context.Context) (subscribed bool, err error) {
 	for {
 		m, err := ps.ReceiveTimeout(spent, 2*probeInterval)
 		if err != nil {
-			if _, answer := errors.AsType[redis.Error](err); answer && subscribed {
+			var answer redis.Error
+			if errors.As(err, &answer) && subscribed {
 				continue // to a PING that is not allowed: the connection is alive
 			}
 			return subscribed, err

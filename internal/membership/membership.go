@@ -37,7 +37,7 @@ type Membership struct {
 }
 
 // missed heartbeats after which an instance counts as gone.
-const missed = 4
+const missed = 3
 
 // New returns a membership that beats every interval.
 func New(l *ledger.Ledger, instance string, interval time.Duration) *Membership {

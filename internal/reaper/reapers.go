@@ -157,7 +157,7 @@ func (r *Reapers) Run(ctx context.Context) {
 	r.run = func(x *running) {
 		own, end := context.WithCancel(ctx)
 		x.end = end
-		r.wg.Go(func() { x.Reaper.run(own) })
+		r.wg.Go(func() { x.run(own) })
 	}
 	for _, x := range r.shards {
 		r.run(x)

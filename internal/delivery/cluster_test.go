@@ -1,0 +1,98 @@
+package delivery
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// quick is a runner whose runs have succeeded.
+type quick struct{}
+
+func (quick) Deliver(context.Context, Lease, *ledger.Claim) Outcome { return Outcome{} }
+func (quick) Hung() int                                             { return 0 }
+
+// A server that does not answer holds up no ack on the others, however long a call
+// to it may take.
+func TestOneServerAway(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2, 0, "--cluster-require-full-coverage", "no")
+	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
+	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	away, claims := "", make(map[string][]*ledger.Claim)
+	for len(claims) < 2 || len(claims[away]) < 5 {
+		k := token.New(token.Timeouts{Idle: time.Hour})
+		if _, err := l.Create(t.Context(), k, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts})); err != nil {
+			t.Fatal(err)
+		}
+		claim, ok, err := l.End(t.Context(), k.ID, k.Proof(), "why", ledger.Lease{Token: "i:" + k.ID, Duration: time.Hour})
+		if err != nil || !ok {
+			t.Fatalf("end: %v, %v", ok, err)
+		}
+		away = l.ShardOf(k.ID)
+		claims[away] = append(claims[away], claim)
+	}
+	for _, node := range c.Nodes {
+		if node.Addr == away {
+			node.Pause()
+		}
+		defer node.Resume()
+	}
+
+	d := New(Config{Ledger: l, Runner: quick{}, Instance: "i", Workers: 1, Lease: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	d.Start()
+	d.Submit(claims[away])
+	held := func(shard string) bool {
+		for _, c := range claims[shard] {
+			if d.Holds(c.ID) {
+				return true
+			}
+		}
+		return false
+	}
+	for shard, cs := range claims {
+		if shard == away {
+			continue
+		}
+		d.Submit(cs)
+		eventually(t, "the ends of the other server are finished", func() bool { return !held(shard) })
+	}
+	if !held(away) {
+		t.Error("the ends of the server that is away are finished")
+	}
+	for _, node := range c.Nodes {
+		node.Resume()
+	}
+	eventually(t, "all ends are finished", func() bool { return !held(away) })
+	if err := d.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// eventually polls until ok holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package reaper
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// A server that does not answer holds up no end of the others, however long a call
+// to it may take.
+func TestOneServerAway(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 3, 0, "--cluster-require-full-coverage", "no")
+	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
+	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shards, err := l.Shards(t.Context())
+	if err != nil || len(shards) != 3 {
+		t.Fatalf("shards: %v, %v", shards, err)
+	}
+	away := shards[0].Name
+	var all []int
+	for b := range l.Buckets() {
+		all = append(all, b)
+	}
+	there := make(map[string]bool)
+	frozen := make(map[string]bool)
+	for len(there) < 10 || len(frozen) < 5 {
+		id := begin(t, l, time.Second).ID
+		if l.ShardOf(id) == away {
+			frozen[id] = true
+		} else {
+			there[id] = true
+		}
+	}
+
+	s := newSink(1000)
+	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	r.Arrange(shards)
+	r.Keep(all)
+	for _, node := range c.Nodes {
+		if node.Addr == away {
+			node.Pause()
+			defer node.Resume()
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(ctx)
+	}()
+	for range there {
+		if id := s.next(t).ID; !there[id] {
+			t.Errorf("claimed %s", id)
+		}
+	}
+	for _, node := range c.Nodes {
+		node.Resume()
+	}
+	for range frozen {
+		if id := s.next(t).ID; !frozen[id] {
+			t.Errorf("claimed %s", id)
+		}
+	}
+	cancel()
+	<-ended
+}
+
+// While the slot of a bucket is half-moved its ends wait, those of other buckets on
+// the same server do not; then they are found where they are now.
+func TestMovingBucket(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2, 0)
+	rdb := c.Client(t)
+	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: 10 * time.Second})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shards, err := l.Shards(t.Context())
+	if err != nil || len(shards) != 2 {
+		t.Fatalf("shards: %v, %v", shards, err)
+	}
+	moving, others := make(map[string]bool), make(map[string]bool)
+	bucket := shards[0].Buckets[0]
+	for len(moving) < 5 || len(others) < 5 {
+		switch id := begin(t, l, time.Second).ID; {
+		case l.Bucket(id) == bucket:
+			moving[id] = true
+		case l.ShardOf(id) == shards[0].Name:
+			others[id] = true
+		}
+	}
+	s := newSink(1000)
+	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	r.Arrange(shards)
+	r.Keep(shards[0].Buckets)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	slot := int(rdb.ClusterKeySlot(ctx, fmt.Sprintf("{%d}", bucket)).Val())
+	to := c.Nodes[0]
+	if to.Addr == shards[0].Name {
+		to = c.Nodes[1]
+	}
+	first := true
+	err = c.MoveSlot(ctx, slot, to, func() {
+		if !first {
+			return
+		}
+		first = false
+		go func() {
+			defer close(ended)
+			r.Run(ctx)
+		}()
+		for range others {
+			if id := s.next(t).ID; !others[id] {
+				t.Errorf("claimed %s while its slot was half-moved, or live", id)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range moving {
+		if id := s.next(t).ID; !moving[id] {
+			t.Errorf("claimed %s", id)
+		}
+	}
+	cancel()
+	<-ended
+}
