@@ -3,6 +3,7 @@ package redisproc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -128,11 +129,19 @@ func (c *Cluster) Well(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(state, "cluster_state:ok") || strings.Contains(nodes, "fail") ||
-			strings.Count(nodes, "slave ") != len(c.Nodes)-c.masters {
+		replicas, failing, itself := 0, false, false
+		for line := range strings.Lines(nodes) {
+			flags := strings.Split(strings.Fields(line)[2], ",")
+			if slices.Contains(flags, "slave") {
+				replicas++
+				itself = itself || flags[0] == "myself"
+			}
+			failing = failing || slices.Contains(flags, "fail") || slices.Contains(flags, "fail?")
+		}
+		if !strings.Contains(state, "cluster_state:ok") || failing || replicas != len(c.Nodes)-c.masters {
 			return fmt.Errorf("%s tells:\n%s%s", s.Addr, state, nodes)
 		}
-		if strings.Contains(nodes, "myself,slave") {
+		if itself {
 			if err := s.inSync(ctx); err != nil {
 				return err
 			}

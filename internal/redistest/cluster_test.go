@@ -56,7 +56,7 @@ func TestClusterMovesSlots(t *testing.T) {
 		t.Errorf("moved between the steps: %s", got)
 	}
 	if now := c.MasterOf(ctx, slot); now != to || count(from) != 0 {
-		t.Errorf("slot %d: master %s, want %s; %d keys on the old one", slot, now.Addr, to.Addr, count(from))
+		t.Errorf("slot %d: master %v, want %s; %d keys on the old one", slot, now, to.Addr, count(from))
 	}
 	for i := range 25 {
 		if got, err := rdb.Get(ctx, fmt.Sprintf("{tag}:%d", i)).Int(); got != i || err != nil {
