@@ -26,12 +26,12 @@ func (b *bench) measureBurst(ctx context.Context) error {
 		tokens[i] = token.New(token.Timeouts{})
 	}
 	rec := newRecorder(tokens)
-	m, err := b.watch(ctx, rec)
+	m, err := b.watch(ctx, p, rec)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = m.Shutdown(context.WithoutCancel(ctx)) }()
-	clock, err := readClock(ctx, p.rdb)
+	clock, err := readClock(ctx, b.servers.admins[0])
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	lead := 5*time.Second + time.Duration(3*float64(len(tokens))/p.rate*float64(time.Second))
 	first := clock.now() + lead.Milliseconds()
 	b.progress("burst: %s sessions begin, which end within one second in %v", count(len(tokens)), lead.Round(time.Second))
-	err = parallel(ctx, len(tokens), func(i int) error {
+	err = parallelN(ctx, seeders, len(tokens), func(_, i int) error {
 		at := deadlineOf(i, len(tokens), first, time.Second)
 		tokens[i].Timeouts.Idle = time.Duration(at-clock.now()) * time.Millisecond
 		return p.create(ctx, tokens[i])
@@ -73,10 +73,10 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	b.report.set("burst_lag_p50_ms", p50)
 	b.report.set("burst_lag_p99_ms", p99)
 	b.report.table(
-		fmt.Sprintf("%s sessions end within one second beside %s live ones, one instance", count(len(tokens)), count(live)),
+		fmt.Sprintf("%s sessions end within one second beside %s live ones, one instance%s", count(len(tokens)), count(live), b.servers.suffix()),
 		[]string{"", "figure", "target"},
 		[][]string{
-			{"first deadline to last hook, s", fixed(seconds, 2), atMost(seconds, 5)},
+			{"first deadline to last hook, s", fixed(seconds, 2), atMost(seconds, b.servers.target(5))},
 			{"lag p50, ms", count(int(p50)), ""},
 			{"lag p99, ms", count(int(p99)), ""},
 			{"hooks per second", count(int(float64(len(tokens)) / seconds)), ""},

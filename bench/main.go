@@ -54,11 +54,11 @@ var (
 
 // bench is what all measurements share.
 type bench struct {
-	server *server
-	sizes  sizes
-	report *report
-	log    *slog.Logger
-	pop    *population // nil until lag or burst needs one
+	servers *servers
+	sizes   sizes
+	report  *report
+	log     *slog.Logger
+	pop     *population // nil until lag or burst needs one
 }
 
 // measurements, in the order in which they run. Those with many live sessions
@@ -90,6 +90,8 @@ func run(ctx context.Context, args []string) (err error) {
 	only := flags.String("only", "", "measure only these: request,commands,memory,lag,burst")
 	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
 	live := flags.String("live", "", "numbers of live sessions for lag, and the last of them for burst, such as 0,100000")
+	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
+	masters := flags.Int("masters", 3, "of the cluster")
 	profile := flags.String("cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -106,6 +108,13 @@ func run(ctx context.Context, args []string) (err error) {
 		if b.sizes.live, err = numbers(*live); err != nil {
 			return fmt.Errorf("-live: %w", err)
 		}
+	}
+	n := 0
+	switch {
+	case *topology == "cluster" && *masters > 0:
+		n = *masters
+	case *topology != "single":
+		return fmt.Errorf("-topology %s -masters %d: there are single, and cluster with at least one master", *topology, *masters)
 	}
 	wanted, err := choose(*only)
 	if err != nil {
@@ -124,11 +133,14 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 
 	gin.SetMode(gin.ReleaseMode)
-	if b.server, err = startServer(ctx); err != nil {
+	if b.servers, err = startServers(ctx, n); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.server.stop()) }()
-	_, _ = fmt.Fprintf(b.report.out, "Measured on %s.\n", machine(b.server.version))
+	defer func() { err = errors.Join(err, b.servers.stop()) }()
+	_, _ = fmt.Fprintf(b.report.out, "Measured on %s%s.\n", machine(b.servers.version), b.servers.suffix())
+	if n > 0 {
+		b.report.set("masters", float64(n))
+	}
 	for _, m := range measurements {
 		if !wanted[m.name] {
 			continue
