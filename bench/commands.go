@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -22,32 +18,18 @@ type cost struct {
 }
 
 func (c cost) minus(d cost) cost {
-	calls := maps.Clone(c.calls)
-	for name, n := range d.calls {
-		calls[name] -= n
-	}
-	return cost{c.commands - d.commands, c.roundTrips - d.roundTrips, calls}
+	return cost{c.commands - d.commands, c.roundTrips - d.roundTrips, c.calls.minus(d.calls)}
 }
 
 // total returns all calls. What is less than a hundredth per operation is the
 // background's and left out.
 func (c cost) total() (n float64) {
 	for _, v := range c.calls {
-		if v >= 0.01 {
+		if v >= leastListed {
 			n += v
 		}
 	}
 	return n
-}
-
-func (c cost) list() string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(c.calls)) {
-		if v := c.calls[name]; v >= 0.01 {
-			out = append(out, name+" "+strconv.FormatFloat(v, 'f', 2, 64))
-		}
-	}
-	return strings.ReplaceAll(strings.Join(out, ", "), ".00", "")
 }
 
 // measureCommands counts commands and round trips.
@@ -225,7 +207,7 @@ func (b *bench) reportCommands(ops []operation) {
 		if o.key != "destroy" && o.key != "idle_second" {
 			target = atMost(math.Round(100*o.cost.roundTrips)/100, 1)
 		}
-		rows = append(rows, []string{o.name, fixed(o.cost.roundTrips, 2), target, fixed(o.cost.commands, 2), fixed(o.cost.total(), 2), o.cost.list()})
+		rows = append(rows, []string{o.name, fixed(o.cost.roundTrips, 2), target, fixed(o.cost.commands, 2), fixed(o.cost.total(), 2), o.cost.calls.list()})
 	}
 	b.report.table("Redis commands per operation",
 		[]string{"", "round trips", "target", "commands sent", "commands run, in scripts too", "which"}, rows)

@@ -33,6 +33,10 @@ type sizes struct {
 	burst  int // sessions that end within one second beside the last of live
 	memory int // sessions
 
+	instances []int         // of a fleet
+	fleetIdle time.Duration // over which an idle fleet's commands are counted
+	fleetEnds int           // sessions that end over the window
+
 	operations int           // of which commands are counted
 	idle       time.Duration // over which an idle instance's commands are counted
 }
@@ -42,12 +46,14 @@ var (
 		anew: 24, rounds: 6, requests: 300,
 		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
 		burst: 100_000, memory: 200_000,
+		instances: []int{1, 4, 16, 64}, fleetIdle: 15 * time.Second, fleetEnds: 4_000,
 		operations: 2_000, idle: 10 * time.Second,
 	}
 	quickSizes = sizes{
 		anew: 2, rounds: 3, requests: 50,
 		live: []int{0, 2_000}, expiring: 200, window: 2 * time.Second, nativeWait: 2 * time.Second,
 		burst: 2_000, memory: 4_000,
+		instances: []int{1, 4}, fleetIdle: 2 * time.Second, fleetEnds: 200,
 		operations: 200, idle: 2 * time.Second,
 	}
 )
@@ -70,6 +76,7 @@ var measurements = []struct {
 	{"request", (*bench).measureRequest},
 	{"commands", (*bench).measureCommands},
 	{"memory", (*bench).measureMemory},
+	{"fleet", (*bench).measureFleet},
 	{"lag", (*bench).measureLag},
 	{"burst", (*bench).measureBurst},
 }
@@ -87,7 +94,7 @@ func main() {
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	out := flags.String("out", "", "write the figures to this file, as one flat JSON object")
-	only := flags.String("only", "", "measure only these: request,commands,memory,lag,burst")
+	only := flags.String("only", "", "measure only these: "+strings.Join(names(), ","))
 	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
 	live := flags.String("live", "", "numbers of live sessions for lag, and the last of them for burst, such as 0,100000")
 	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
@@ -155,20 +162,25 @@ func run(ctx context.Context, args []string) (err error) {
 	return nil
 }
 
+func names() (all []string) {
+	for _, m := range measurements {
+		all = append(all, m.name)
+	}
+	return all
+}
+
 // choose reads -only.
 func choose(only string) (map[string]bool, error) {
 	wanted := make(map[string]bool)
-	var names []string
-	for _, m := range measurements {
-		names = append(names, m.name)
-		wanted[m.name] = only == ""
+	for _, name := range names() {
+		wanted[name] = only == ""
 	}
 	if only == "" {
 		return wanted, nil
 	}
 	for name := range strings.SplitSeq(only, ",") {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("-only %s: there are %s", name, strings.Join(names, ","))
+		if !slices.Contains(names(), name) {
+			return nil, fmt.Errorf("-only %s: there are %s", name, strings.Join(names(), ","))
 		}
 		wanted[name] = true
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -38,37 +37,6 @@ func (s *servers) keyCount(ctx context.Context) (n int64, err error) {
 		return err
 	})
 	return n, err
-}
-
-// resetCalls sets all counts of commands to nothing.
-func (s *servers) resetCalls(ctx context.Context) error {
-	return s.each(func(rdb *redis.Client) error { return rdb.ConfigResetStat(ctx).Err() })
-}
-
-// calls are numbers of commands by name, as the servers count them, those within
-// scripts included.
-type calls map[string]float64
-
-// calls reads how often each command has been run since resetCalls.
-func (s *servers) calls(ctx context.Context) (calls, error) {
-	out := make(calls)
-	err := s.each(func(rdb *redis.Client) error {
-		fields, err := info(ctx, rdb, "commandstats")
-		for key, v := range fields {
-			name := strings.TrimPrefix(key, "cmdstat_")
-			if name == "info" || name == "config|resetstat" || name == "dbsize" {
-				continue // ours, to measure
-			}
-			text, _, _ := strings.Cut(strings.TrimPrefix(v, "calls="), ",")
-			n, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				return fmt.Errorf("commandstats: %s: %w", key, err)
-			}
-			out[name] += n
-		}
-		return err
-	})
-	return out, err
 }
 
 // usedMemory reads the memory in use once it has stopped changing: hash tables that
