@@ -45,7 +45,7 @@ func (b *bench) startFleet(ctx context.Context, n int, beat calls) (f *fleet, er
 	if f.clock, err = readClock(ctx, b.servers.admins[0]); err != nil {
 		return nil, err
 	}
-	if f.p, err = newPopulation(ctx, b.servers, prefix); err != nil {
+	if f.p, err = newPopulation(ctx, b.servers, prefix, lifecycle.DefaultBuckets); err != nil {
 		return nil, err
 	}
 	f.clients = append(f.clients, f.p.rdb)

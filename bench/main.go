@@ -33,6 +33,9 @@ type sizes struct {
 	burst  int // sessions that end within one second beside the last of live
 	memory int // sessions
 
+	costs int   // operations of each kind whose cost is measured
+	moves []int // sessions of buckets that move to another server
+
 	instances []int         // of a fleet
 	fleetIdle time.Duration // over which an idle fleet's commands are counted
 	fleetEnds int           // sessions that end over the window
@@ -48,6 +51,7 @@ var (
 		burst: 100_000, memory: 200_000,
 		instances: []int{1, 4, 16, 64}, fleetIdle: 15 * time.Second, fleetEnds: 4_000,
 		operations: 2_000, idle: 10 * time.Second,
+		costs: 20_000, moves: []int{25_000, 400_000},
 	}
 	quickSizes = sizes{
 		anew: 2, rounds: 3, requests: 50,
@@ -55,6 +59,7 @@ var (
 		burst: 2_000, memory: 4_000,
 		instances: []int{1, 4}, fleetIdle: 2 * time.Second, fleetEnds: 200,
 		operations: 200, idle: 2 * time.Second,
+		costs: 1_000, moves: []int{1_000, 4_000},
 	}
 )
 
@@ -77,6 +82,7 @@ var measurements = []struct {
 	{"commands", (*bench).measureCommands},
 	{"memory", (*bench).measureMemory},
 	{"fleet", (*bench).measureFleet},
+	{"cost", (*bench).measureCost},
 	{"lag", (*bench).measureLag},
 	{"burst", (*bench).measureBurst},
 }

@@ -44,7 +44,7 @@ func (b *bench) population(ctx context.Context) (*population, error) {
 	if err := b.servers.flush(ctx); err != nil {
 		return nil, err
 	}
-	p, err := newPopulation(ctx, b.servers, "bench")
+	p, err := newPopulation(ctx, b.servers, "bench", lifecycle.DefaultBuckets)
 	if err == nil {
 		b.pop = p
 	}
@@ -52,7 +52,7 @@ func (b *bench) population(ctx context.Context) (*population, error) {
 }
 
 // newPopulation returns the population of the store with this prefix.
-func newPopulation(ctx context.Context, s *servers, prefix string) (*population, error) {
+func newPopulation(ctx context.Context, s *servers, prefix string, buckets int) (*population, error) {
 	encoded, err := lifecycle.Gob.Encode(values())
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func newPopulation(ctx context.Context, s *servers, prefix string) (*population,
 	if err != nil {
 		return nil, err
 	}
-	c := ledger.Config{Prefix: prefix, Buckets: lifecycle.DefaultBuckets, Timeout: 30 * time.Second}
+	c := ledger.Config{Prefix: prefix, Buckets: buckets, Timeout: 30 * time.Second}
 	p := &population{
 		prefix: prefix,
 		rdb:    rdb,
