@@ -40,6 +40,10 @@ type sizes struct {
 	fleetIdle time.Duration // over which an idle fleet's commands are counted
 	fleetEnds int           // sessions that end over the window
 
+	scaleLive   []int // numbers of live sessions, on a single server
+	scaleBeside int   // live sessions beside which clusters are measured
+	masters     []int // of these clusters
+
 	operations int           // of which commands are counted
 	idle       time.Duration // over which an idle instance's commands are counted
 }
@@ -52,6 +56,7 @@ var (
 		instances: []int{1, 4, 16, 64}, fleetIdle: 15 * time.Second, fleetEnds: 4_000,
 		operations: 2_000, idle: 10 * time.Second,
 		costs: 20_000, moves: []int{25_000, 400_000},
+		scaleLive: []int{10_000, 100_000, 1_000_000, 5_000_000}, scaleBeside: 100_000, masters: []int{1, 2, 3, 6},
 	}
 	quickSizes = sizes{
 		anew: 2, rounds: 3, requests: 50,
@@ -60,6 +65,7 @@ var (
 		instances: []int{1, 4}, fleetIdle: 2 * time.Second, fleetEnds: 200,
 		operations: 200, idle: 2 * time.Second,
 		costs: 1_000, moves: []int{1_000, 4_000},
+		scaleLive: []int{1_000, 4_000}, scaleBeside: 1_000, masters: []int{1, 2},
 	}
 )
 
@@ -69,6 +75,7 @@ type bench struct {
 	sizes   sizes
 	report  *report
 	log     *slog.Logger
+	plots   string      // directory, "" for none
 	pop     *population // nil until lag or burst needs one
 }
 
@@ -85,7 +92,11 @@ var measurements = []struct {
 	{"cost", (*bench).measureCost},
 	{"lag", (*bench).measureLag},
 	{"burst", (*bench).measureBurst},
+	{scale, (*bench).measureScale},
 }
+
+// scale takes long, and gigabytes: it is measured if it is named, and with -quick.
+const scale = "scale"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -102,7 +113,8 @@ func run(ctx context.Context, args []string) (err error) {
 	out := flags.String("out", "", "write the figures to this file, as one flat JSON object")
 	only := flags.String("only", "", "measure only these: "+strings.Join(names(), ","))
 	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
-	live := flags.String("live", "", "numbers of live sessions for lag, and the last of them for burst, such as 0,100000")
+	live := flags.String("live", "", "numbers of live sessions for lag and scale, and the last of them for burst, such as 0,100000")
+	plots := flags.String("plots", "", "write the plots of scale to this directory")
 	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
 	masters := flags.Int("masters", 3, "of the cluster")
 	profile := flags.String("cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
@@ -114,6 +126,7 @@ func run(ctx context.Context, args []string) (err error) {
 		report: &report{out: os.Stdout, figures: make(map[string]float64)},
 		log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
+	b.plots = *plots
 	if *quick {
 		b.sizes = quickSizes
 	}
@@ -121,6 +134,7 @@ func run(ctx context.Context, args []string) (err error) {
 		if b.sizes.live, err = numbers(*live); err != nil {
 			return fmt.Errorf("-live: %w", err)
 		}
+		b.sizes.scaleLive = b.sizes.live
 	}
 	n := 0
 	switch {
@@ -129,7 +143,7 @@ func run(ctx context.Context, args []string) (err error) {
 	case *topology != "single":
 		return fmt.Errorf("-topology %s -masters %d: there are single, and cluster with at least one master", *topology, *masters)
 	}
-	wanted, err := choose(*only)
+	wanted, err := choose(*only, *quick)
 	if err != nil {
 		return err
 	}
@@ -176,10 +190,10 @@ func names() (all []string) {
 }
 
 // choose reads -only.
-func choose(only string) (map[string]bool, error) {
+func choose(only string, quick bool) (map[string]bool, error) {
 	wanted := make(map[string]bool)
 	for _, name := range names() {
-		wanted[name] = only == ""
+		wanted[name] = only == "" && (quick || name != scale)
 	}
 	if only == "" {
 		return wanted, nil
