@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -14,11 +15,12 @@ import (
 
 // costs are the figures of which it is computed what a size needs.
 type costs struct {
-	idle                               opCost // a second of one instance
-	visit, read, save, expire, destroy opCost // save and destroy beside their request's read
-	memory, resident                   float64
-	publishTold, publishOther          float64 // CPU µs of a PUBLISH, on the server that is told and on each other one of a cluster
-	moves                              []move
+	idle                                      opCost // a second of one instance
+	visit, read, save, expire, burst, destroy opCost // expire one by one, burst at once; save and destroy beside their request's read
+	fate                                      opCost
+	memory, resident                          float64
+	publishTold, publishOther                 float64 // CPU µs of a PUBLISH, on the server that is told and on each other one of a cluster
+	moves                                     []move
 }
 
 // measureCost measures what operations cost Redis, and from that computes what very
@@ -87,6 +89,9 @@ func (b *bench) costOfRequests(ctx context.Context, c *costs) (err error) {
 	if c.read, err = s.using(ctx, n, c.idle, serve("/read", nothing)); err != nil {
 		return err
 	}
+	if c.fate, err = b.costOfFates(ctx, p, cookies, c.idle); err != nil {
+		return err
+	}
 	save, err := s.using(ctx, n, c.idle, serve("/save", nothing))
 	if err != nil {
 		return err
@@ -108,22 +113,48 @@ func (b *bench) costOfRequests(ctx context.Context, c *costs) (err error) {
 	if c.visit, err = s.using(ctx, n, c.idle, serve("/visit", nothing)); err != nil {
 		return err
 	}
-	c.expire, err = b.costOfExpiry(ctx, p, clock, c.idle)
+	if c.expire, err = b.costOfExpiry(ctx, p, clock, c.idle, expiryWindows*b.sizes.window); err != nil {
+		return err
+	}
+	c.burst, err = b.costOfExpiry(ctx, p, clock, c.idle, time.Second)
 	return err
 }
 
-// expiryWindow is how long sessions of costOfExpiry time out, in windows of the lag:
-// the more come at once, the less each costs.
-const expiryWindow = 2
+// costOfFates asks what became of sessions, as an instance does every now and then
+// for those that it holds a handler's hook of.
+func (b *bench) costOfFates(ctx context.Context, p *population, cookies []string, idle opCost) (opCost, error) {
+	const batch = 256 // as the instance does
+	ids := make([]string, len(cookies))
+	for i, cookie := range cookies {
+		t, ok := token.Parse(cookie)
+		if !ok {
+			return opCost{}, errors.New("the library's cookie is not a token")
+		}
+		ids[i] = t.ID
+	}
+	return b.servers.using(ctx, len(ids), idle, func() error {
+		for some := range slices.Chunk(ids, batch) {
+			for _, f := range p.ledger.Fates(ctx, some) {
+				if f.Err != nil || f.Ended {
+					return fmt.Errorf("a live session's fate: %+v", f)
+				}
+			}
+		}
+		return nil
+	})
+}
 
-// costOfExpiry lets sessions time out one after the other.
-func (b *bench) costOfExpiry(ctx context.Context, p *population, clock serverClock, idle opCost) (opCost, error) {
+// expiryWindows is for how many windows of the lag sessions time out one after the
+// other. The more come at once, the less each costs.
+const expiryWindows = 2
+
+// costOfExpiry lets sessions time out, evenly over a window.
+func (b *bench) costOfExpiry(ctx context.Context, p *population, clock serverClock, idle opCost, window time.Duration) (opCost, error) {
 	s, n := b.servers, b.sizes.costs
 	keys, err := s.keyCount(ctx)
 	if err != nil {
 		return opCost{}, err
 	}
-	window := expiryWindow * b.sizes.window
 	begin := lead + time.Duration(3*float64(n)/p.rate*float64(time.Second))
 	first := clock.now() + begin.Milliseconds()
 	err = parallelN(ctx, seeders, n, func(_, i int) error {
@@ -205,7 +236,9 @@ func (b *bench) reportCost(c *costs) {
 		{"first visit", "visit", c.visit},
 		{"read request", "read", c.read},
 		{"save, beside its request's read", "save", c.save},
-		{fmt.Sprintf("end by timeout, hooks and ack included, %s a second", count(int(float64(b.sizes.costs)/(expiryWindow*b.sizes.window.Seconds())))), "expire", c.expire},
+		{fmt.Sprintf("end by timeout, hooks and ack included, %s a second", count(int(float64(b.sizes.costs)/(expiryWindows*b.sizes.window.Seconds())))), "expire", c.expire},
+		{"the same, all within one second", "expire_burst", c.burst},
+		{"asking whether a session with a handler's hook lives", "fate", c.fate},
 		{"destroy, hooks and ack included, beside its request's read", "destroy", c.destroy},
 		{fmt.Sprintf("idle second of one instance, %d buckets", lifecycle.DefaultBuckets), "idle_second", c.idle},
 	} {

@@ -15,6 +15,7 @@ const (
 	needLogouts  = 0.1     // share of the ends
 	needBusy     = 0.5     // of a server's one core, on the fullest server
 	needHook     = 0.010   // seconds that the hooks of an end take
+	needSweep    = 30      // seconds; the library's, no option
 	needHeadroom = 1.5     // memory for buffers, and for copies while a snapshot is written
 )
 
@@ -91,8 +92,13 @@ func (b *bench) reportNeeds(c *costs) {
 	b.report.table(fmt.Sprintf("What %s live sessions need, %s requests and %s ends a second (computed from the tables above)",
 		count(needLive), count(int(needEnds*needRequests)), count(int(needEnds))), head, rows)
 
+	plain := needs[0]
 	messages := 1e5 / c.publishOther // a tenth of a second is 1e5 µs
 	b.report.table("And, whatever the number of buckets", []string{"", "figure"}, [][]string{
+		{fmt.Sprintf("live sessions that one server bears at %.0f %% of its core", 100*needBusy),
+			count(int(needLive * needBusy * 1e6 / plain.total.cpu))},
+		{fmt.Sprintf("cores, further, if each session had a handler's hook: asked for every %d s", needSweep),
+			fixed(c.fate.cpu*needLive/needSweep/1e6, 1)},
 		{"instances whose workers suffice, hooks of " + fixed(1000*needHook, 0) + " ms, " + count(lifecycle.DefaultConcurrency) + " at a time",
 			fixed(needEnds*needHook/lifecycle.DefaultConcurrency, 1)},
 		{"messages a second that take a tenth of each server's core", count(int(messages))},
