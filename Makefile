@@ -5,6 +5,11 @@ PKGS    ?= ./...
 RUNARGS ?=
 OUT     ?=
 
+# Of the measurements.
+BENCHARGS ?=
+MASTERS   ?= 3
+LIVE      ?=
+
 # Of the soak. An empty SEED draws one.
 DURATION ?= 10m
 SEED     ?=
@@ -12,7 +17,7 @@ RATE     ?= 450
 
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: test faults soak lint bench run fuzz
+.PHONY: test faults soak lint bench bench-cluster fleet cost scale run fuzz
 
 # Go would remember results; ours depend on redis-server and the machine as well.
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
@@ -51,10 +56,32 @@ lint:
 	cd faults && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd bench && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 
+BENCH = cd bench && $(GO) run . $(if $(OUT),-out $(abspath $(OUT))) $(BENCHARGS)
+
 ## bench: measure against peers on a real redis-server; OUT=file.json keeps the figures
 bench:
 	@sh scripts/need-redis.sh
-	cd bench && $(GO) run . $(if $(OUT),-out $(abspath $(OUT)))
+	$(BENCH)
+
+## bench-cluster: the same on a cluster of MASTERS masters, peers left out
+bench-cluster:
+	@sh scripts/need-redis.sh
+	$(BENCH) -topology cluster -masters $(MASTERS) -only request,commands,memory,lag,burst
+
+## fleet: count the Redis commands of 1 to 64 instances
+fleet:
+	@sh scripts/need-redis.sh
+	$(BENCH) -only fleet
+
+## cost: measure what each operation costs Redis, and compute what 100 million sessions need
+cost:
+	@sh scripts/need-redis.sh
+	$(BENCH) -only cost
+
+## scale: measure against live sessions (LIVE=10000,100000) and masters, and plot into docs; 6 GB, 15 minutes
+scale:
+	@sh scripts/need-redis.sh
+	$(BENCH) -only scale -plots ../docs $(if $(LIVE),-live $(LIVE))
 
 ## run: run the example application
 run:

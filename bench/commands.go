@@ -4,82 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
+	"math"
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gin-lifecycle/lifecycle"
 )
 
 // cost is what one operation takes.
 type cost struct {
-	commands, roundTrips float64            // as the client sends them
-	calls                map[string]float64 // as the server counts them, those within scripts included
+	commands, roundTrips float64 // as the client sends them
+	calls                calls   // as the servers count them, those within scripts included
 }
 
 func (c cost) minus(d cost) cost {
-	calls := maps.Clone(c.calls)
-	for name, n := range d.calls {
-		calls[name] -= n
-	}
-	return cost{c.commands - d.commands, c.roundTrips - d.roundTrips, calls}
+	return cost{c.commands - d.commands, c.roundTrips - d.roundTrips, c.calls.minus(d.calls)}
 }
 
 // total returns all calls. What is less than a hundredth per operation is the
 // background's and left out.
 func (c cost) total() (n float64) {
 	for _, v := range c.calls {
-		if v >= 0.01 {
+		if v >= leastListed {
 			n += v
 		}
 	}
 	return n
 }
 
-func (c cost) list() string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(c.calls)) {
-		if v := c.calls[name]; v >= 0.01 {
-			out = append(out, name+" "+strconv.FormatFloat(v, 'f', 2, 64))
-		}
-	}
-	return strings.ReplaceAll(strings.Join(out, ", "), ".00", "")
-}
-
-// serverCalls reads how often the server has run each command since the last
-// CONFIG RESETSTAT.
-func (b *bench) serverCalls(ctx context.Context, rdb *redis.Client) (map[string]float64, error) {
-	fields, err := b.server.info(ctx, rdb, "commandstats")
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]float64)
-	for key, v := range fields {
-		name := strings.TrimPrefix(key, "cmdstat_")
-		if name == "info" || name == "config|resetstat" || name == "dbsize" {
-			continue // ours, to measure
-		}
-		text, _, _ := strings.Cut(strings.TrimPrefix(v, "calls="), ",")
-		if out[name], err = strconv.ParseFloat(text, 64); err != nil {
-			return nil, fmt.Errorf("commandstats: %s: %w", key, err)
-		}
-	}
-	return out, nil
-}
-
 // measureCommands counts commands and round trips.
 func (b *bench) measureCommands(ctx context.Context) (err error) {
-	admin := b.server.client()
-	if err := b.server.flush(ctx, admin); err != nil {
+	if err := b.servers.flush(ctx); err != nil {
 		return err
 	}
 	hook := new(counting)
-	rdb := hook.counted(b.server.client())
+	rdb := b.servers.clientWith(clientOptions{hook: hook})
 	// The periodic look at every bucket is counted apart, as the idle second.
 	c, m, err := b.ours(ctx, rdb, "commands", lifecycle.WithLookInterval(time.Minute))
 	if err != nil {
@@ -106,15 +65,15 @@ func (b *bench) measureCommands(ctx context.Context) (err error) {
 		return err
 	}
 	same := func(int) string { return c.cookie }
-	read, err := b.costOf(ctx, admin, c, "/read", n, same, nil)
+	read, err := b.costOf(ctx, c, "/read", n, same, nil)
 	if err != nil {
 		return err
 	}
-	save, err := b.costOf(ctx, admin, c, "/save", n, same, nil)
+	save, err := b.costOf(ctx, c, "/save", n, same, nil)
 	if err != nil {
 		return err
 	}
-	visit, err := b.costOf(ctx, admin, c, "/visit", n, func(int) string { return "" }, nil)
+	visit, err := b.costOf(ctx, c, "/visit", n, func(int) string { return "" }, nil)
 	if err != nil {
 		return err
 	}
@@ -125,18 +84,18 @@ func (b *bench) measureCommands(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	rotate, err := b.costOf(ctx, admin, c, "/rotate", n, func(i int) string { return cookies[i] }, nil)
+	rotate, err := b.costOf(ctx, c, "/rotate", n, func(i int) string { return cookies[i] }, nil)
 	if err != nil {
 		return err
 	}
-	destroy, err := b.costOf(ctx, admin, c, "/destroy", n, func(i int) string { return cookies[n+i] }, hook)
+	destroy, err := b.costOf(ctx, c, "/destroy", n, func(i int) string { return cookies[n+i] }, hook)
 	if err != nil {
 		return err
 	}
 	if err := c.close(ctx); err != nil { // nobody else may be at work in the idle second
 		return err
 	}
-	idle, err := b.idleSecond(ctx, admin)
+	idle, err := b.idleSecond(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,13 +113,13 @@ func (b *bench) measureCommands(ctx context.Context) (err error) {
 // costOf serves n requests and returns the cost of one. With a hook everything
 // counts that the client sends until the sessions of the requests are gone from
 // Redis, otherwise what the requests themselves send.
-func (b *bench) costOf(ctx context.Context, admin *redis.Client, c *contestant, path string, n int, cookie func(int) string, hook *counting) (cost, error) {
+func (b *bench) costOf(ctx context.Context, c *contestant, path string, n int, cookie func(int) string, hook *counting) (cost, error) {
 	was := c.cookie
 	defer func() { c.cookie = was }()
-	if err := admin.ConfigResetStat(ctx).Err(); err != nil {
+	if err := b.servers.resetCalls(ctx); err != nil {
 		return cost{}, err
 	}
-	before, err := admin.DBSize(ctx).Result()
+	before, err := b.servers.keyCount(ctx)
 	if err != nil {
 		return cost{}, err
 	}
@@ -178,7 +137,7 @@ func (b *bench) costOf(ctx context.Context, admin *redis.Client, c *contestant, 
 	}
 	if hook != nil {
 		err := until(ctx, 30*time.Second, "destroyed sessions are not acked", func() (bool, error) {
-			size, err := admin.DBSize(ctx).Result()
+			size, err := b.servers.keyCount(ctx)
 			return size <= before-2*int64(n), err // live key and record of each
 		})
 		if err != nil {
@@ -188,7 +147,7 @@ func (b *bench) costOf(ctx context.Context, admin *redis.Client, c *contestant, 
 		t.commands.Store(hook.all.commands.Load() - commands)
 		t.roundTrips.Store(hook.all.roundTrips.Load() - trips)
 	}
-	calls, err := b.serverCalls(ctx, admin)
+	calls, err := b.servers.calls(ctx)
 	for name := range calls {
 		calls[name] /= float64(n)
 	}
@@ -196,12 +155,12 @@ func (b *bench) costOf(ctx context.Context, admin *redis.Client, c *contestant, 
 }
 
 // idleSecond returns what an instance sends while nothing happens.
-func (b *bench) idleSecond(ctx context.Context, admin *redis.Client) (c cost, err error) {
-	if err := b.server.flush(ctx, admin); err != nil {
+func (b *bench) idleSecond(ctx context.Context) (c cost, err error) {
+	if err := b.servers.flush(ctx); err != nil {
 		return c, err
 	}
 	hook := new(counting)
-	rdb := hook.counted(b.server.client())
+	rdb := b.servers.clientWith(clientOptions{hook: hook})
 	ours, m, err := b.ours(ctx, rdb, "idle")
 	if err != nil {
 		return c, err
@@ -211,11 +170,11 @@ func (b *bench) idleSecond(ctx context.Context, admin *redis.Client) (c cost, er
 		return c, err
 	}
 	b.progress("commands: an idle instance for %v", b.sizes.idle)
-	clock, err := readClock(ctx, admin)
+	clock, err := readClock(ctx, b.servers.admins[0])
 	if err != nil {
 		return c, err
 	}
-	if err := admin.ConfigResetStat(ctx).Err(); err != nil {
+	if err := b.servers.resetCalls(ctx); err != nil {
 		return c, err
 	}
 	commands, trips := hook.all.commands.Load(), hook.all.roundTrips.Load()
@@ -226,7 +185,7 @@ func (b *bench) idleSecond(ctx context.Context, admin *redis.Client) (c cost, er
 	seconds := time.Since(begin).Seconds()
 	c.commands = float64(hook.all.commands.Load()-commands) / seconds
 	c.roundTrips = float64(hook.all.roundTrips.Load()-trips) / seconds
-	c.calls, err = b.serverCalls(ctx, admin)
+	c.calls, err = b.servers.calls(ctx)
 	for name := range c.calls {
 		c.calls[name] /= seconds
 	}
@@ -244,8 +203,12 @@ func (b *bench) reportCommands(ops []operation) {
 		b.report.set("commands_"+o.key, o.cost.commands)
 		b.report.set("roundtrips_"+o.key, o.cost.roundTrips)
 		b.report.set("commandstats_"+o.key, o.cost.total())
-		rows = append(rows, []string{o.name, fixed(o.cost.roundTrips, 2), fixed(o.cost.commands, 2), fixed(o.cost.total(), 2), o.cost.list()})
+		target := ""
+		if o.key != "destroy" && o.key != "idle_second" {
+			target = atMost(math.Round(100*o.cost.roundTrips)/100, 1)
+		}
+		rows = append(rows, []string{o.name, fixed(o.cost.roundTrips, 2), target, fixed(o.cost.commands, 2), fixed(o.cost.total(), 2), o.cost.calls.list()})
 	}
 	b.report.table("Redis commands per operation",
-		[]string{"", "round trips", "commands sent", "commands run, in scripts too", "which"}, rows)
+		[]string{"", "round trips", "target", "commands sent", "commands run, in scripts too", "which"}, rows)
 }

@@ -87,7 +87,7 @@ func (b *bench) ours(ctx context.Context, rdb redis.UniversalClient, prefix stri
 
 // ginSessions is gin-contrib/sessions/redis.
 func (b *bench) ginSessions() (*contestant, error) {
-	store, err := ginredis.NewStore(10, "tcp", b.server.addr, "", "", []byte("0123456789abcdef0123456789abcdef"))
+	store, err := ginredis.NewStore(10, "tcp", b.servers.nodes[0].Addr, "", "", []byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (b *bench) ginSessions() (*contestant, error) {
 // keys are as long and the record as large as the library's, and nothing is
 // decoded. Its save sends the record back in a second round trip.
 func (b *bench) floor(ctx context.Context, model *contestant) (*contestant, error) {
-	rdb := b.server.client()
+	rdb := b.servers.client()
 	t, ok := token.Parse(model.cookie)
 	if !ok {
 		return nil, errors.New("the library's cookie is not a token")

@@ -33,6 +33,17 @@ type sizes struct {
 	burst  int // sessions that end within one second beside the last of live
 	memory int // sessions
 
+	costs int   // operations of each kind whose cost is measured
+	moves []int // sessions of buckets that move to another server
+
+	instances []int         // of a fleet
+	fleetIdle time.Duration // over which an idle fleet's commands are counted
+	fleetEnds int           // sessions that end over the window
+
+	scaleLive   []int // numbers of live sessions, on a single server
+	scaleBeside int   // live sessions beside which clusters are measured
+	masters     []int // of these clusters
+
 	operations int           // of which commands are counted
 	idle       time.Duration // over which an idle instance's commands are counted
 }
@@ -42,23 +53,30 @@ var (
 		anew: 24, rounds: 6, requests: 300,
 		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
 		burst: 100_000, memory: 200_000,
+		instances: []int{1, 4, 16, 64}, fleetIdle: 15 * time.Second, fleetEnds: 4_000,
 		operations: 2_000, idle: 10 * time.Second,
+		costs: 20_000, moves: []int{25_000, 400_000},
+		scaleLive: []int{10_000, 100_000, 1_000_000, 5_000_000}, scaleBeside: 100_000, masters: []int{1, 2, 3, 6},
 	}
 	quickSizes = sizes{
 		anew: 2, rounds: 3, requests: 50,
 		live: []int{0, 2_000}, expiring: 200, window: 2 * time.Second, nativeWait: 2 * time.Second,
 		burst: 2_000, memory: 4_000,
+		instances: []int{1, 4}, fleetIdle: 2 * time.Second, fleetEnds: 200,
 		operations: 200, idle: 2 * time.Second,
+		costs: 1_000, moves: []int{1_000, 4_000},
+		scaleLive: []int{1_000, 4_000}, scaleBeside: 1_000, masters: []int{1, 2},
 	}
 )
 
 // bench is what all measurements share.
 type bench struct {
-	server *server
-	sizes  sizes
-	report *report
-	log    *slog.Logger
-	pop    *population // nil until lag or burst needs one
+	servers *servers
+	sizes   sizes
+	report  *report
+	log     *slog.Logger
+	plots   string      // directory, "" for none
+	pop     *population // nil until lag or burst needs one
 }
 
 // measurements, in the order in which they run. Those with many live sessions
@@ -70,9 +88,15 @@ var measurements = []struct {
 	{"request", (*bench).measureRequest},
 	{"commands", (*bench).measureCommands},
 	{"memory", (*bench).measureMemory},
+	{"fleet", (*bench).measureFleet},
+	{"cost", (*bench).measureCost},
 	{"lag", (*bench).measureLag},
 	{"burst", (*bench).measureBurst},
+	{scale, (*bench).measureScale},
 }
+
+// scale takes long, and gigabytes: it is measured if it is named, and with -quick.
+const scale = "scale"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,9 +111,12 @@ func main() {
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	out := flags.String("out", "", "write the figures to this file, as one flat JSON object")
-	only := flags.String("only", "", "measure only these: request,commands,memory,lag,burst")
+	only := flags.String("only", "", "measure only these: "+strings.Join(names(), ","))
 	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
-	live := flags.String("live", "", "numbers of live sessions for lag, and the last of them for burst, such as 0,100000")
+	live := flags.String("live", "", "numbers of live sessions for lag and scale, and the last of them for burst, such as 0,100000")
+	plots := flags.String("plots", "", "write the plots of scale to this directory")
+	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
+	masters := flags.Int("masters", 3, "of the cluster")
 	profile := flags.String("cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -99,6 +126,7 @@ func run(ctx context.Context, args []string) (err error) {
 		report: &report{out: os.Stdout, figures: make(map[string]float64)},
 		log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
+	b.plots = *plots
 	if *quick {
 		b.sizes = quickSizes
 	}
@@ -106,8 +134,16 @@ func run(ctx context.Context, args []string) (err error) {
 		if b.sizes.live, err = numbers(*live); err != nil {
 			return fmt.Errorf("-live: %w", err)
 		}
+		b.sizes.scaleLive = b.sizes.live
 	}
-	wanted, err := choose(*only)
+	n := 0
+	switch {
+	case *topology == "cluster" && *masters > 0:
+		n = *masters
+	case *topology != "single":
+		return fmt.Errorf("-topology %s -masters %d: there are single, and cluster with at least one master", *topology, *masters)
+	}
+	wanted, err := choose(*only, *quick)
 	if err != nil {
 		return err
 	}
@@ -124,11 +160,14 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 
 	gin.SetMode(gin.ReleaseMode)
-	if b.server, err = startServer(ctx); err != nil {
+	if b.servers, err = startServers(ctx, n); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.server.stop()) }()
-	_, _ = fmt.Fprintf(b.report.out, "Measured on %s.\n", machine(b.server.version))
+	defer func() { err = errors.Join(err, b.servers.stop()) }()
+	_, _ = fmt.Fprintf(b.report.out, "Measured on %s%s.\n", machine(b.servers.version), b.servers.suffix())
+	if n > 0 {
+		b.report.set("masters", float64(n))
+	}
 	for _, m := range measurements {
 		if !wanted[m.name] {
 			continue
@@ -143,20 +182,25 @@ func run(ctx context.Context, args []string) (err error) {
 	return nil
 }
 
-// choose reads -only.
-func choose(only string) (map[string]bool, error) {
-	wanted := make(map[string]bool)
-	var names []string
+func names() (all []string) {
 	for _, m := range measurements {
-		names = append(names, m.name)
-		wanted[m.name] = only == ""
+		all = append(all, m.name)
+	}
+	return all
+}
+
+// choose reads -only.
+func choose(only string, quick bool) (map[string]bool, error) {
+	wanted := make(map[string]bool)
+	for _, name := range names() {
+		wanted[name] = only == "" && (quick || name != scale)
 	}
 	if only == "" {
 		return wanted, nil
 	}
 	for name := range strings.SplitSeq(only, ",") {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("-only %s: there are %s", name, strings.Join(names, ","))
+		if !slices.Contains(names(), name) {
+			return nil, fmt.Errorf("-only %s: there are %s", name, strings.Join(names(), ","))
 		}
 		wanted[name] = true
 	}

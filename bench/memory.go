@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
@@ -23,30 +21,29 @@ func (b *bench) measureMemory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rdb := b.server.client()
-	ours, err := b.memoryOfOurs(ctx, rdb, len(encoded))
-	if err != nil {
-		return err
-	}
-	peer, err := b.memoryOfPeer(ctx, rdb, len(encoded))
+	ours, err := b.memoryOfOurs(ctx, len(encoded))
 	if err != nil {
 		return err
 	}
 	r := b.report
 	r.set("memory_overhead_bytes", ours.overhead())
 	r.set("memory_total_bytes", ours.total)
-	r.set("redistore_memory_overhead_bytes", peer.overhead())
-	r.set("redistore_memory_total_bytes", peer.total)
 	row := func(name string, f footprint, target string) []string {
 		return []string{name, fixed(f.total, 0), strconv.Itoa(f.values), strconv.Itoa(f.request), fixed(f.overhead(), 0), target}
 	}
+	rows := [][]string{row("lifecycle", ours, atMost(ours.overhead(), 450))}
+	if !b.servers.clustered { // the peer knows no clusters
+		peer, err := b.memoryOfPeer(ctx, len(encoded))
+		if err != nil {
+			return err
+		}
+		r.set("redistore_memory_overhead_bytes", peer.overhead())
+		r.set("redistore_memory_total_bytes", peer.total)
+		rows = append(rows, row("gin-contrib/sessions/redis", peer, ""))
+	}
 	r.table(fmt.Sprintf("Redis memory of one live session, from %s sessions", count(b.sizes.memory)),
-		[]string{"", "bytes", "encoded values", "summary of the first request", "overhead", "target"},
-		[][]string{
-			row("lifecycle", ours, atMost(ours.overhead(), 450)),
-			row("gin-contrib/sessions/redis", peer, ""),
-		})
-	return b.server.flush(ctx, rdb)
+		[]string{"", "bytes", "encoded values", "summary of the first request", "overhead", "target"}, rows)
+	return b.servers.flush(ctx)
 }
 
 // footprint is one session's share of memory, in bytes.
@@ -57,11 +54,12 @@ type footprint struct {
 
 func (f footprint) overhead() float64 { return f.total - float64(f.values+f.request) }
 
-func (b *bench) memoryOfOurs(ctx context.Context, rdb *redis.Client, values int) (f footprint, err error) {
-	if err := b.server.flush(ctx, rdb); err != nil {
+func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err error) {
+	if err := b.servers.flush(ctx); err != nil {
 		return f, err
 	}
-	c, m, err := b.ours(ctx, b.server.client(), lifecycle.DefaultPrefix)
+	rdb := b.servers.client()
+	c, m, err := b.ours(ctx, rdb, lifecycle.DefaultPrefix)
 	if err != nil {
 		return f, err
 	}
@@ -69,7 +67,7 @@ func (b *bench) memoryOfOurs(ctx context.Context, rdb *redis.Client, values int)
 	if err := atWork(ctx, m); err != nil {
 		return f, err
 	}
-	if f, err = b.grow(ctx, rdb, c, values); err != nil {
+	if f, err = b.grow(ctx, c, values); err != nil {
 		return f, err
 	}
 	// One of the records, for the size of what is kept of a request.
@@ -98,8 +96,8 @@ func (b *bench) memoryOfOurs(ctx context.Context, rdb *redis.Client, values int)
 	return f, nil
 }
 
-func (b *bench) memoryOfPeer(ctx context.Context, rdb *redis.Client, values int) (f footprint, err error) {
-	if err := b.server.flush(ctx, rdb); err != nil {
+func (b *bench) memoryOfPeer(ctx context.Context, values int) (f footprint, err error) {
+	if err := b.servers.flush(ctx); err != nil {
 		return f, err
 	}
 	c, err := b.ginSessions()
@@ -107,12 +105,12 @@ func (b *bench) memoryOfPeer(ctx context.Context, rdb *redis.Client, values int)
 		return f, err
 	}
 	defer func() { err = errors.Join(err, c.close(ctx)) }()
-	return b.grow(ctx, rdb, c, values)
+	return b.grow(ctx, c, values)
 }
 
 // grow lets sessions begin and returns what one of them takes. A few that begin
 // before keep what connections and scripts take out of the account.
-func (b *bench) grow(ctx context.Context, rdb *redis.Client, c *contestant, values int) (footprint, error) {
+func (b *bench) grow(ctx context.Context, c *contestant, values int) (footprint, error) {
 	const workers = 8
 	login := func(_, _ int) error {
 		_, err := c.do(c.request(ctx, "/login"))
@@ -121,7 +119,7 @@ func (b *bench) grow(ctx context.Context, rdb *redis.Client, c *contestant, valu
 	if err := parallelN(ctx, workers, 500, login); err != nil {
 		return footprint{}, err
 	}
-	before, err := b.usedMemory(ctx, rdb)
+	before, err := b.servers.usedMemory(ctx)
 	if err != nil {
 		return footprint{}, err
 	}
@@ -129,28 +127,6 @@ func (b *bench) grow(ctx context.Context, rdb *redis.Client, c *contestant, valu
 	if err := parallelN(ctx, workers, b.sizes.memory, login); err != nil {
 		return footprint{}, err
 	}
-	after, err := b.usedMemory(ctx, rdb)
+	after, err := b.servers.usedMemory(ctx)
 	return footprint{total: (after - before) / float64(b.sizes.memory), values: values}, err
-}
-
-// usedMemory reads the server's used memory once it has stopped changing: hash
-// tables that grow exist twice for a moment.
-func (b *bench) usedMemory(ctx context.Context, rdb *redis.Client) (float64, error) {
-	const steady = 50 // readings in a row, about half a second
-	var last float64
-	same := 0
-	err := until(ctx, 30*time.Second, "the memory in use does not settle", func() (bool, error) {
-		fields, err := b.server.info(ctx, rdb, "memory")
-		if err != nil {
-			return false, err
-		}
-		used, err := strconv.ParseFloat(fields["used_memory"], 64)
-		// A connection's buffer coming or going is no change.
-		if used < last-100_000 || used > last+100_000 {
-			last, same = used, 0
-		}
-		same++
-		return same >= steady, err
-	})
-	return last, err
 }

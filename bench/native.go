@@ -13,19 +13,19 @@ import (
 // lagOfEvents measures Redis's own `expired` events for plain keys with the same
 // times to live beside the same live sessions.
 func (b *bench) lagOfEvents(ctx context.Context, p *population) (l lags, err error) {
-	if err := p.rdb.ConfigSet(ctx, "notify-keyspace-events", "Ex").Err(); err != nil {
+	if err := b.servers.admins[0].ConfigSet(ctx, "notify-keyspace-events", "Ex").Err(); err != nil {
 		return lags{}, err
 	}
 	defer func() {
-		err = errors.Join(err, p.rdb.ConfigSet(context.WithoutCancel(ctx), "notify-keyspace-events", "").Err())
+		err = errors.Join(err, b.servers.admins[0].ConfigSet(context.WithoutCancel(ctx), "notify-keyspace-events", "").Err())
 	}()
-	sub := b.server.client().Subscribe(ctx, "__keyevent@0__:expired")
+	sub := b.servers.client().Subscribe(ctx, "__keyevent@0__:expired")
 	defer func() { _ = sub.Close() }()
 	if _, err := sub.Receive(ctx); err != nil { // the subscription counts from here on
 		return lags{}, err
 	}
 
-	clock, err := readClock(ctx, p.rdb)
+	clock, err := readClock(ctx, b.servers.admins[0])
 	if err != nil {
 		return lags{}, err
 	}

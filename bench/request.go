@@ -91,7 +91,7 @@ func (b *bench) measureRequest(ctx context.Context) error {
 	return nil
 }
 
-// contestants returns the three that are compared, each with a session.
+// contestants returns those that are compared, each with a session.
 func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll func() error, err error) {
 	closeAll = func() error {
 		var errs []error
@@ -100,11 +100,10 @@ func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll fu
 		}
 		return errors.Join(errs...)
 	}
-	rdb := b.server.client()
-	if err := b.server.flush(ctx, rdb); err != nil {
+	if err := b.servers.flush(ctx); err != nil {
 		return nil, closeAll, err
 	}
-	life, _, err := b.ours(ctx, rdb, "request")
+	life, _, err := b.ours(ctx, b.servers.client(), "request")
 	if err != nil {
 		return nil, closeAll, err
 	}
@@ -112,16 +111,19 @@ func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll fu
 	if err := life.login(ctx); err != nil {
 		return all, closeAll, err
 	}
-	peer, err := b.ginSessions()
-	if err != nil {
-		return all, closeAll, err
-	}
-	all = append(all, peer)
 	floor, err := b.floor(ctx, life)
 	if err != nil {
 		return all, closeAll, err
 	}
 	all = append(all, floor)
+	if b.servers.clustered { // the peer knows no clusters
+		return all, closeAll, nil
+	}
+	peer, err := b.ginSessions()
+	if err != nil {
+		return all, closeAll, err
+	}
+	all = append(all, peer)
 	return all, closeAll, peer.login(ctx)
 }
 
@@ -155,35 +157,29 @@ func (b *bench) rounds(ctx context.Context, all []*contestant, path string) (ns,
 }
 
 func (b *bench) reportRequest(kind string, names []string, ns, allocs [][]float64) {
-	peer, floor := median(ratios(ns[0], ns[1])), median(ratios(ns[0], ns[2]))
 	r := b.report
-	for i, key := range []string{"", "_ginsessions", "_floor"} {
-		r.set(kind+"_ns"+key, median(ns[i]))
-		r.set(kind+"_allocs"+key, median(allocs[i]))
-	}
-	r.set(kind+"_ratio_ginsessions", peer)
-	r.set(kind+"_ratio_floor", floor)
-
-	targets := map[string][2]string{
-		"read": {atMost(peer, 0.60), atMost(floor, 1.25)},
-		"save": {atMost(peer, 0.65), ""},
+	ratioTargets := map[string]map[string]float64{
+		"read": {"_floor": 1.25, "_ginsessions": 0.60},
+		"save": {"_ginsessions": 0.65},
 	}[kind]
-	ourTarget := ""
-	if kind == "read" {
-		ourTarget = "allocations " + atMost(median(allocs[0]), 100)
-	}
 	var rows [][]string
-	for i, name := range names {
-		row := []string{name, fixed(median(ns[i])/1000, 1), fixed(median(allocs[i]), 0)}
-		switch i {
-		case 0:
-			row = append(row, "", ourTarget)
-		case 1:
-			row = append(row, fixed(peer, 2), targets[0])
-		case 2:
-			row = append(row, fixed(floor, 2), targets[1])
+	for i, key := range []string{"", "_floor", "_ginsessions"}[:len(names)] {
+		took, allocated := median(ns[i]), median(allocs[i])
+		r.set(kind+"_ns"+key, took)
+		r.set(kind+"_allocs"+key, allocated)
+		ratio, target := "", ""
+		switch {
+		case i > 0:
+			v := median(ratios(ns[0], ns[i]))
+			r.set(kind+"_ratio"+key, v)
+			ratio = fixed(v, 2)
+			if most, ok := ratioTargets[key]; ok {
+				target = atMost(v, most)
+			}
+		case kind == "read":
+			target = "allocations " + atMost(allocated, 100)
 		}
-		rows = append(rows, row)
+		rows = append(rows, []string{names[i], fixed(took/1000, 1), fixed(allocated, 0), ratio, target})
 	}
 	title := "Request with a session, one value read"
 	if kind == "save" {

@@ -35,14 +35,6 @@ func (h *counting) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
-// counted is a client whose commands h counts. The store makes a client of its
-// own of a plain *redis.Client, and go-redis leaves the hooks behind in doing so;
-// what it does not know as one it takes as it is.
-func (h *counting) counted(rdb *redis.Client) redis.UniversalClient {
-	rdb.AddHook(h)
-	return struct{ redis.UniversalClient }{rdb}
-}
-
 // ProcessHook counts one command in one round trip.
 func (h *counting) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {

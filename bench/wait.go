@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// settleTime is how long is waited at most for what takes no time as a rule.
+const settleTime = 30 * time.Second
+
 // until waits for a condition.
 func until(ctx context.Context, timeout time.Duration, complaint string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New(complaint))

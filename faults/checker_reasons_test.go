@@ -16,6 +16,9 @@ const byHook lifecycle.Reason = "by a hook"
 // the session answer, and what the hook was told of the end is true.
 func (c *trial) noneForLiving() {
 	for _, a := range c.alive {
+		if c.e.onItsOwn(a) {
+			continue
+		}
 		c.v.living++
 		c.v.violate("I2: session %s: hook %s ran at %s while it lived", c.id, a.hook, clock(a.at))
 	}
@@ -32,6 +35,10 @@ func (c *trial) noneForLiving() {
 }
 
 func (c *trial) endedBefore(r event) {
+	if c.e.onItsOwn(r) {
+		c.v.torn++
+		return
+	}
 	wrong := c.wrong(r)
 	if c.known != nil && c.known.seen.After(r.at) {
 		wrong = "a request sent after it was answered with it"

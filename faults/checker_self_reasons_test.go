@@ -121,6 +121,37 @@ func TestCheckerReasons(t *testing.T) {
 	}.judge(t)
 }
 
+// Of an instance in a world of its own, while it is in it, nothing of this is asked.
+func TestCheckerSplit(t *testing.T) {
+	apart := func(x *tale) {
+		x.born()
+		x.e.apart, x.e.split = x.b, window{at(400), at(1100)}
+	}
+	tales{
+		"early, in its own world": {"", func(x *tale) {
+			apart(x)
+			x.handle(x.b, 500, 1)
+			x.say(x.b, 511, alive, "h1", 1)
+			x.e.answered(taleID, at(550))
+		}},
+		"early, in the world of the rest": {"I2", func(x *tale) {
+			apart(x)
+			x.handle(x.a, 985, 1) // the first hook before its time, the second after it
+		}},
+		"early, before the split": {"I2", func(x *tale) {
+			apart(x)
+			x.e.split.from = at(999)
+			x.handle(x.b, 985, 1)
+		}},
+		"lives, after the split": {"I2", func(x *tale) {
+			apart(x)
+			x.handle(x.b, 1050, 1)
+			x.say(x.b, 1101, alive, "h1", 1)
+			x.e.split.to = at(1100)
+		}},
+	}.judge(t)
+}
+
 // oneRun gives the end's second hook the reason that is always true, so that one
 // violation is left.
 func (x *tale) oneRun() {

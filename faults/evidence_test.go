@@ -19,6 +19,8 @@ type evidence struct {
 	tombstones map[string]bool // ends that had been acked then, and told to all but some instances
 	unsaved    []window        // what was written then may be gone, or as it was before
 	evicted    []window        // live keys were deleted by others than this library
+	apart      *process        // was on the other side of a split that let both sides write
+	split      window          // in which it was
 }
 
 // known is a session that a visitor was told of, or that the test began.
@@ -129,6 +131,21 @@ func (e *evidence) losing(before time.Duration, do func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.unsaved = append(e.unsaved, window{from, time.Now()})
+}
+
+// splitting runs what lets p write to another Redis than the rest, of which nothing
+// is kept.
+func (e *evidence) splitting(p *process, do func()) {
+	from := time.Now()
+	do()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.apart, e.split = p, window{from, time.Now()}
+}
+
+// onItsOwn reports whether an instance did something in a world of its own.
+func (e *evidence) onItsOwn(ev event) bool {
+	return e.apart != nil && ev.by == e.apart && e.split.overlaps(ev.at, ev.at)
 }
 
 // seen returns when the session was last answered, the moment its request was sent.

@@ -34,7 +34,8 @@ type fleet struct {
 	t       testing.TB
 	setup   setup // of the next instance
 	redis   *redistest.Server
-	rdb     *redis.Client // past any proxy
+	cluster *redistest.Cluster    // instead of redis, nil if there is none
+	rdb     redis.UniversalClient // past any proxy
 	dir     string
 	known   *evidence
 	client  *http.Client
@@ -281,7 +282,7 @@ func (f *fleet) stopAndCheck() verdict {
 // look as they end.
 func (f *fleet) leavesNothing() {
 	f.t.Helper()
-	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":*").Result()
+	keys, err := f.keyNames("*")
 	if err != nil {
 		f.t.Errorf("I8: %v", err)
 	}
@@ -303,20 +304,4 @@ func (f *fleet) leavesNothing() {
 // killed reports whether any instance was killed.
 func (f *fleet) killed() bool {
 	return slices.ContainsFunc(f.all(), (*process).killed)
-}
-
-// connections counts the connections to Redis of all but replicas and sentinels,
-// -1 if it does not answer.
-func (f *fleet) connections() int {
-	list, err := f.rdb.ClientList(context.Background()).Result()
-	if err != nil {
-		return -1
-	}
-	n := 0
-	for line := range strings.Lines(list) {
-		if !strings.Contains(line, "name=sentinel-") && !strings.Contains(line, "flags=S") {
-			n++
-		}
-	}
-	return n
 }

@@ -32,8 +32,10 @@ const instanceEnv = "LIFECYCLE_FAULTS_INSTANCE"
 
 // setup is what an instance is told.
 type setup struct {
-	Redis     string   // address
-	Sentinels []string // instead of Redis
+	Redis     string            // address
+	Sentinels []string          // instead of Redis
+	Cluster   []string          // instead of Redis
+	Via       map[string]string // the way to an address of Sentinel's, if it is another one
 	Prefix    string
 	Buckets   int
 	Journal   string
@@ -130,11 +132,18 @@ func (in *instance) run() error {
 }
 
 func (in *instance) connect() {
-	if len(in.Sentinels) > 0 {
+	switch {
+	case len(in.Cluster) > 0:
+		c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: in.Cluster, ContextTimeoutEnabled: true})
+		// Of each node: the library calls them one by one, too.
+		c.OnNewNode(func(node *redis.Client) { node.AddHook(&in.points) })
+		in.rdb = c
+		return
+	case len(in.Sentinels) > 0:
 		in.rdb = redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: redistest.SentinelMaster, SentinelAddrs: in.Sentinels, ContextTimeoutEnabled: true,
+			MasterName: redistest.SentinelMaster, SentinelAddrs: in.Sentinels, ContextTimeoutEnabled: true, Dialer: in.dial,
 		})
-	} else {
+	default:
 		in.rdb = redis.NewClient(&redis.Options{
 			Addr: in.Redis, ContextTimeoutEnabled: true,
 			ReadTimeout: patience, WriteTimeout: patience, // the library's own bound must do
@@ -142,6 +151,15 @@ func (in *instance) connect() {
 		})
 	}
 	in.rdb.AddHook(&in.points)
+}
+
+// dial goes the way that the test has laid to an address.
+func (in *instance) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if via, ok := in.Via[addr]; ok {
+		addr = via
+	}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return dialer.DialContext(ctx, network, addr)
 }
 
 func (in *instance) manage() error {

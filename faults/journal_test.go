@@ -76,15 +76,19 @@ func readJournal(t testing.TB, p *process) []event {
 	}
 	defer func() { _ = f.Close() }()
 	var events []event
-	for s := bufio.NewScanner(f); s.Scan(); {
-		field := strings.Split(s.Text(), "\t")
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadString('\n')
+		if err != nil { // without its end: it is being written
+			return events
+		}
+		field := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(field) != 8 {
-			t.Fatalf("%s: not a line: %q", p.journal, s.Text())
+			t.Fatalf("%s: not a line: %q", p.journal, line)
 		}
 		number := func(i int) int64 {
 			n, err := strconv.ParseInt(field[i], 10, 64)
 			if err != nil {
-				t.Fatalf("%s: %q: %v", p.journal, s.Text(), err)
+				t.Fatalf("%s: %q: %v", p.journal, line, err)
 			}
 			return n
 		}
@@ -100,5 +104,4 @@ func readJournal(t testing.TB, p *process) []event {
 			by:      p,
 		})
 	}
-	return events
 }

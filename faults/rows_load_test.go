@@ -59,8 +59,8 @@ func (f *fleet) seed(n int, deadline time.Time) {
 const seededIdle = time.Hour
 
 // burst begins n sessions that end at deadline, in one round trip, and returns their
-// IDs. Redis must know the scripts.
-func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadline time.Time) ([]string, error) {
+// IDs. Redis must know the scripts. If any buckets are named, it is in these.
+func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadline time.Time, in ...int) ([]string, error) {
 	create := scriptSHA("create")
 	idle := seededIdle.Milliseconds()
 	from := time.Now()
@@ -68,6 +68,9 @@ func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadli
 	ids := make([]string, n)
 	for i := range ids {
 		t := token.New(token.Timeouts{Idle: seededIdle, Deadline: deadline.UnixMilli()})
+		for len(in) > 0 && !slices.Contains(in, token.Bucket(t.ID, f.setup.Buckets)) {
+			t = token.New(t.Timeouts)
+		}
 		ids[i] = t.ID
 		f.known.seeding(t.ID, deadline)
 		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts})

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,59 +10,6 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
-
-// The master dies under load and a replica takes its place: the hooks go on by
-// themselves, what had been replicated is handled, and the new master is told to
-// send notifications.
-func TestRow13Failover(t *testing.T) {
-	t.Parallel()
-	s := redistest.StartSentinel(t, 2, 3)
-	master := s.Master
-	f := newFleet(t, master)
-	_ = f.rdb.Close()
-	f.rdb = s.Client(t)
-	f.setup.Sentinels = s.Addrs
-	f.setup.RedisTimeout = time.Second // less than the idle timeout: no call is repeated that long after it
-	ps := f.together("a", "b")
-	f.seedReplicated(master.Addr, 50)
-	stop := f.load(f.living)
-	f.eventually("ends are handled", func() bool { return f.runs(done, "") >= 100 })
-	f.known.losing(time.Second, func() {
-		master.Kill()
-		f.eventually("a visitor is served by the new master", func() bool {
-			status, _ := (&visitor{f: f}).visit(ps[0], "/")
-			return status == http.StatusOK
-		})
-	})
-	handled := f.runs(done, "")
-	f.eventually("hooks go on", func() bool { return f.runs(done, "") >= handled+100 })
-	stop()
-	f.eventually("the new master sends notifications", func() bool {
-		flags, err := f.rdb.ConfigGet(context.Background(), "notify-keyspace-events").Result()
-		return err == nil && strings.Contains(flags["notify-keyspace-events"], "x")
-	})
-	v := f.finish()
-	t.Logf("%d sessions, %d excused", v.sessions, v.excused)
-}
-
-// seedReplicated begins n sessions on a master, past the instances, that both of its
-// replicas have.
-func (f *fleet) seedReplicated(master string, n int) {
-	f.t.Helper()
-	rdb := redistest.Client(f.t, master)
-	conn := rdb.Conn() // WAIT is about the writes of its connection
-	f.seedSafe(conn, n)
-	if got, err := conn.Wait(context.Background(), 2, patience/2).Result(); err != nil || got < 2 {
-		f.t.Fatalf("%d replicas have the sessions: %v", got, err)
-	}
-	if err := errors.Join(conn.Close(), rdb.Close()); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// Row 14, an old master cut off together with one instance, and row 15, the
-// migration of slots and the death of a cluster's master, belong here. They need
-// what the library does not claim yet: see "Topologies" in docs/guarantees.md.
 
 // The network is slow, silent in one direction, resetting or slicing, or Redis
 // itself does not run: no request hangs, no end is lost.
@@ -204,18 +150,9 @@ func TestRow17ReplyLost(t *testing.T) {
 	}
 }
 
-// keys counts the keys of a kind.
-func (f *fleet) keys(pattern string) int {
-	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":{*}:"+pattern).Result()
-	if err != nil {
-		return -1
-	}
-	return len(keys)
-}
-
 // recordHolds reports whether the only record holds text.
 func (f *fleet) recordHolds(text string) bool {
-	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":{*}:session:*").Result()
+	keys, err := f.keyNames("{*}:session:*")
 	if err != nil || len(keys) != 1 {
 		return false
 	}
@@ -225,7 +162,7 @@ func (f *fleet) recordHolds(text string) bool {
 // liveKeyChanged reports whether the only live key has another name than at the
 // last call.
 func (f *fleet) liveKeyChanged() bool {
-	keys, err := f.rdb.Keys(context.Background(), f.setup.Prefix+":{*}:live:*").Result()
+	keys, err := f.keyNames("{*}:live:*")
 	if err != nil || len(keys) != 1 {
 		return false
 	}

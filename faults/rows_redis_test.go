@@ -61,10 +61,16 @@ const unwritten = 3 * time.Second
 
 // seedSafe begins n sessions in Redis, past the instances, that are long over when
 // the test ends and that it must not lose, and returns when.
-func (f *fleet) seedSafe(rdb interface{ Pipeline() redis.Pipeliner }, n int) time.Time {
+func (f *fleet) seedSafe(rdb interface{ Pipeline() redis.Pipeliner }, n int, in ...int) time.Time {
+	f.t.Helper()
+	return f.seedSafeFor(25*time.Second, rdb, n, in...)
+}
+
+// seedSafeFor does so with another time to live.
+func (f *fleet) seedSafeFor(life time.Duration, rdb interface{ Pipeline() redis.Pipeliner }, n int, in ...int) time.Time {
 	f.t.Helper()
 	f.loadScripts()
-	ids, err := f.burst(rdb, n, time.Now().Add(25*time.Second))
+	ids, err := f.burst(rdb, n, time.Now().Add(life), in...)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ type verdict struct {
 	closures   int // of handlers' hooks
 	repeats    int // runs of a destroyed hook that had not failed, each after a kill or a freeze
 	again      int // runs of a destroyed hook that had succeeded, elsewhere, as another hook had failed
+	torn       int // runs of an instance in a world of its own
 	lost       int // ends
 	living     int // runs for sessions that lived, or had not ended in the way that the hook was told
 	excused    int // sessions that Redis itself lost, by the test's doing

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ type Cluster struct {
 	Nodes []*Server
 
 	proc *redisproc.Cluster
+
+	migrating sync.Mutex
 }
 
 // StartCluster starts a cluster that ends with the test, and waits until all of it is
@@ -191,7 +194,8 @@ func (c *Cluster) ReplicasOf(ctx context.Context, master *Server) []*Server {
 const moveBatch = 10
 
 // MoveSlot moves a slot and its keys to another master, as a resharding does. Between
-// its steps it calls between, if that is not nil: the slot is half-moved then.
+// its steps it calls between, if that is not nil: the slot is half-moved then. Several
+// slots may be moved at a time.
 func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between func()) error {
 	nodes := c.nodes(ctx)
 	source, ok := owner(nodes, slot)
@@ -215,7 +219,7 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between fu
 		return err
 	}
 	between()
-	if err := moveKeys(ctx, from, slot, to, between); err != nil {
+	if err := c.moveKeys(ctx, from, slot, to, between); err != nil {
 		return err
 	}
 	// The target first: it raises its epoch, and the source would else ask it for
@@ -240,7 +244,7 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between fu
 }
 
 // moveKeys moves all keys of a slot, in batches.
-func moveKeys(ctx context.Context, from *redis.Client, slot int, to *Server, between func()) error {
+func (c *Cluster) moveKeys(ctx context.Context, from *redis.Client, slot int, to *Server, between func()) error {
 	host, port, _ := strings.Cut(to.Addr, ":")
 	for {
 		keys, err := from.ClusterGetKeysInSlot(ctx, slot, moveBatch).Result()
@@ -251,8 +255,11 @@ func moveKeys(ctx context.Context, from *redis.Client, slot int, to *Server, bet
 		for _, k := range keys {
 			args = append(args, k)
 		}
-		// NOKEY, that they are gone since, is no error.
-		if err := from.Do(ctx, args...).Err(); err != nil {
+		// It blocks both masters: two that migrate to each other would wait for each other.
+		c.migrating.Lock()
+		err = from.Do(ctx, args...).Err() // NOKEY, that they are gone since, is none
+		c.migrating.Unlock()
+		if err != nil {
 			return err
 		}
 		between()

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/membership"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// fleetCost is what a fleet of some instances makes Redis do.
+type fleetCost struct {
+	instances int
+
+	// In an idle second, of the whole fleet.
+	beats, pings float64
+	idle         calls // the rest
+
+	// Of one end, beyond what the idle fleet does in the same time.
+	expired, destroyed calls
+	held               calls // destroyed, with a handler's hook on another instance than the one that ends it
+
+	joins, leaves float64 // share of buckets that moves
+}
+
+// measureFleet counts commands of growing fleets. What an idle fleet does, and what
+// an end costs, must not grow with the number of instances; heartbeats and pings do
+// and are named apart.
+func (b *bench) measureFleet(ctx context.Context) error {
+	beat, err := b.costOfBeat(ctx)
+	if err != nil {
+		return err
+	}
+	var fleets []fleetCost
+	for _, n := range b.sizes.instances {
+		c, err := b.costOfFleet(ctx, n, beat)
+		if err != nil {
+			return fmt.Errorf("%d instances: %w", n, err)
+		}
+		fleets = append(fleets, c)
+	}
+	b.reportFleet(beat, fleets)
+	return b.servers.flush(ctx)
+}
+
+// costOfBeat counts the commands of one heartbeat, those of its script included.
+func (b *bench) costOfBeat(ctx context.Context) (calls, error) {
+	const beats = 100
+	if err := b.servers.flush(ctx); err != nil {
+		return nil, err
+	}
+	l := ledger.New(b.servers.client(), ledger.Config{Prefix: "beat", Buckets: lifecycle.DefaultBuckets, Timeout: settleTime})
+	beat := func() error {
+		_, err := l.Foundation(ctx)
+		if err == nil {
+			_, err = l.Heartbeat(ctx, "one", time.Minute)
+		}
+		return err
+	}
+	if err := beat(); err != nil { // founds the prefix and loads the script
+		return nil, err
+	}
+	if err := b.servers.resetCalls(ctx); err != nil {
+		return nil, err
+	}
+	for range beats {
+		if err := beat(); err != nil {
+			return nil, err
+		}
+	}
+	c, err := b.servers.calls(ctx)
+	return c.scaled(1.0 / beats), err
+}
+
+func (b *bench) costOfFleet(ctx context.Context, n int, beat calls) (c fleetCost, err error) {
+	b.progress("fleet: %d instances", n)
+	c.instances = n
+	c.joins = movedShare(n, n+1)
+	c.leaves = math.NaN() // of the last one all would
+	if n > 1 {
+		c.leaves = movedShare(n, n-1)
+	}
+	f, err := b.startFleet(ctx, n, beat)
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, f.stop(ctx)) }()
+
+	idle, err := f.count(ctx, func() error { return f.clock.wait(ctx, f.clock.now()+b.sizes.fleetIdle.Milliseconds()) })
+	if err != nil {
+		return c, err
+	}
+	c.beats, c.pings = idle.beats/idle.seconds*beat.total(), idle.pings/idle.seconds
+	c.idle = idle.calls.scaled(1 / idle.seconds)
+
+	b.progress("fleet: %d sessions time out", b.sizes.fleetEnds)
+	if c.expired, err = f.expire(ctx, c.idle); err != nil {
+		return c, fmt.Errorf("sessions that time out: %w", err)
+	}
+	b.progress("fleet: %d sessions are destroyed", b.sizes.fleetEnds)
+	if c.destroyed, err = f.destroy(ctx, c.idle, f.begin); err != nil {
+		return c, fmt.Errorf("sessions that are destroyed: %w", err)
+	}
+	b.progress("fleet: %d sessions are destroyed, with a handler's hook each", b.sizes.fleetEnds)
+	if c.held, err = f.destroy(ctx, c.idle, f.visit); err != nil {
+		return c, fmt.Errorf("sessions with a handler's hook: %w", err)
+	}
+	return c, nil
+}
+
+// perEnd counts what happens while end is at work, which lets n sessions end and
+// waits until nothing is left of them, and returns what one end costs.
+func (f *fleet) perEnd(ctx context.Context, n int, idle calls, end func() error) (calls, error) {
+	c, err := f.count(ctx, end)
+	return c.calls.minus(idle.scaled(c.seconds)).scaled(1 / float64(n)), err
+}
+
+// expire lets sessions time out.
+func (f *fleet) expire(ctx context.Context, idle calls) (calls, error) {
+	n, window := f.b.sizes.fleetEnds, f.b.sizes.window
+	keys, err := f.b.servers.keyCount(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]token.Token, n)
+	first := f.clock.now() + lead.Milliseconds()
+	err = parallelN(ctx, seeders, n, func(_, i int) error {
+		tokens[i] = token.New(token.Timeouts{Idle: time.Duration(deadlineOf(i, n, first, window)-f.clock.now()) * time.Millisecond})
+		return f.p.create(ctx, tokens[i])
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := f.clock.wait(ctx, first-100); err != nil {
+		return nil, err
+	}
+	return f.perEnd(ctx, n, idle, func() error {
+		if err := f.clock.wait(ctx, first+window.Milliseconds()); err != nil {
+			return err
+		}
+		return f.gone(ctx, keys)
+	})
+}
+
+// destroy begins sessions and destroys them, each on another instance than the one
+// before, over the same time in which others time out.
+func (f *fleet) destroy(ctx context.Context, idle calls, begin func(ctx context.Context) (id string, err error)) (calls, error) {
+	n, window := f.b.sizes.fleetEnds, f.b.sizes.window
+	keys, err := f.b.servers.keyCount(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, n)
+	if err := parallel(ctx, n, func(i int) (err error) {
+		ids[i], err = begin(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return f.perEnd(ctx, n, idle, func() error {
+		first := f.clock.now()
+		if err := parallel(ctx, n, func(i int) error {
+			if err := f.clock.wait(ctx, deadlineOf(i, n, first, window)); err != nil {
+				return err
+			}
+			return f.other(i).Destroy(ctx, ids[i], "")
+		}); err != nil {
+			return err
+		}
+		return f.gone(ctx, keys)
+	})
+}
+
+// gone waits until there are no more keys than before the sessions began.
+func (f *fleet) gone(ctx context.Context, keys int64) error {
+	return until(ctx, settleTime, "ends are not acked", func() (bool, error) {
+		n, err := f.b.servers.keyCount(ctx)
+		return n <= keys, err
+	})
+}
+
+// movedShare returns which share of the buckets has another keeper once a fleet has
+// another size, on average over many fleets.
+func movedShare(from, to int) float64 {
+	const fleets = 50
+	moved := 0
+	for f := range fleets {
+		names := make([]string, max(from, to))
+		for i := range names {
+			names[i] = fmt.Sprintf("fleet-%d-instance-%d", f, i)
+		}
+		for bucket := range lifecycle.DefaultBuckets {
+			if membership.Keeper(names[:from], bucket) != membership.Keeper(names[:to], bucket) {
+				moved++
+			}
+		}
+	}
+	return float64(moved) / (fleets * lifecycle.DefaultBuckets)
+}
