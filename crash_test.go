@@ -40,7 +40,7 @@ func runChild() {
 	must(json.Unmarshal([]byte(os.Getenv(childEnv)), &o))
 	store, err := lifecycle.NewStore(o.At.dial(), lifecycle.WithPrefix(o.Prefix), lifecycle.WithBuckets(8),
 		lifecycle.WithNotifications(o.Notifications),
-		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(300*time.Millisecond))
+		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(time.Second))
 	must(err)
 	m, err := lifecycle.New(store)
 	must(err)

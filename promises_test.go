@@ -19,8 +19,8 @@ import (
 func TestEndsExactlyOnceWhoeverFindsIt(t *testing.T) {
 	t.Parallel()
 	d, p := shared(t), prefix()
-	a := newApp(t, d, p, lifecycle.WithIdleTimeout(time.Second)).start()
-	b := newApp(t, d, p, lifecycle.WithIdleTimeout(time.Second)).start()
+	a := newApp(t, d, p, lifecycle.WithIdleTimeout(3*time.Second)).start()
+	b := newApp(t, d, p, lifecycle.WithIdleTimeout(3*time.Second)).start()
 
 	const n = 200
 	var wg sync.WaitGroup

@@ -102,7 +102,7 @@ func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 			t.Parallel()
 			d, opts := setup(t)
 			p := prefix()
-			opts = append(opts, lifecycle.WithIdleTimeout(300*time.Millisecond))
+			opts = append(opts, lifecycle.WithIdleTimeout(time.Second))
 			a := newAppWithoutHooks(t, d, p, opts...)
 			b := newAppWithoutHooks(t, d, p, opts...)
 			for _, x := range []*app{a, b} {

@@ -118,7 +118,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownWithRedisAway(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
-	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(500*time.Millisecond))
+	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(time.Second))
 	ran := make(chan *lifecycle.Session, 1)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s
