@@ -170,6 +170,9 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	if s.Reason == ReasonAbsoluteTimeout {
 		e.At = rec.Timeouts.Deadline
 	}
+	// When it began is an estimate of the server's clock, which may be ahead by half a
+	// round trip.
+	e.At = max(e.At, rec.Created)
 	s.EndedAt = time.UnixMilli(e.At)
 	if rec.Created != 0 {
 		seen := e.At
