@@ -267,5 +267,5 @@ func (b *bench) reportCost(c *costs) {
 		rows = append(rows, []string{count(m.sessions), fixed(m.keys.Seconds(), 2), fixed(1000*m.due.Seconds(), 1), fixed(float64(m.bytes)/1e6, 0)})
 	}
 	b.report.table("A bucket moves to another server (MIGRATE, 100 keys at a time, no network between)",
-		[]string{"sessions in it", "live keys and records, s", "its due-index, which stops both servers, ms", "memory, MB"}, rows)
+		[]string{"sessions in it", "live keys and records, s", "its due-index, while its server answers nobody, ms", "memory, MB"}, rows)
 }

@@ -84,7 +84,7 @@ func (b *bench) reportNeeds(c *costs) {
 	row("- its ends a second", func(n need) string { return count(int(needEnds * n.fullest)) })
 	row("sessions in a bucket", func(n need) string { return count(needLive / n.buckets) })
 	row("- moving it, s", func(n need) string { return fixed(moved(largest.keys.Seconds(), n), 1) })
-	row("- of which both servers stand still, ms", func(n need) string { return fixed(1000*moved(largest.due.Seconds(), n), 0) })
+	row("- of which its server answers nobody, ms", func(n need) string { return fixed(1000*moved(largest.due.Seconds(), n), 0) })
 	for _, n := range needs {
 		b.report.set(fmt.Sprintf("need_masters_%d", n.buckets), float64(n.masters))
 		b.report.set(fmt.Sprintf("need_cores_%d", n.buckets), n.total.cpu/1e6)

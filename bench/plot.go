@@ -102,7 +102,7 @@ func plotScale(path, xLabel string, points []scalePoint, x func(scalePoint) int,
 	c := vgsvg.New(16*vg.Centimeter, 14*vg.Centimeter)
 	dc := draw.New(c)
 	dc.SetColor(color.White) // readers' pages may be dark
-	dc.Fill(dc.Rectangle.Path())
+	dc.Fill(dc.Path())
 	tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: 10, PadBottom: 6, PadLeft: 6, PadRight: 14, PadY: 8}
 	panels := [][]*plot.Plot{{lag}, {rate}}
 	for i, canvas := range plot.Align(panels, tiles, dc) {
