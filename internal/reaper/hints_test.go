@@ -63,6 +63,7 @@ type kit struct {
 	rdb    *redis.Client
 	sink   *sink
 	prefix string
+	watch  func(redis.Hook) // what the ledger sends
 }
 
 const buckets = 4
@@ -71,7 +72,10 @@ func newKit(t *testing.T, addr string, room int) *kit {
 	t.Helper()
 	k := &kit{t: t, rdb: redistest.Client(t, addr), sink: &sink{room: room, got: make(map[string]int)}}
 	k.prefix = "t" + strings.ToLower(rand.Text()[:10])
-	l := ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: buckets, Timeout: 10 * time.Second})
+	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true}) // else the ledger uses a clone
+	t.Cleanup(func() { _ = rdb.Close() })
+	k.watch = rdb.AddHook
+	l := ledger.New(rdb, ledger.Config{Prefix: k.prefix, Buckets: buckets, Timeout: 10 * time.Second})
 	if err := l.Open(context.Background()); err != nil {
 		t.Fatal(err)
 	}

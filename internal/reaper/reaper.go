@@ -20,6 +20,9 @@ const (
 	// batch is how many sessions of one bucket a look takes at most.
 	batch    = 128
 	minBatch = 32
+	// minDepth is how many sessions of a bucket a look takes at most, as long as it
+	// does not find so many due.
+	minDepth = 8
 	// maxHints bounds the hints that wait, and the ends that are remembered so
 	// as not to be looked at again; what is dropped is found when due.
 	maxHints = 100_000
@@ -77,6 +80,8 @@ type Reaper struct {
 	broken  map[string]struct{} // what cannot be read, as far as the log says so
 	recent  [2]map[string]struct{}
 	turned  time.Time
+
+	deepest int // how many sessions of one bucket were due at the last look; of run alone
 }
 
 // newReaper returns a reaper that looks after nothing yet.
@@ -315,13 +320,19 @@ func (r *Reaper) dueBuckets() []int {
 
 // lookDue looks at up to n due sessions of each bucket.
 func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
-	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1+r.mostForeign(buckets))
+	// Mostly few are due at a time, and entries behind those would be read for nothing.
+	foreign := r.mostForeign(buckets)
+	if foreign == 0 {
+		n = min(n, max(minDepth, 2*r.deepest))
+	}
+	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1+foreign)
 	if err != nil {
 		return err
 	}
 	suspects := make([][]ledger.Suspect, 0, len(buckets))
 	looked := make([]int, 0, len(buckets))
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
+	r.deepest = 0
 	for i, b := range buckets {
 		var due []ledger.Suspect
 		r.note(b, heads[i])
@@ -341,6 +352,7 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		if held {
 			next = min(next, now+heldPause)
 		}
+		r.deepest = max(r.deepest, len(due))
 		if len(due) == 0 {
 			r.setNext(b, next)
 			continue
