@@ -332,6 +332,7 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	suspects := make([][]ledger.Suspect, 0, len(buckets))
 	looked := make([]int, 0, len(buckets))
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
+	deepest := r.deepest
 	r.deepest = 0
 	for i, b := range buckets {
 		var due []ledger.Suspect
@@ -353,6 +354,9 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 			next = min(next, now+heldPause)
 		}
 		r.deepest = max(r.deepest, len(due))
+		if len(due) == n { // there may be as many as before, only less room for them
+			r.deepest = max(r.deepest, deepest)
+		}
 		if len(due) == 0 {
 			r.setNext(b, next)
 			continue
