@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,14 +72,24 @@ func launch(dir string, more func() ([]string, error)) (*Server, error) {
 	return nil, errors.New("redisproc: no redis-server would start")
 }
 
-// FreePort returns a port of loopback that is free at the moment.
+// given are the ports that FreePort has returned.
+var given sync.Map
+
+// FreePort returns a port of loopback that is free at the moment, each once in the
+// life of the process: others may be about to listen on those returned before, or
+// still look for a server there that was killed.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if _, before := given.LoadOrStore(port, true); !before {
+			return port, nil
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // run starts the process and waits until it answers.
@@ -102,7 +113,12 @@ func (s *Server) run() error {
 	defer tick.Stop()
 	for {
 		if c.Ping(ctx).Err() == nil {
-			return nil
+			info, err := c.Info(ctx, "server").Result()
+			if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r", s.cmd.Process.Pid)) {
+				err = fmt.Errorf("redisproc: another server listens on %s, ours exited", s.Addr)
+				s.Stop()
+			}
+			return err
 		}
 		select {
 		case <-s.done:
