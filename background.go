@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 
 	"github.com/gin-lifecycle/lifecycle/internal/delivery"
@@ -113,10 +112,7 @@ func (bg *background) arranged(ctx context.Context, shards []ledger.Shard) {
 			continue
 		}
 		bg.checked[s.Name] = struct{}{}
-		log := bg.m.log
-		if s.Name != "" {
-			log = log.With(slog.String("server", s.Name))
-		}
+		log := s.Log(bg.m.log)
 		bg.wg.Go(func() {
 			preflight.Run(ctx, preflight.Config{Client: s.Client, Timeout: bg.m.config.redisTimeout, Log: log})
 		})

@@ -68,7 +68,7 @@ func TestOneServerAway(t *testing.T) {
 			continue
 		}
 		d.Submit(cs)
-		eventually(t, "the ends of the other server are finished", func() bool { return !held(shard) })
+		redistest.Eventually(t, "the ends of the other server are finished", func() bool { return !held(shard) })
 	}
 	if !held(away) {
 		t.Error("the ends of the server that is away are finished")
@@ -76,23 +76,8 @@ func TestOneServerAway(t *testing.T) {
 	for _, node := range c.Nodes {
 		node.Resume()
 	}
-	eventually(t, "all ends are finished", func() bool { return !held(away) })
+	redistest.Eventually(t, "all ends are finished", func() bool { return !held(away) })
 	if err := d.Drain(t.Context()); err != nil {
 		t.Error(err)
-	}
-}
-
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never happened: %s", what)
-		}
 	}
 }

@@ -94,8 +94,8 @@ func (l *Ledger) Open(ctx context.Context) error {
 }
 
 // Foundation reads the prefix's foundation, founding it if there is none, and
-// without a cluster takes a sample of the clock. It reports whether the data that an earlier call
-// of this process saw is gone: flushed, or replaced by another server's.
+// without a cluster takes a sample of the clock. It reports whether the data that an
+// earlier call of this process saw is gone: flushed, or replaced by another server's.
 func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -20,6 +21,14 @@ type Shard struct {
 	Name    string                // its address; "" without a cluster
 	Client  redis.UniversalClient // of this server alone
 	Buckets []int                 // sorted
+}
+
+// Log returns log with the server's name, where there is more than one.
+func (s Shard) Log(log *slog.Logger) *slog.Logger {
+	if s.Name == "" {
+		return log
+	}
+	return log.With(slog.String("server", s.Name))
 }
 
 // server is what is known of a shard's server: each has a clock of its own.

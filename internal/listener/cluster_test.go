@@ -85,22 +85,22 @@ func TestEveryMasterIsHeard(t *testing.T) {
 			}
 		}
 		for _, id := range ids {
-			eventually(t, "the deletion is heard", func() bool { return h.hint(id) == ledger.Deleted })
+			redistest.Eventually(t, "the deletion is heard", func() bool { return h.hint(id) == ledger.Deleted })
 			if err := l.Tell(ctx, "j", &ledger.Claim{End: ledger.End{ID: id}, Watchers: []string{"i"}}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the message is heard", func() bool { return h.toldOf(id) })
+			redistest.Eventually(t, "the message is heard", func() bool { return h.toldOf(id) })
 		}
 		return len(ids)
 	}
-	eventually(t, "it listens", func() bool { return x.State() == On })
+	redistest.Eventually(t, "it listens", func() bool { return x.State() == On })
 	if n := deleted(); n != 3 {
 		t.Errorf("sessions on %d servers", n)
 	}
 
 	killed := c.Nodes[0]
 	killed.Kill()
-	eventually(t, "another server has its buckets", func() bool {
+	redistest.Eventually(t, "another server has its buckets", func() bool {
 		shards, err := l.Shards(ctx)
 		for _, s := range shards {
 			if s.Name == killed.Addr {
@@ -110,34 +110,19 @@ func TestEveryMasterIsHeard(t *testing.T) {
 		}
 		return err == nil && len(shards) == 3
 	})
-	eventually(t, "all servers are listened to", func() bool {
+	redistest.Eventually(t, "all servers are listened to", func() bool {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		_, still := x.events[killed.Addr]
 		return len(x.events) == 3 && !still
 	})
-	eventually(t, "it listens again", func() bool { return x.State() == On })
+	redistest.Eventually(t, "it listens again", func() bool { return x.State() == On })
 	if n := deleted(); n != 3 {
 		t.Errorf("sessions on %d servers", n)
 	}
 	for _, s := range x.servers {
 		if flags := s.Client.ConfigGet(ctx, setting).Val()[setting]; missing(flags) != "" {
 			t.Errorf("%s: notifications are set to %q", s.Name, flags)
-		}
-	}
-}
-
-// eventually polls until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never happened: %s", what)
 		}
 	}
 }

@@ -132,11 +132,7 @@ func (l *Listener) arrange() {
 		l.wg.Go(e.stop)
 	}
 	for name, s := range wanted {
-		log := l.c.Log
-		if name != "" {
-			log = log.With(slog.String("server", name))
-		}
-		e := newEvents(s, l.c.DB, log, l.c.On, l.c.Ledger.Parse)
+		e := newEvents(s, l.c.DB, s.Log(l.c.Log), l.c.On, l.c.Ledger.Parse)
 		e.start(l.ctx)
 		l.events[name] = e
 	}

@@ -1,7 +1,6 @@
 package reaper
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -55,12 +54,7 @@ func TestOneServerAway(t *testing.T) {
 			defer node.Resume()
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.Run(ctx)
-	}()
+	runs(t, r)
 	for range there {
 		if id := s.next(t).ID; !there[id] {
 			t.Errorf("claimed %s", id)
@@ -74,8 +68,6 @@ func TestOneServerAway(t *testing.T) {
 			t.Errorf("claimed %s", id)
 		}
 	}
-	cancel()
-	<-ended
 }
 
 // While the slot of a bucket is half-moved its ends wait, those of other buckets on
@@ -106,23 +98,18 @@ func TestMovingBucket(t *testing.T) {
 	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
 	r.Arrange(shards)
 	r.Keep(shards[0].Buckets)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	slot := int(rdb.ClusterKeySlot(ctx, fmt.Sprintf("{%d}", bucket)).Val())
+	slot := int(rdb.ClusterKeySlot(t.Context(), fmt.Sprintf("{%d}", bucket)).Val())
 	to := c.Nodes[0]
 	if to.Addr == shards[0].Name {
 		to = c.Nodes[1]
 	}
 	first := true
-	err = c.MoveSlot(ctx, slot, to, func() {
+	err = c.MoveSlot(t.Context(), slot, to, func() {
 		if !first {
 			return
 		}
 		first = false
-		go func() {
-			defer close(ended)
-			r.Run(ctx)
-		}()
+		runs(t, r)
 		for range others {
 			if id := s.next(t).ID; !others[id] {
 				t.Errorf("claimed %s while its slot was half-moved, or live", id)
@@ -137,6 +124,4 @@ func TestMovingBucket(t *testing.T) {
 			t.Errorf("claimed %s", id)
 		}
 	}
-	cancel()
-	<-ended
 }

@@ -98,6 +98,13 @@ func startReapers(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper
 		t.Fatal(err)
 	}
 	r.Arrange(shards)
+	runs(t, r)
+	return r, l
+}
+
+// runs runs reapers until the test ends.
+func runs(t *testing.T, r *Reapers) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -108,7 +115,6 @@ func startReapers(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper
 		cancel()
 		<-ended
 	})
-	return r, l
 }
 
 func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {

@@ -2,7 +2,6 @@ package reaper
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,9 @@ func (r *Reapers) Arrange(shards []ledger.Shard) {
 		x := gone[s.Name]
 		delete(gone, s.Name)
 		if x == nil {
-			x = &running{Reaper: newReaper(r.configOf(s), &r.shared)}
+			c := r.c
+			c.Log = s.Log(c.Log)
+			x = &running{Reaper: newReaper(c, &r.shared)}
 			if r.run != nil {
 				r.run(x)
 			}
@@ -77,14 +78,6 @@ func (r *Reapers) Arrange(shards []ledger.Shard) {
 	}
 	r.parts.Store(int64(len(shards)))
 	r.distribute()
-}
-
-func (r *Reapers) configOf(s ledger.Shard) Config {
-	c := r.c
-	if s.Name != "" {
-		c.Log = c.Log.With(slog.String("server", s.Name))
-	}
-	return c
 }
 
 // distribute tells each reaper its buckets. The caller holds mu.

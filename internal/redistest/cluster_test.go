@@ -9,20 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("%s: never happened", what)
-		}
-	}
-}
-
 // A moved slot keeps its keys, its old master sends clients to the new one, and while
 // it is half-moved both have some.
 func TestClusterMovesSlots(t *testing.T) {
@@ -86,10 +72,10 @@ func TestClusterReplacesAMaster(t *testing.T) {
 		t.Fatalf("%d replicas", len(replicas))
 	}
 	follower := Client(t, replicas[0].Addr)
-	eventually(t, "the replica has the key", func() bool { return follower.DBSize(ctx).Val() == 1 })
+	Eventually(t, "the replica has the key", func() bool { return follower.DBSize(ctx).Val() == 1 })
 	old.Kill()
-	eventually(t, "the replica is master", func() bool { return c.MasterOf(ctx, slot) == replicas[0] })
-	eventually(t, "the key is served", func() bool { return rdb.Get(ctx, "key").Val() == "value" })
+	Eventually(t, "the replica is master", func() bool { return c.MasterOf(ctx, slot) == replicas[0] })
+	Eventually(t, "the key is served", func() bool { return rdb.Get(ctx, "key").Val() == "value" })
 	old.Restart(t)
 	c.AwaitWell(t)
 	if now := c.ReplicasOf(ctx, replicas[0]); len(now) != 1 || now[0] != old {
@@ -118,9 +104,9 @@ func TestSentinelsReplaceAMaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := Client(t, s.Replicas[0].Addr)
-	eventually(t, "the replica has the key", func() bool { return replica.DBSize(ctx).Val() == 1 })
+	Eventually(t, "the replica has the key", func() bool { return replica.DBSize(ctx).Val() == 1 })
 	s.Master.Kill()
-	eventually(t, "the key is served", func() bool {
+	Eventually(t, "the key is served", func() bool {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		return rdb.Get(ctx, "key").Val() == "value"

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -124,8 +125,10 @@ func Run(m *testing.M, ignore ...goleak.Option) int {
 	if code != 0 {
 		return code
 	}
+	// A closed pool of go-redis goes on dialling a dead server for seconds, one of a
+	// failover client each of its dead sentinels in turn.
 	var leak error
-	for range 5 { // a closed pool of go-redis dials a dead server for another second or two
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		if leak = goleak.Find(ignore...); leak == nil {
 			return 0
 		}
@@ -157,4 +160,19 @@ func FreePort(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// Eventually polls until ok holds, and fails the test if it never does.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("never happened: %s", what)
+		}
+	}
 }
