@@ -23,6 +23,7 @@ type Cluster struct {
 	proc *redisproc.Cluster
 
 	migrating sync.Mutex
+	assigning sync.Mutex
 }
 
 // StartCluster starts a cluster that ends with the test, and waits until all of it is
@@ -222,6 +223,17 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between fu
 	if err := c.moveKeys(ctx, from, slot, to, between); err != nil {
 		return err
 	}
+	return c.assign(ctx, slot, nodes, source, target)
+}
+
+// assign tells the masters whose a slot is now, one slot at a time: a source that took
+// another slot meanwhile, and raised its epoch by that before it was told, would claim
+// this one back, and in the end neither would serve it.
+func (c *Cluster) assign(ctx context.Context, slot int, nodes []node, source, target node) error {
+	c.assigning.Lock()
+	defer c.assigning.Unlock()
+	from, into := source.server.once(), target.server.once()
+	defer func() { _, _ = from.Close(), into.Close() }()
 	// The target first: it raises its epoch, and the source would else ask it for
 	// keys of a slot that it does not serve.
 	if err := into.Do(ctx, "cluster", "setslot", slot, "node", target.id).Err(); err != nil {
