@@ -128,6 +128,7 @@ func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		f.pass("before", cmd)
 		sent := time.Now()
 		err := next(ctx, cmd)
+		cmd.SetErr(err) // go-redis does it after its hooks: until then it is that of an earlier try
 		f.note(sent, cmd)
 		if err == nil {
 			f.pass("after", cmd)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -45,44 +47,25 @@ type call struct {
 	args   []any
 }
 
-// runAll runs calls in one round trip; reply i, or its error, belongs to call i.
-// A server that does not know a script (new, restarted, flushed) is sent the
-// source along with one of its calls, which EVALSHA in a pipeline does not do by
-// itself, and the others again.
+// runAll runs calls in one round trip, to each server that has some; reply i, or its
+// error, belongs to call i.
+//
+// In a cluster the servers are asked by clients of their own. The cluster's client
+// would send a whole pipeline again where the first call cannot be served yet, and at
+// the same time those of its calls that were redirected: go-redis 9.22 then runs the
+// same call twice at once, and mixes up the replies.
 func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error) {
 	cmds := make([]*redis.Cmd, len(calls))
-	todo := make([]int, len(calls))
-	for i := range todo {
-		todo[i] = i
+	servers := make(map[*server][]int)
+	for i, c := range calls {
+		x := l.shards.get(c.bucket)
+		servers[x] = append(servers[x], i)
 	}
-	type where struct { // each server has its own scripts
-		script *redis.Script
-		server *server
+	var wg sync.WaitGroup
+	for x, at := range servers {
+		wg.Go(func() { l.runOn(ctx, x, calls, at, cmds) })
 	}
-	unknown := make(map[where]bool)
-	for len(todo) > 0 {
-		pipe := l.rdb.Pipeline()
-		for _, i := range todo {
-			c := calls[i]
-			if w := (where{c.script, l.shards.get(c.bucket)}); unknown[w] {
-				delete(unknown, w)
-				cmds[i] = c.script.Eval(ctx, pipe, c.keys, c.args...)
-			} else {
-				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
-			}
-		}
-		_, _ = pipe.Exec(ctx) // its error is the first of those in cmds
-		// Each turn finishes at least one call of each unknown script. Where a slot has
-		// moved meanwhile it may be another server's turn the next time.
-		again := todo[:0]
-		for _, i := range todo {
-			if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
-				unknown[where{calls[i].script, l.shards.get(calls[i].bucket)}] = true
-				again = append(again, i)
-			}
-		}
-		todo = again
-	}
+	wg.Wait()
 	var errs []error
 	for _, cmd := range cmds {
 		if err := cmd.Err(); err != nil {
@@ -91,6 +74,53 @@ func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error)
 		}
 	}
 	return cmds, errors.Join(errs...)
+}
+
+// runOn runs those of calls that at names, whose buckets one server has. A server
+// that does not know a script (new, restarted, flushed) is sent the source along with
+// one of its calls, which EVALSHA in a pipeline does not do by itself, and the others
+// again. What it says another server has is asked for there.
+func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, cmds []*redis.Cmd) {
+	todo := slices.Clone(at)
+	unknown := make(map[*redis.Script]bool)
+	for len(todo) > 0 {
+		pipe := x.client.Pipeline()
+		for _, i := range todo {
+			c := calls[i]
+			if unknown[c.script] {
+				delete(unknown, c.script)
+				cmds[i] = c.script.Eval(ctx, pipe, c.keys, c.args...)
+			} else {
+				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+			}
+		}
+		_, _ = pipe.Exec(ctx) // its error is the first of those in cmds
+		// Each turn finishes at least one call of each unknown script.
+		again := todo[:0]
+		for _, i := range todo {
+			if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
+				unknown[calls[i].script] = true
+				again = append(again, i)
+			}
+		}
+		todo = again
+	}
+	for _, i := range at {
+		if isRedirection(cmds[i].Err()) {
+			cmds[i] = calls[i].script.Run(ctx, l.rdb, calls[i].keys, calls[i].args...)
+		}
+	}
+}
+
+// isRedirection reports whether err says that another server has the keys, for good
+// or for the time of their move.
+func isRedirection(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, moved := redis.IsMovedError(err)
+	_, ask := redis.IsAskError(err)
+	return moved || ask
 }
 
 // runGroups runs a call for each group of items, in one round trip. Where a key of
