@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookies"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
@@ -25,13 +26,22 @@ type binding struct {
 	session *gsessions.Session
 	state   state
 	err     error // why the session could not be read; it is never saved then
+	loaded  bool
 
 	token  token.Token
 	record record.Record
 	packed []byte // the record as Redis has it
 
+	// fresh says that the session began in this request: nobody has sent its cookie back.
+	fresh bool
+	// withheld says why no session may begin here, "" if one may.
+	withheld withheld
+
 	// resend asks for the cookie to be sent even if nothing is saved.
-	resend bool
+	resend    bool
+	stands    *cookies.Place  // where the browser has the session's cookie, nil if it has none
+	elsewhere []cookies.Place // where it may have others, of a crowded request
+	lines     cookies.Lines
 
 	// Set by a middleware.
 	manager *Manager
@@ -54,49 +64,72 @@ func (s *Store) bind(name string) *binding {
 	return b
 }
 
-// load binds the session that the request's cookie names, or none.
-func (s *Store) load(r *http.Request, name string) *binding {
-	b := s.bind(name)
-	if !validCookieName(name) {
-		b.err = fmt.Errorf("lifecycle: session name %q is not a cookie name", name)
-		return b
+// load takes up the session that the request's cookie names, or none.
+func (b *binding) load(r *http.Request) {
+	s := b.store
+	b.loaded = true
+	if err := s.checkCookie(b.name, *s.options.Load()); err != nil {
+		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
+		return
 	}
-	if t, ok := readToken(r, name); ok {
-		b.err = b.read(r.Context(), t)
+	switch {
+	case cookies.IsPreflight(r):
+		b.withheld = withheldPreflight
+	case cookies.IsForeign(r):
+		b.withheld = withheldForeign
 	}
-	return b
+	tokens, several := s.readTokens(r, b.name)
+	if len(tokens) > 0 {
+		b.err = b.read(r.Context(), tokens)
+	}
+	if !several {
+		return
+	}
+	s.say("several "+b.name, "lifecycle: a browser sent several cookies of the session's name: that of another path, domain or application, or somebody's attempt; "+
+		"the one whose session lives counts, what else is the library's own is taken away", "name", b.name)
+	if len(tokens) > 1 {
+		b.elsewhere = cookies.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
+		b.resend = b.resend || b.state == live
+	}
 }
 
-// read takes up the session that t names. If there is none, or no longer, the
-// binding stays absent, and the visitor gets a new ID.
-func (b *binding) read(ctx context.Context, t token.Token) error {
+// read takes up the session of the first of the tokens that names a live one. If none
+// does, the binding stays absent, and the visitor gets a new ID.
+func (b *binding) read(ctx context.Context, tokens []token.Token) error {
 	s := b.store
 	if err := s.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
 	}
-	packed, ok, err := s.ledger.Load(ctx, t)
+	found, err := s.ledger.Load(ctx, tokens)
 	if err != nil {
 		return unavailable("load", err)
 	}
-	if !ok {
-		return nil
-	}
-	rec, err := decodeRecord(packed)
-	if err != nil {
-		return err
-	}
-	if rec.Timeouts != t.Timeouts {
-		// The cookie is older than the timeouts, or forged in this respect. Before
-		// anything else: the live key may have been given far too long.
-		t.Timeouts = rec.Timeouts
-		ok, err := s.ledger.Save(context.WithoutCancel(ctx), t, nil)
-		if err != nil {
-			return unavailable("load", err)
+	for i, t := range tokens {
+		if len(found[i].Record) == 0 {
+			continue
 		}
-		if !ok {
-			return nil
+		if err := b.take(ctx, t, found[i]); err != nil || b.state == live {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes up the session that t names, if it is live.
+func (b *binding) take(ctx context.Context, t token.Token, x ledger.Loaded) error {
+	s := b.store
+	rec, err := decodeRecord(x.Record)
+	if !x.Live {
+		if err != nil {
+			return nil // nobody has proved that it is the visitor's
+		}
+		if t, err = b.reissued(ctx, t, rec); err != nil || t.ID == "" {
+			return err
 		}
 		b.resend = true
+	}
+	if err != nil {
+		return err
 	}
 	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.ClockOf(t.ID).Unix() > d {
 		return nil
@@ -107,11 +140,50 @@ func (b *binding) read(ctx context.Context, t token.Token) error {
 			return err
 		}
 	}
-	b.token, b.record, b.packed, b.state = t, rec, packed, live
+	b.token, b.record, b.packed, b.state = t, rec, x.Record, live
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
+	stands := cookies.PlaceOf(*b.session.Options)
+	b.stands = &stands
 	b.resend = b.resend || b.session.Options.MaxAge > 0
 	return nil
+}
+
+// reissued returns the token in force of a live session of which the visitor sent t, with
+// the right secret and other timeouts: the response that was to bring the new ones was
+// lost, or is on its way. Or the timeouts were forged: they are not used. If there is no
+// such session the token is the zero value.
+func (b *binding) reissued(ctx context.Context, t token.Token, rec record.Record) (token.Token, error) {
+	s := b.store
+	now := t.WithTimeouts(rec.Timeouts)
+	if now == t || !now.Proves(rec.Proof) {
+		secret, clock := t.SecretProof(), s.ledger.ClockOf(t.ID).Unix()
+		for _, old := range rec.Rotated {
+			if old.Secret == secret && clock < old.Until {
+				b.withheld = withheldRotated
+			}
+		}
+		return token.Token{}, nil
+	}
+	ok, err := s.ledger.Save(context.WithoutCancel(ctx), now, now, rec.Timeouts.Idle, nil)
+	if err != nil {
+		return token.Token{}, unavailable("load", err)
+	}
+	if !ok {
+		return token.Token{}, nil
+	}
+	return now, nil
+}
+
+// withholds returns an error if there is no session, and none may begin here.
+func (b *binding) withholds() error {
+	if b.state != absent || b.withheld == "" {
+		return nil
+	}
+	if b.withheld == withheldForeign && b.session.Options.SameSite == http.SameSiteNoneMode {
+		return nil // that is for other sites to use
+	}
+	return b.withheld
 }
 
 // Get and New make binding a gorilla Store.
@@ -133,7 +205,13 @@ func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Sess
 		o := *b.store.options.Load()
 		g.Options = &o
 	}
-	if g.Options.MaxAge < 0 {
+	f := b.store.canonical(g.Options)
+	b.store.mention(g.Options, f)
+	g.Options = &f
+	if err := b.withholds(); err != nil {
+		return err
+	}
+	if f.MaxAge < 0 {
 		err := b.destroy(r.Context(), ReasonDestroyed)
 		if err != nil && !errors.Is(err, ErrSessionEnded) && !errors.Is(err, ErrNoSession) {
 			return err
@@ -141,7 +219,9 @@ func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Sess
 		b.expireCookie(r, w)
 		return nil // it is gone, as asked
 	}
-	g.Options.MaxAge = min(g.Options.MaxAge, maxAge)
+	if err := b.store.checkCookie(b.name, f); err != nil {
+		return fmt.Errorf("lifecycle: Save: %w", err)
+	}
 	values, err := b.encode(g.Values)
 	if err != nil {
 		return err
@@ -173,6 +253,9 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 // request that is cancelled meanwhile does not leave half a session behind.
 func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s := b.store
+	if err := b.withholds(); err != nil {
+		return err
+	}
 	if rw, ok := w.(interface{ Written() bool }); ok && rw.Written() {
 		return ErrHeadersWritten
 	}
@@ -211,14 +294,14 @@ const draws = 4
 // process wait until finish is called.
 func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (finish func(), err error) {
 	s := b.store
-	t := token.New(token.Timeouts{})
+	t := token.New(token.MarkOf(s.config.prefix, b.name), token.Timeouts{})
 	now := s.ledger.ClockOf(t.ID).Unix()
-	t.Timeouts = s.timeouts(b.session.Options, now, -1)
+	t = t.WithTimeouts(s.timeouts(b.session.Options, now, -1))
 	rec := record.Record{
 		Proof:    t.Proof(),
 		Created:  now,
-		Timeouts: t.Timeouts,
-		Cookie:   ownCookie(b.session.Options, s.options.Load()),
+		Timeouts: t.Timeouts(),
+		Cookie:   ownCookie(*b.session.Options, *s.options.Load()),
 		Request:  b.summary(r),
 		Values:   values,
 	}
@@ -227,7 +310,7 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 	if b.manager != nil {
 		finish = b.manager.beginning(t.ID) // before the session can end
 	}
-	ok, err := s.ledger.Create(ctx, t, packed)
+	ok, err := s.ledger.Create(ctx, t, s.config.first(rec.Timeouts.Idle), packed)
 	switch {
 	case err != nil:
 		err = unavailable("begin a session", err)
@@ -239,38 +322,34 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 		return nil, err
 	}
 	b.token, b.record, b.packed, b.state = t, rec, packed, live
-	b.session.ID, b.session.IsNew = t.ID, true
+	b.session.ID, b.session.IsNew, b.fresh = t.ID, true, true
 	return finish, nil
 }
 
 // replace saves values and options of a live session.
 func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte) error {
-	s := b.store
-	rec := b.record
-	rec.Values = values
-	rec.Cookie = ownCookie(b.session.Options, s.options.Load())
-	rec.Timeouts = s.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
-	packed := record.Pack(rec)
-	t := b.token
-	t.Timeouts = rec.Timeouts
-	ok, err := s.ledger.Save(context.WithoutCancel(r.Context()), t, packed)
+	s, ctx := b.store, context.WithoutCancel(r.Context())
+	err := b.whileLive(ctx, "save", func() (bool, error) {
+		rec := b.record
+		now := s.ledger.ClockOf(b.token.ID).Unix()
+		rec.Rotated = slices.DeleteFunc(slices.Clone(rec.Rotated), func(x record.Rotated) bool { return x.Until <= now })
+		rec.Values = values
+		rec.Cookie = ownCookie(*b.session.Options, *s.options.Load())
+		rec.Timeouts = s.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
+		next := b.token.WithTimeouts(rec.Timeouts)
+		rec.Proof = next.Proof()
+		packed := record.Pack(rec)
+		ok, err := s.ledger.Save(ctx, b.token, next, b.idle(rec.Timeouts.Idle), packed)
+		if ok {
+			b.token, b.record, b.packed = next, rec, packed
+		}
+		return ok, err
+	})
 	if err != nil {
-		return unavailable("save", err)
+		return err
 	}
-	if !ok {
-		b.state = ended
-		return ErrSessionEnded
-	}
-	before := cookieOptions(b.record.Cookie, s.options.Load())
-	b.token, b.record, b.packed = t, rec, packed
 	b.session.IsNew = false
 	b.sendCookie(r, w)
-	if o := b.session.Options; o.Path != before.Path || o.Domain != before.Domain {
-		// Left there, the old cookie would come along with the new one, and two of
-		// a name are none.
-		before.MaxAge = -1
-		addCookie(r, w, b.name, "", before, s.config.secure)
-	}
 	return nil
 }
 
@@ -279,20 +358,75 @@ func (b *binding) rotate(r *http.Request, w http.ResponseWriter) error {
 	if err := b.needLive(); err != nil {
 		return err
 	}
-	next := b.token.Rotate()
-	ok, err := b.store.ledger.Rotate(context.WithoutCancel(r.Context()), b.token, next)
+	ctx := context.WithoutCancel(r.Context())
+	err := b.whileLive(ctx, "rotate", func() (bool, error) {
+		next := b.token.Rotate()
+		rotated, ok, err := b.store.ledger.Rotate(ctx, b.token, next, b.store.config.grace)
+		if ok {
+			b.token = next
+			b.record.Proof, b.record.Rotated = next.Proof(), record.UnpackRotated(rotated)
+			b.packed = record.Pack(b.record)
+		}
+		return ok, err
+	})
 	if err != nil {
-		return unavailable("rotate", err)
+		return err
 	}
-	if !ok {
-		b.state = ended
-		return ErrSessionEnded
-	}
-	b.token = next
-	b.record.Proof = next.Proof()
-	b.packed = record.Pack(b.record)
 	b.sendCookie(r, w)
 	return nil
+}
+
+// whileLive does something to the live session: do reports whether it was live under the
+// binding's token. If it was not, another request may have saved other timeouts, and given
+// the live key another name with them; that is followed, and do is called again.
+func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, error)) error {
+	for {
+		ok, err := do()
+		if err != nil {
+			return unavailable(op, err)
+		}
+		if ok {
+			return nil
+		}
+		if ok, err = b.follow(ctx); err != nil {
+			return err
+		}
+		if !ok {
+			b.state = ended
+			return ErrSessionEnded
+		}
+	}
+}
+
+// follow takes up the timeouts, and the cookie's form, that another request has saved
+// meanwhile. ok is false if there are no others, or the secret is no longer good.
+func (b *binding) follow(ctx context.Context) (ok bool, err error) {
+	packed, err := b.store.ledger.Record(ctx, b.token.ID)
+	if err != nil {
+		return false, unavailable("load", err)
+	}
+	rec, err := decodeRecord(packed)
+	if err != nil {
+		return false, nil // it has ended, or is lost
+	}
+	t := b.token.WithTimeouts(rec.Timeouts)
+	if t == b.token || !t.Proves(rec.Proof) {
+		return false, nil
+	}
+	store := b.store.options.Load()
+	if *b.session.Options == *cookieOptions(b.record.Cookie, store) { // this request has asked for no others
+		b.session.Options = cookieOptions(rec.Cookie, store)
+	}
+	b.token, b.record, b.packed = t, rec, packed
+	return true, nil
+}
+
+// idle returns by how much a request prolongs the session, whose idle timeout is given.
+func (b *binding) idle(timeout time.Duration) time.Duration {
+	if b.fresh {
+		return b.store.config.first(timeout)
+	}
+	return timeout
 }
 
 // destroy ends the session; its hooks run in the background. Where it seems to have
@@ -318,67 +452,22 @@ func (b *binding) needLive() error {
 		return b.err
 	case b.state == ended:
 		return ErrSessionEnded
+	case b.state == absent && b.withheld != "":
+		return b.withheld
 	case b.state == absent:
 		return ErrNoSession
 	}
 	return nil
 }
 
-func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
-	b.resend = false
-	setCookie(r, w, b.name, b.token.String(), b.session.Options, b.store.config.secure)
-}
-
-func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
-	b.resend = false
-	o := *b.session.Options
-	o.MaxAge = -1
-	setCookie(r, w, b.name, "", &o, b.store.config.secure)
-}
-
 // picture returns the session as it is at this moment of the request.
 func (b *binding) picture() *Session {
 	now := b.store.ledger.ClockOf(b.token.ID).Unix()
-	left := b.record.Timeouts.Idle.Milliseconds()
+	left := b.idle(b.record.Timeouts.Idle).Milliseconds()
 	if d := b.record.Timeouts.Deadline; d != 0 {
 		left = min(left, d-now)
 	}
 	p := liveSession(b.store.config.codec, b.token.ID, b.record, now, left)
 	p.LastSeenAt = time.UnixMilli(now)
 	return p.withValues(b.session.Values)
-}
-
-// Limits of what is kept of a request, in bytes.
-const (
-	maxURI  = 2048
-	maxText = 512
-)
-
-func (b *binding) summary(r *http.Request) record.Request {
-	sum := record.Request{
-		Method:    cut(r.Method, maxText),
-		URI:       cut(r.URL.RequestURI(), maxURI),
-		Host:      cut(r.Host, maxText),
-		UserAgent: cut(r.UserAgent(), maxText),
-	}
-	if b.gin != nil {
-		sum.ClientIP = cut(b.gin.ClientIP(), maxText)
-	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		sum.ClientIP = cut(host, maxText)
-	}
-	if b.manager != nil {
-		for _, name := range b.manager.config.headers {
-			for _, v := range r.Header[name] {
-				sum.Header = append(sum.Header, record.Field{Name: name, Value: cut(v, maxText)})
-			}
-		}
-	}
-	return sum
-}
-
-func cut(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
 }

@@ -5,68 +5,145 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookies"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// readToken returns the token that the request brings. Anything but exactly one
-// well-formed cookie of that name is none: with two, nobody could say which of
-// them the application had set.
-func readToken(r *http.Request, name string) (token.Token, bool) {
-	cookies := r.CookiesNamed(name)
-	if len(cookies) != 1 {
-		return token.Token{}, false
+// maxTokens is how many tokens of one request are asked for. A browser sends several
+// cookies of one name where they were set for several paths or domains.
+const maxTokens = 4
+
+// readTokens returns the tokens that the request brings, in the order in which it does:
+// browsers send the cookie with the longest path first, and of those the oldest (RFC
+// 6265, section 5.4). What cannot be a token of this name is left out. several reports
+// whether there is more than one cookie of the name.
+func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, several bool) {
+	all := r.CookiesNamed(name)
+	if len(all) == 0 {
+		return nil, false
 	}
-	return token.Parse(cookies[0].Value)
+	mark := token.MarkOf(s.config.prefix, name)
+	for _, c := range all {
+		t, ok := token.Parse(c.Value, mark)
+		if ok && len(tokens) < maxTokens && !slices.Contains(tokens, t) {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens, len(all) > 1
 }
 
-// setCookie writes the cookie, in place of one of the same name that this
-// response has got already.
-func setCookie(r *http.Request, w http.ResponseWriter, name, value string, o *gsessions.Options, secure SecureCookie) {
-	h := w.Header()
-	if lines, ok := h[setCookieHeader]; ok {
-		h[setCookieHeader] = slices.DeleteFunc(lines, func(l string) bool {
-			return strings.HasPrefix(l, name+"=") && !strings.HasPrefix(l, name+"=;") // which takes one away
-		})
-	}
-	addCookie(r, w, name, value, o, secure)
+// sendCookie sets the cookie, and takes it away where the browser has others.
+func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
+	b.resend = false
+	f := b.form(r)
+	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.away())
+	cookies.MarkCached(w.Header())
 }
 
-const setCookieHeader = "Set-Cookie"
+// expireCookie takes the cookie away, wherever it may be. A request that is to leave the
+// visitor's cookie alone leaves it here too.
+func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
+	b.resend = false
+	if b.withholds() != nil {
+		return
+	}
+	f := b.form(r)
+	places := append(b.away(), cookies.PlaceOf(f), cookies.PlaceOf(*b.store.options.Load()))
+	b.lines.Set(w.Header(), b.name, "", f, places)
+	cookies.MarkCached(w.Header())
+}
 
-// addCookie writes the cookie, beside others of the same name.
-func addCookie(r *http.Request, w http.ResponseWriter, name, value string, o *gsessions.Options, secure SecureCookie) {
-	cookie := gsessions.NewCookie(name, value, o)
-	cookie.Secure = cookie.Secure || secure == SecureAlways || secure == SecureAuto && r.TLS != nil
-	if line := cookie.String(); line != "" { // else an impossible name; net/http drops it too
-		w.Header().Add(setCookieHeader, line)
+// away returns the places from which the cookie is to be taken away unless it is set
+// there: those of a crowded request, and the one where the session's cookie has been.
+func (b *binding) away() []cookies.Place {
+	places := slices.Clone(b.elsewhere)
+	if b.stands != nil {
+		places = append(places, *b.stands)
+	}
+	return places
+}
+
+// form returns the cookie's form for this request.
+func (b *binding) form(r *http.Request) cookies.Form {
+	s := b.store
+	f := s.canonical(b.session.Options)
+	f.Secure = f.Secure || cookies.NeedsSecure(b.name) || s.config.secure == SecureAlways ||
+		s.config.secure == SecureAuto && (r.TLS != nil || b.gin != nil && forwardedTLS(b.gin))
+	return f
+}
+
+// forwardedTLS reports whether a proxy that gin trusts says that the request came to it
+// over TLS.
+func forwardedTLS(c *gin.Context) bool {
+	proto, _, _ := strings.Cut(c.GetHeader("X-Forwarded-Proto"), ",") // the first is the one that the client spoke to
+	if !strings.EqualFold(strings.TrimSpace(proto), "https") {
+		return false
+	}
+	// gin does not tell whom it trusts, only what it makes of what they say.
+	const client = "192.0.2.1"
+	probe := c.Copy()
+	probe.Request = &http.Request{
+		RemoteAddr: c.Request.RemoteAddr,
+		Header:     http.Header{"X-Forwarded-For": {client}, "X-Real-Ip": {client}},
+	}
+	return probe.ClientIP() == client
+}
+
+// canonical returns options as a browser understands them.
+func (s *Store) canonical(o *gsessions.Options) cookies.Form {
+	f := cookies.Canonical(*o, s.config.scripts)
+	f.MaxAge = min(f.MaxAge, maxAge)
+	return f
+}
+
+// checkCookie returns an error if browsers refuse a cookie of this name and form.
+func (s *Store) checkCookie(name string, f cookies.Form) error {
+	return cookies.Check(name, f, s.config.secure == SecureNever)
+}
+
+// mention logs, once for the store each, what of given options is not as it seems; f is
+// their canonical form.
+func (s *Store) mention(o *gsessions.Options, f cookies.Form) {
+	if o.SameSite == http.SameSiteNoneMode && !o.Secure {
+		s.say("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, browsers refuse it otherwise; over plain HTTP they keep none")
+	}
+	if o.Path != "" && o.Path[0] != '/' {
+		s.say("Path", "lifecycle: a cookie's Path must begin with a slash, it is taken as \"/\"", "path", o.Path)
+	}
+	if o.Domain != "" && f.Domain == "" {
+		s.say("Domain", "lifecycle: a cookie's Domain is none, it is left out", "domain", o.Domain)
+	}
+	if a := s.config.absolute; a > 0 && f.MaxAge > int(a.Seconds()) {
+		s.say("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; raise it with WithAbsoluteTimeout",
+			"maxAge", f.MaxAge, "absoluteTimeout", a)
 	}
 }
 
-// validCookieName reports whether s is a token of RFC 9110, as RFC 6265 wants
-// a cookie's name to be.
-func validCookieName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
-	})
+// say logs a warning, once for each thing that it is about.
+func (s *Store) say(about, text string, args ...any) {
+	if _, said := s.said.LoadOrStore(about, true); !said {
+		s.config.logger().Warn(text, args...)
+	}
 }
 
 // ownCookie returns what the record keeps of options: nil where they are the
 // store's.
-func ownCookie(o, store *gsessions.Options) *record.Cookie {
-	if *o == *store {
+func ownCookie(f, store cookies.Form) *record.Cookie {
+	if f == store {
 		return nil
 	}
 	return &record.Cookie{
-		Path:        o.Path,
-		Domain:      o.Domain,
-		MaxAge:      o.MaxAge,
-		SameSite:    int(o.SameSite),
-		Secure:      o.Secure,
-		HTTPOnly:    o.HttpOnly,
-		Partitioned: o.Partitioned,
+		Path:        f.Path,
+		Domain:      f.Domain,
+		MaxAge:      f.MaxAge,
+		SameSite:    int(f.SameSite),
+		Secure:      f.Secure,
+		HTTPOnly:    f.HttpOnly,
+		Partitioned: f.Partitioned,
 	}
 }
 

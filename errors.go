@@ -14,9 +14,16 @@ var (
 	// destruction, its token was rotated by another request since this one read it.
 	ErrSessionEnded = errors.New("lifecycle: the session has ended")
 
-	// ErrNoSession is returned with WithLazyCreation by what needs a session,
-	// as long as none was begun: call Save first.
+	// ErrNoSession is returned by what needs a session as long as none was begun: with
+	// WithLazyCreation, call Save first.
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
+
+	// ErrSessionWithheld is returned by what needs a session, Save included, in a request
+	// in which no session may begin: another site has made the visitor's browser send it
+	// (see WithCrossSite), it is a CORS preflight, its cookie has the secret from before a
+	// rotation a moment ago (see WithRotationGrace), or WithSkipper has it out. The visitor's
+	// cookie stays as it is. errors.Is says that it is ErrNoSession too.
+	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
 	// ErrUnavailable is returned when Redis could not be reached or refused a
 	// command, or the call's context ended before it answered; the cause is wrapped
@@ -61,6 +68,22 @@ type ValuesTooLargeError struct {
 
 func (e *ValuesTooLargeError) Error() string {
 	return fmt.Sprintf("lifecycle: the session's values take %d bytes, the limit is %d", e.Size, e.Limit)
+}
+
+// withheld is an ErrSessionWithheld, and why.
+type withheld string
+
+const (
+	withheldForeign   withheld = "another site has made the browser send it"
+	withheldPreflight withheld = "it is a CORS preflight"
+	withheldRotated   withheld = "its cookie has the secret from before a rotation"
+	withheldSkipped   withheld = "WithSkipper has it out"
+)
+
+func (why withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(why) }
+
+func (why withheld) Is(target error) bool {
+	return target == ErrSessionWithheld || target == ErrNoSession
 }
 
 // unavailable wraps an error of Redis with the operation that met it.

@@ -142,6 +142,22 @@ func (a *app) get(path string, h func(*lifecycle.Context)) {
 	a.router.GET(path, lifecycle.Handler(h))
 }
 
+// remember makes "/remember" give the visitor's session an age of a day.
+func remember(a *app) {
+	a.get("/remember", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Options(sessions.Options{Path: "/", MaxAge: 24 * 3600})
+		a.answer(c, s.Save())
+	})
+}
+
+// save saves a value.
+func save(c *lifecycle.Context, key, value string) error {
+	s := sessions.Default(c.Context)
+	s.Set(key, value)
+	return s.Save()
+}
+
 // hold makes "/hold" register a hook for the visitor's session.
 func (a *app) hold(h lifecycle.Hook) {
 	a.get("/hold", func(c *lifecycle.Context) { a.answer(c, c.OnSessionDestroyed(h)) })

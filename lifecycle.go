@@ -69,6 +69,9 @@ func New(store *Store, opts ...Option) (*Manager, error) {
 	if c.notForNew != "" {
 		return nil, fmt.Errorf("lifecycle: New: %s is an option of the store, give it to NewStore", c.notForNew)
 	}
+	if err := store.checkCookie(c.sessionName, *store.options.Load()); err != nil {
+		return nil, fmt.Errorf("lifecycle: New: WithSessionName: %w", err)
+	}
 	m.bind(store, c)
 	return m, nil
 }

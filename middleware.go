@@ -24,27 +24,61 @@ const contextKey = "github.com/gin-lifecycle/lifecycle"
 // the name of WithSessionName; the default manager, which has no store before its
 // first request or Start, panics with a message that says so.
 //
+// In some requests no session begins: see ErrSessionWithheld. Their handler runs
+// without one, as with WithLazyCreation.
+//
+// Every response gets "Vary: Cookie", and one that sets a cookie also "Cache-Control:
+// no-cache="Set-Cookie", private", so that no shared cache hands it to another visitor
+// (RFC 9111, section 7.3). What the application says in Cache-Control stands, except
+// public and s-maxage beside a cookie; no-store is left as it is. A line that would set
+// the session's cookie to another visitor's token, out of a cache within the
+// application, is dropped.
+//
 // If the session cannot be read or begun, the handler does not run; see
 // WithErrorHandler.
 func (m *Manager) Middleware() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		b := m.session(c)
-		b.manager, b.gin = m, c
-		if err := m.prepare(c, b); err != nil {
+		err := m.serve(b.store)
+		if errors.Is(err, ErrShutdown) {
+			err = nil // requests are served on
+		}
+		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
+			b.skip(m)
+			c.Set(contextKey, b)
+			c.Next()
+			return
+		}
+		w := &response{ResponseWriter: c.Writer, binding: b}
+		c.Writer = w
+		if err == nil {
+			err = m.prepare(c, b)
+		}
+		if err != nil {
 			_ = c.Error(err)
 			m.config.onError(c, err)
 			c.Abort()
-			return
+		} else {
+			c.Set(contextKey, b)
+			c.Next()
 		}
-		c.Set(contextKey, b)
-		c.Next()
+		w.seal()
+	}
+}
+
+// skip leaves the request without a session.
+func (b *binding) skip(m *Manager) {
+	b.manager = m
+	if !b.loaded {
+		b.loaded, b.withheld = true, withheldSkipped
 	}
 }
 
 // prepare starts the background work if it has not been, and the session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
-	if err := m.serve(b.store); err != nil && !errors.Is(err, ErrShutdown) {
-		return err
+	b.manager, b.gin = m, c
+	if !b.loaded {
+		b.load(c.Request)
 	}
 	if b.err != nil {
 		m.mismatch(b.err)
@@ -55,7 +89,10 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
 		return err
 	}
-	if b.state == absent && !m.config.lazy {
+	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
+		b.withheld = ""
+	}
+	if b.state == absent && !m.config.lazy && b.withholds() == nil {
 		values, err := b.encode(b.session.Values)
 		if err != nil {
 			return err
@@ -70,12 +107,16 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	return nil
 }
 
-// session returns the request's session, reading it from Redis.
+// session returns the request's session. It is read later, unless somebody in front of
+// the middleware has done so.
 func (m *Manager) session(c *gin.Context) *binding {
 	v, ok := c.Get(sessions.DefaultKey)
 	if !ok {
 		v = m.install(c)
 	}
+	all := bindingsOf(c.Request)
+	all.held = true
+	defer func() { all.held = false }()
 	// gin-contrib's interface does not tell the store; its type does.
 	s, ok := v.(interface{ Session() *gsessions.Session })
 	if !ok {
@@ -128,8 +169,8 @@ func From(c *gin.Context) *Context {
 	return &Context{Context: c, binding: b}
 }
 
-// Session returns the request's session as it is now, nil if it has ended or,
-// with WithLazyCreation, not begun. To change values use sessions.Default(c).
+// Session returns the request's session as it is now, nil if it has ended or has not
+// begun: with WithLazyCreation, or where none may begin (ErrSessionWithheld). To change values use sessions.Default(c).
 func (c *Context) Session() *Session {
 	if c.binding.state != live {
 		return nil
@@ -144,7 +185,7 @@ func (c *Context) Session() *Session {
 // they fail; a killed process takes them with it.
 //
 // It returns ErrSessionEnded if the session has ended meanwhile, ErrNoSession if
-// it has not begun, ErrShutdown, or ErrUnavailable; the hook is not registered
+// it has not begun, ErrSessionWithheld, ErrShutdown, or ErrUnavailable; the hook is not registered
 // then and will not run. It panics if h is nil. It takes one round trip to Redis.
 func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
@@ -161,14 +202,12 @@ func (b *binding) onDestroyed(ctx context.Context, h Hook) error {
 	if !m.closures.open(id) {
 		return ErrShutdown
 	}
-	ok, err := b.store.ledger.Watch(ctx, id, b.token.Proof(), m.instance)
-	if err != nil || !ok {
+	err := b.whileLive(ctx, "register a hook", func() (bool, error) {
+		return b.store.ledger.Watch(ctx, id, b.token.Proof(), m.instance)
+	})
+	if err != nil {
 		m.closures.abort(id)
-		if err != nil {
-			return unavailable("register a hook", err)
-		}
-		b.state = ended
-		return ErrSessionEnded
+		return err
 	}
 	end, ok := m.closures.commit(id, h, b.packed)
 	if !ok {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookies"
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -23,14 +24,17 @@ const (
 	DefaultMaxValuesSize   = 4096
 	DefaultRedisTimeout    = 3 * time.Second
 	DefaultSessionName     = "session"
-	DefaultHookTimeout     = 30 * time.Second
-	DefaultConcurrency     = 64
-	DefaultLease           = 10 * time.Second
-	DefaultLookInterval    = time.Second
-	DefaultMaxAttempts     = 25
-	DefaultMinBackoff      = time.Second
-	DefaultMaxBackoff      = time.Hour
-	DefaultDeadLimit       = 100_000
+	// DefaultUnconfirmedTimeout is shortened to the session's idle timeout.
+	DefaultUnconfirmedTimeout = 5 * time.Minute
+	DefaultRotationGrace      = 30 * time.Second
+	DefaultHookTimeout        = 30 * time.Second
+	DefaultConcurrency        = 64
+	DefaultLease              = 10 * time.Second
+	DefaultLookInterval       = time.Second
+	DefaultMaxAttempts        = 25
+	DefaultMinBackoff         = time.Second
+	DefaultMaxBackoff         = time.Hour
+	DefaultDeadLimit          = 100_000
 )
 
 // Option sets something of a store or of a manager. NewStore takes all of them
@@ -47,6 +51,10 @@ type config struct {
 	codec          Codec
 	redisTimeout   time.Duration
 	secure         SecureCookie
+	scripts        bool // may read the cookie
+	unconfirmed    time.Duration
+	grace          time.Duration
+	summary        func(*Request)
 	notForNew      string // the last option set that is the store's alone
 	now            func() time.Time
 
@@ -66,6 +74,8 @@ type config struct {
 	required      bool
 	headers       []string
 	onError       func(*gin.Context, error)
+	skipper       func(*gin.Context) bool
+	crossSite     func(*gin.Context) bool
 
 	// Not options: tests set them.
 	heartbeat    time.Duration
@@ -83,6 +93,8 @@ func defaults() config {
 		maxValues:     DefaultMaxValuesSize,
 		codec:         Gob,
 		redisTimeout:  DefaultRedisTimeout,
+		unconfirmed:   DefaultUnconfirmedTimeout,
+		grace:         DefaultRotationGrace,
 		sessionName:   DefaultSessionName,
 		hookTimeout:   DefaultHookTimeout,
 		concurrency:   DefaultConcurrency,
@@ -125,6 +137,15 @@ func (c *config) apply(opts []Option) error {
 		}
 	}
 	return nil
+}
+
+// first returns how long a session lives, whose idle timeout is given, until its cookie
+// has come back.
+func (c *config) first(idle time.Duration) time.Duration {
+	if c.unconfirmed > 0 {
+		return min(idle, c.unconfirmed)
+	}
+	return idle
 }
 
 func (c *config) logger() *slog.Logger {
@@ -236,8 +257,9 @@ type SecureCookie int
 
 // Values of SecureCookie.
 const (
-	// SecureAuto marks it when the request came over TLS. Behind a proxy that
-	// ends TLS that is never: use SecureAlways there.
+	// SecureAuto marks it when the request came over TLS, to this server or, as
+	// X-Forwarded-Proto says, to a proxy that gin trusts (see its SetTrustedProxies and
+	// ForwardedByClientIP, with X-Forwarded-For or X-Real-IP among its RemoteIPHeaders).
 	SecureAuto SecureCookie = iota
 	// SecureAlways marks it always.
 	SecureAlways
@@ -246,13 +268,70 @@ const (
 )
 
 // WithSecureCookie says when the cookie is marked Secure. Default SecureAuto. The
-// Secure field of gin-contrib's Options marks it in any case. For NewStore.
+// Secure field of gin-contrib's Options marks it in any case, as do SameSite None and a
+// name that begins with __Secure- or __Host-. For NewStore.
 func WithSecureCookie(s SecureCookie) Option {
 	return func(c *config) error {
 		if s < SecureAuto || s > SecureNever {
 			return fmt.Errorf("WithSecureCookie(%d): unknown value", s)
 		}
 		c.secure, c.notForNew = s, "WithSecureCookie"
+		return nil
+	}
+}
+
+// WithScriptAccess lets scripts in the browser read the cookie where the session's or
+// the store's Options do not say HttpOnly. Otherwise every cookie is HttpOnly: a script
+// has no use for it, but one that an attacker has brought into a page has (OWASP, Session
+// Management Cheat Sheet, "HttpOnly Attribute"). For NewStore.
+func WithScriptAccess() Option {
+	return func(c *config) error {
+		c.scripts, c.notForNew = true, "WithScriptAccess"
+		return nil
+	}
+}
+
+// WithUnconfirmedTimeout sets how long a session lives at most until its client has sent
+// the cookie back for the first time: robots, probes and floods never do. From then on it
+// has its idle timeout. Default 5 minutes, or the idle timeout where that is shorter; 0 for
+// off; at most ten years. A visitor who reads the first page for longer, without a request
+// for anything else of this application, gets a new session with the next one. For NewStore.
+func WithUnconfirmedTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		c.unconfirmed, c.notForNew = d, "WithUnconfirmedTimeout"
+		if d == 0 {
+			return nil
+		}
+		return duration("WithUnconfirmedTimeout", d, time.Millisecond, token.MaxTimeout)
+	}
+}
+
+// WithRotationGrace sets for how long after a rotation a request with the old cookie gets
+// no session and sets no cookie, so that one which was under way at the login does not
+// replace the visitor's new cookie. It gets no rights either: see ErrSessionWithheld.
+// Default 30 seconds; 0 for off; at most 1 hour. The four latest rotations of a session
+// are remembered. For NewStore.
+func WithRotationGrace(d time.Duration) Option {
+	return func(c *config) error {
+		c.grace, c.notForNew = d, "WithRotationGrace"
+		if d == 0 {
+			return nil
+		}
+		return duration("WithRotationGrace", d, time.Millisecond, time.Hour)
+	}
+}
+
+// WithRequestSummary has edit change what is kept of the request that begins a session,
+// before it is: to leave out the query, where a reset link has its token, the address or
+// the user agent. The session's hooks see what edit leaves. Default: all of Request is
+// kept. edit is called by the request's goroutine, of many requests at a time, and must not
+// keep what it gets. For NewStore.
+func WithRequestSummary(edit func(*Request)) Option {
+	return func(c *config) error {
+		if edit == nil {
+			return fmt.Errorf("WithRequestSummary(nil): a function is needed")
+		}
+		c.summary, c.notForNew = edit, "WithRequestSummary"
 		return nil
 	}
 }
@@ -272,10 +351,14 @@ func WithLogger(log *slog.Logger) Option {
 }
 
 // WithSessionName sets the cookie's name where a manager's Middleware installs
-// the gin-contrib session itself. Default "session".
+// the gin-contrib session itself. Default "session". Behind TLS "__Host-session" is the
+// better one: browsers take such a cookie from this very host only, over TLS only, so that
+// no other subdomain can set it. With a name that begins with __Host- or __Secure- the
+// options must agree with it (RFC 6265bis, section 4.1.3), else NewStore and New return
+// an error.
 func WithSessionName(name string) Option {
 	return func(c *config) error {
-		if !validCookieName(name) {
+		if !cookies.ValidName(name) {
 			return fmt.Errorf("WithSessionName(%q): not a cookie name", name)
 		}
 		c.sessionName = name
@@ -391,7 +474,8 @@ func WithCreatedHooksRequired() Option {
 }
 
 // WithRequestHeaders names header lines of a session's first request that are
-// kept in Session.Request. Default none. Cookie and Authorization are refused.
+// kept in Session.Request: 32 lines and 2,048 bytes at most, what is more is left out.
+// Default none. Cookie and Authorization are refused.
 func WithRequestHeaders(names ...string) Option {
 	return func(c *config) error {
 		headers := make([]string, len(names))
@@ -404,6 +488,38 @@ func WithRequestHeaders(names ...string) Option {
 			}
 		}
 		c.headers = headers
+		return nil
+	}
+}
+
+// WithSkipper names requests that have no session: skip is called with each request, and
+// where it returns true the middleware neither asks Redis nor begins a session nor touches
+// the response. Their handlers see no session, and what needs one returns
+// ErrSessionWithheld. It is meant for probes, static files, favicons and pages for shared
+// caches. Default none.
+func WithSkipper(skip func(c *gin.Context) bool) Option {
+	return func(c *config) error {
+		if skip == nil {
+			return fmt.Errorf("WithSkipper(nil): a function is needed")
+		}
+		c.skipper = skip
+		return nil
+	}
+}
+
+// WithCrossSite names requests in which a session may begin although another site has made
+// the browser send them: a form that a login service posts back, above all (OpenID Connect's
+// form_post, SAML). allow is called only for requests that a browser marks as cross-site
+// and that are no navigation by GET. The request must prove by other means that the
+// visitor has asked for it, or any site can sign a visitor out of his session and into
+// another one. Default none. Where the store's cookie has SameSite None, a session
+// begins in all of them.
+func WithCrossSite(allow func(c *gin.Context) bool) Option {
+	return func(c *config) error {
+		if allow == nil {
+			return fmt.Errorf("WithCrossSite(nil): a function is needed")
+		}
+		c.crossSite = allow
 		return nil
 	}
 }

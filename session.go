@@ -90,15 +90,15 @@ type Session struct {
 	err    error
 }
 
-// Request is what is kept of the request that began a session. Long texts are
-// cut: the URI at 2,048 bytes, everything else at 512.
+// Request is what is kept of the request that began a session; see WithRequestSummary.
+// Long texts are cut: the URI at 2,048 bytes, everything else at 512.
 type Request struct {
 	Method    string
 	URI       string // path and query
 	Host      string
 	ClientIP  string // as gin's ClientIP tells it; behind a proxy see gin's SetTrustedProxies
 	UserAgent string
-	// Header holds the lines that WithRequestHeaders names.
+	// Header holds the lines that WithRequestHeaders names, 2,048 bytes at most.
 	Header http.Header
 }
 

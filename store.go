@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,8 @@ type Store struct {
 	config  config
 	ledger  *ledger.Ledger
 	client  redis.UniversalClient
-	options atomic.Pointer[gsessions.Options]
+	options atomic.Pointer[gsessions.Options] // canonical
+	said    sync.Map                          // what the log says once
 }
 
 var _ sessions.Store = (*Store)(nil)
@@ -69,42 +71,61 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 			Now:     c.now,
 		}),
 	}
-	s.Options(sessions.Options{Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	f := s.canonical(new(gsessions.Options))
+	if err := s.checkCookie(c.sessionName, f); err != nil {
+		return nil, fmt.Errorf("lifecycle: NewStore: WithSessionName: %w", err)
+	}
+	s.options.Store(&f)
 	return s, nil
 }
 
 // Options sets the form of the cookie, and by MaxAge the idle timeout, for all
 // sessions that have no options of their own. It replaces the default, which is
-// Path "/", HttpOnly, SameSite Lax and MaxAge 0, as a whole.
+// Path "/", HttpOnly, SameSite Lax and MaxAge 0.
+//
+// What is left out is what is safe for a session: an empty Path is "/", so that the
+// visitor has one cookie and not one for each folder; no SameSite is Lax; the cookie is
+// HttpOnly, said or not, unless WithScriptAccess is set; SameSite None brings Secure,
+// without which browsers refuse it. A Domain is compared as browsers do: without a
+// leading dot, in lower case.
 //
 // A MaxAge above 0 is the cookie's age and the session's idle timeout in
 // seconds; the middleware sends such a cookie anew with every response, so that
-// it outlives the session; ten years are the most. 0 is a cookie that ends with the browser session. A
-// MaxAge below 0 makes no sense for all sessions and counts as 0.
+// it outlives the session; ten years are the most. One above the absolute timeout is
+// cut short by that, which the log says once. 0 is a cookie that ends with the browser
+// session. A MaxAge below 0 makes no sense for all sessions and counts as 0.
 //
-// Path and Domain must not change under one cookie name while visitors hold
-// cookies: a browser sends the old one and the new one, two of a name count as
-// none, and each request begins a session. Change the name with them.
+// Path and Domain should not change under one cookie name while visitors hold
+// cookies. Where they have, a browser may send the old cookie and the new one; the one
+// whose session lives counts, and the other is taken away.
 //
 // For one session use sessions.Default(c).Options and Save; there a MaxAge
 // below 0 destroys the session, and another Path or Domain takes the old cookie away.
+//
+// It panics if the name of WithSessionName, given to NewStore, begins with __Host- or
+// __Secure- and browsers would refuse the cookie in this form (RFC 6265bis, section
+// 4.1.3). With another name every request gets an error that says so.
 func (s *Store) Options(o sessions.Options) {
 	g := o.ToGorillaOptions()
-	g.MaxAge = min(max(g.MaxAge, 0), maxAge)
-	s.options.Store(g)
+	f := s.canonical(g)
+	f.MaxAge = max(f.MaxAge, 0)
+	if err := s.checkCookie(s.config.sessionName, f); err != nil {
+		panic("lifecycle: Store.Options: " + err.Error())
+	}
+	s.mention(g, f)
+	s.options.Store(&f)
 }
 
 // Get returns the session of this request, reading it from Redis at the first
 // call. With an error the session is not nil but cannot be saved.
 func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
-	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
-	if all == nil {
-		all = new(bindings)
-		*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
-	}
+	all := bindingsOf(r)
 	b := all.find(s, name)
 	if b == nil {
-		b = s.load(r, name)
+		b = s.bind(name)
+		if !all.held {
+			b.load(r)
+		}
 		all.add(b)
 	}
 	return b.session, b.err
@@ -113,7 +134,8 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 // New reads the session from Redis, without looking for it in the request's
 // context first. With an error the session is not nil but cannot be saved.
 func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
-	b := s.load(r, name)
+	b := s.bind(name)
+	b.load(r)
 	return b.session, b.err
 }
 
@@ -160,6 +182,18 @@ type bindingsKey struct{}
 type bindings struct {
 	first *binding
 	more  []*binding
+	held  bool // a middleware decides first whether to read them
+}
+
+// bindingsOf returns the request's bindings. They are kept in its context, and the
+// request is changed in place: gin-contrib's session has it already.
+func bindingsOf(r *http.Request) *bindings {
+	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
+	if all == nil {
+		all = new(bindings)
+		*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
+	}
+	return all
 }
 
 func (all *bindings) find(s *Store, name string) *binding {

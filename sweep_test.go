@@ -13,7 +13,7 @@ import (
 func TestSweepOfAllKeepsTheToldEnd(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), prefix()).start()
-	id := token.New(token.Timeouts{}).ID // of a session that Redis knows nothing of
+	id := token.New(token.Mark{}, token.Timeouts{}).ID // of a session that Redis knows nothing of
 	a.m.BeginRegistration(id)
 	a.m.TellAndAskAll(id)
 	eventually(t, "the end is heard of", func() bool { return a.m.HasHeardOf(id) })

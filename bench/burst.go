@@ -53,7 +53,7 @@ func (b *bench) measureBurst(ctx context.Context) error {
 func (b *bench) burst(ctx context.Context, p *population) (x burst, err error) {
 	tokens := make([]token.Token, b.sizes.burst)
 	for i := range tokens {
-		tokens[i] = token.New(token.Timeouts{})
+		tokens[i] = token.New(token.Mark{}, token.Timeouts{})
 	}
 	rec := newRecorder(tokens)
 	m, err := b.watch(ctx, p, rec)
@@ -71,7 +71,7 @@ func (b *bench) burst(ctx context.Context, p *population) (x burst, err error) {
 	b.progress("burst: %s sessions begin, which end within one second in %v", count(len(tokens)), lead.Round(time.Second))
 	err = parallelN(ctx, seeders, len(tokens), func(_, i int) error {
 		at := deadlineOf(i, len(tokens), first, time.Second)
-		tokens[i].Timeouts.Idle = time.Duration(at-clock.now()) * time.Millisecond
+		tokens[i] = tokens[i].WithTimeouts(token.Timeouts{Idle: time.Duration(at-clock.now()) * time.Millisecond})
 		return p.create(ctx, tokens[i])
 	})
 	if err != nil {

@@ -106,7 +106,7 @@ func (b *bench) ginSessions() (*contestant, error) {
 // decoded. Its save sends the record back in a second round trip.
 func (b *bench) floor(ctx context.Context, model *contestant) (*contestant, error) {
 	rdb := b.servers.client()
-	t, ok := token.Parse(model.cookie)
+	t, ok := token.Parse(model.cookie, token.MarkOf("request", cookieName))
 	if !ok {
 		return nil, errors.New("the library's cookie is not a token")
 	}

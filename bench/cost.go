@@ -126,7 +126,7 @@ func (b *bench) costOfFates(ctx context.Context, p *population, cookies []string
 	const batch = 256 // as the instance does
 	ids := make([]string, len(cookies))
 	for i, cookie := range cookies {
-		t, ok := token.Parse(cookie)
+		t, ok := token.Parse(cookie, token.MarkOf(p.prefix, cookieName))
 		if !ok {
 			return opCost{}, errors.New("the library's cookie is not a token")
 		}
@@ -159,7 +159,7 @@ func (b *bench) costOfExpiry(ctx context.Context, p *population, clock serverClo
 	first := clock.now() + begin.Milliseconds()
 	err = parallelN(ctx, seeders, n, func(_, i int) error {
 		left := deadlineOf(i, n, first, window) - clock.now()
-		return p.create(ctx, token.New(token.Timeouts{Idle: time.Duration(left) * time.Millisecond}))
+		return p.create(ctx, token.New(token.Mark{}, token.Timeouts{Idle: time.Duration(left) * time.Millisecond}))
 	})
 	if err != nil {
 		return opCost{}, err

@@ -130,7 +130,7 @@ func (f *fleet) expire(ctx context.Context, idle calls) (calls, error) {
 	tokens := make([]token.Token, n)
 	first := f.clock.now() + lead.Milliseconds()
 	err = parallelN(ctx, seeders, n, func(_, i int) error {
-		tokens[i] = token.New(token.Timeouts{Idle: time.Duration(deadlineOf(i, n, first, window)-f.clock.now()) * time.Millisecond})
+		tokens[i] = token.New(token.Mark{}, token.Timeouts{Idle: time.Duration(deadlineOf(i, n, first, window)-f.clock.now()) * time.Millisecond})
 		return f.p.create(ctx, tokens[i])
 	})
 	if err != nil {

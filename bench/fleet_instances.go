@@ -114,7 +114,7 @@ func (f *fleet) stop(ctx context.Context) error {
 
 // begin begins a session without a request.
 func (f *fleet) begin(ctx context.Context) (id string, err error) {
-	t := token.New(token.Timeouts{Idle: time.Hour})
+	t := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
 	return t.ID, f.p.create(ctx, t)
 }
 

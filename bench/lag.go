@@ -98,7 +98,7 @@ func deadlineOf(i, n int, first int64, window time.Duration) int64 {
 func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 	tokens := make([]token.Token, b.sizes.expiring)
 	for i := range tokens {
-		tokens[i] = token.New(token.Timeouts{})
+		tokens[i] = token.New(token.Mark{}, token.Timeouts{})
 	}
 	rec := newRecorder(tokens)
 	m, err := b.watch(ctx, p, rec)
@@ -118,7 +118,7 @@ func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 			from = touchAt
 		}
 		idle := deadlineOf(i, len(tokens), first, b.sizes.window) - from
-		tokens[i].Timeouts.Idle = time.Duration(idle) * time.Millisecond
+		tokens[i] = tokens[i].WithTimeouts(token.Timeouts{Idle: time.Duration(idle) * time.Millisecond})
 		return p.create(ctx, tokens[i])
 	})
 	if err != nil {
@@ -128,8 +128,8 @@ func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 		return lags{}, err
 	}
 	err = parallel(ctx, (len(tokens)+2)/3, func(i int) error {
-		_, ok, err := p.ledger.Load(ctx, tokens[3*i])
-		if err == nil && !ok {
+		found, err := p.ledger.Load(ctx, tokens[3*i:3*i+1])
+		if err == nil && !found[0].Live {
 			err = fmt.Errorf("session %s ended too early", tokens[3*i].ID)
 		}
 		return err

@@ -75,7 +75,7 @@ func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err 
 	if err != nil {
 		return f, err
 	}
-	t, ok := token.Parse(cookie)
+	t, ok := token.Parse(cookie, token.MarkOf(lifecycle.DefaultPrefix, cookieName))
 	if !ok {
 		return f, errors.New("the library's cookie is not a token")
 	}

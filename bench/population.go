@@ -86,7 +86,7 @@ func (p *population) fill(ctx context.Context, n int) error {
 	deadline := p.ledger.Clock(0).Unix() + (7 * 24 * time.Hour).Milliseconds()
 	err := parallelN(ctx, seeders, n-p.live, func(_, _ int) error {
 		idle := 10*time.Minute + rand.N(24*time.Hour-10*time.Minute)
-		return p.create(ctx, token.New(token.Timeouts{Idle: idle.Truncate(time.Millisecond), Deadline: deadline}))
+		return p.create(ctx, token.New(token.Mark{}, token.Timeouts{Idle: idle.Truncate(time.Millisecond), Deadline: deadline}))
 	})
 	p.rate = float64(n-p.live) / time.Since(start).Seconds()
 	p.live = n
@@ -97,11 +97,11 @@ func (p *population) create(ctx context.Context, t token.Token) error {
 	rec := record.Pack(record.Record{
 		Proof:    t.Proof(),
 		Created:  p.ledger.ClockOf(t.ID).Unix(),
-		Timeouts: t.Timeouts,
+		Timeouts: t.Timeouts(),
 		Request:  record.Request{Method: "GET", URI: "/", Host: "example.com", ClientIP: "192.0.2.1", UserAgent: userAgent},
 		Values:   p.values,
 	})
-	ok, err := p.writer.Create(ctx, t, rec)
+	ok, err := p.writer.Create(ctx, t, t.Timeouts().Idle, rec)
 	if err == nil && !ok {
 		err = errors.New("a session was not begun: its time was over")
 	}

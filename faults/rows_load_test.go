@@ -67,13 +67,13 @@ func (f *fleet) burst(rdb interface{ Pipeline() redis.Pipeliner }, n int, deadli
 	pipe := rdb.Pipeline()
 	ids := make([]string, n)
 	for i := range ids {
-		t := token.New(token.Timeouts{Idle: seededIdle, Deadline: deadline.UnixMilli()})
+		t := token.New(token.Mark{}, token.Timeouts{Idle: seededIdle, Deadline: deadline.UnixMilli()})
 		for len(in) > 0 && !slices.Contains(in, token.Bucket(t.ID, f.setup.Buckets)) {
-			t = token.New(t.Timeouts)
+			t = token.New(token.Mark{}, t.Timeouts())
 		}
 		ids[i] = t.ID
 		f.known.seeding(t.ID, deadline)
-		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts})
+		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts()})
 		p := fmt.Sprintf("%s:{%d}:", f.setup.Prefix, token.Bucket(t.ID, f.setup.Buckets))
 		pipe.EvalSha(context.Background(), create,
 			[]string{p + "due", p + "session:" + t.ID, p + "live:" + t.ID + ":" + token.ProofText(t.Proof())},

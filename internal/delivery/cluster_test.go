@@ -34,8 +34,8 @@ func TestOneServerAway(t *testing.T) {
 	}
 	away, claims := "", make(map[string][]*ledger.Claim)
 	for len(claims) < 2 || len(claims[away]) < 5 {
-		k := token.New(token.Timeouts{Idle: time.Hour})
-		if _, err := l.Create(t.Context(), k, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts})); err != nil {
+		k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
+		if _, err := l.Create(t.Context(), k, k.Timeouts().Idle, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})); err != nil {
 			t.Fatal(err)
 		}
 		claim, ok, err := l.End(t.Context(), k.ID, k.Proof(), "why", ledger.Lease{Token: "i:" + k.ID, Duration: time.Hour})

@@ -83,7 +83,7 @@ func TestRetryDead(t *testing.T) {
 	l, rdb := newLedger(t)
 	ctx := context.Background()
 	live, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
-	for _, id := range []string{live.ID, token.New(token.Timeouts{}).ID} {
+	for _, id := range []string{live.ID, token.New(token.Mark{}, token.Timeouts{}).ID} {
 		if retry(t, l, id) || drop(t, l, id) {
 			t.Errorf("retried or dropped what is not dead: %s", id)
 		}

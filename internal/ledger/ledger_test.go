@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,9 +31,9 @@ func newLedger(t *testing.T) (*Ledger, *redis.Client) {
 
 func begin(t *testing.T, l *Ledger, timeouts token.Timeouts) (token.Token, []byte) {
 	t.Helper()
-	k := token.New(timeouts)
+	k := token.New(token.Mark{}, timeouts)
 	rec := record.Pack(record.Record{Proof: k.Proof(), Created: l.ClockOf(k.ID).Unix(), Timeouts: timeouts, Values: []byte("v")})
-	ok, err := l.Create(context.Background(), k, rec)
+	ok, err := l.Create(context.Background(), k, timeouts.Idle, rec)
 	if err != nil || !ok {
 		t.Fatalf("create: %v, %v", ok, err)
 	}
@@ -65,12 +66,12 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 	ctx := context.Background()
 	hour := token.Timeouts{Idle: time.Hour}
 	k, rec := begin(t, l, hour)
-	if ok, err := l.Create(ctx, k, rec); !ok || err != nil {
+	if ok, err := l.Create(ctx, k, k.Timeouts().Idle, rec); !ok || err != nil {
 		t.Errorf("create again: %v, %v", ok, err)
 	}
 	next := k.Rotate()
 	for range 2 {
-		if ok, err := l.Rotate(ctx, k, next); !ok || err != nil {
+		if _, ok, err := l.Rotate(ctx, k, next, 0); !ok || err != nil {
 			t.Errorf("rotate: %v, %v", ok, err)
 		}
 	}
@@ -84,7 +85,7 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 	if _, ok, err := l.End(ctx, k.ID, next.Proof(), "again", Lease{"j:1", time.Minute}); ok || err != nil {
 		t.Errorf("another's end: %v, %v", ok, err)
 	}
-	if ok, err := l.Create(ctx, k, rec); ok || err != nil {
+	if ok, err := l.Create(ctx, k, k.Timeouts().Idle, rec); ok || err != nil {
 		t.Errorf("create over an ended session: %v, %v", ok, err)
 	}
 	held := Held{k.ID, "i:1"}
@@ -122,7 +123,7 @@ func TestLookAtALiveSession(t *testing.T) {
 	if got := look(t, l, k.ID, "i:1", Deleted); len(got.Claims) > 0 {
 		t.Errorf("persisted: %+v", got)
 	}
-	if got := look(t, l, token.New(token.Timeouts{}).ID, "i:1", Deleted); len(got.Claims) > 0 || got.Next != 0 {
+	if got := look(t, l, token.New(token.Mark{}, token.Timeouts{}).ID, "i:1", Deleted); len(got.Claims) > 0 || got.Next != 0 {
 		t.Errorf("unknown session: %+v", got)
 	}
 }
@@ -135,7 +136,7 @@ func TestLookWithAnOldProof(t *testing.T) {
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
 	b := l.Bucket(k.ID)
 	old := k.Proof()
-	if ok, err := l.Rotate(ctx, k, k.Rotate()); !ok || err != nil {
+	if _, ok, err := l.Rotate(ctx, k, k.Rotate(), 0); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	reply, err := lookScript.Run(ctx, l.rdb,
@@ -329,29 +330,158 @@ func TestTheCallersClient(t *testing.T) {
 	}
 }
 
-// A save with shorter timeouts than another request has set meanwhile lowers the
-// due entry, or the end would come late.
+// repacked returns the record with the timeouts and the proof of k.
+func repacked(t *testing.T, rec []byte, k token.Token) []byte {
+	t.Helper()
+	r, err := record.Unpack(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Timeouts, r.Proof = k.Timeouts(), k.Proof()
+	return record.Pack(r)
+}
+
+// A save with shorter timeouts lowers the due entry, or the end would come late. So does
+// any other save, if something has moved the entry behind the live key's deadline.
 func TestDueEntryIsALowerBound(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
 	k, rec := begin(t, l, token.Timeouts{Idle: time.Minute})
-	longer := k
-	longer.Timeouts.Idle = 24 * time.Hour
-	if ok, err := l.Save(ctx, longer, rec); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
 	b := l.Bucket(k.ID)
-	for _, slow := range []token.Timeouts{{Idle: time.Minute}, {Idle: time.Hour, Deadline: l.ClockOf(k.ID).Unix() + 30_000}} {
-		k.Timeouts = slow
-		if ok, err := l.Save(ctx, k, rec); !ok || err != nil {
+	for _, timeouts := range []token.Timeouts{
+		{Idle: 24 * time.Hour}, {Idle: time.Minute}, {Idle: time.Hour, Deadline: l.ClockOf(k.ID).Unix() + 30_000},
+	} {
+		next := k.WithTimeouts(timeouts)
+		rec = repacked(t, rec, next)
+		for range 2 { // as if the reply had been lost
+			if ok, err := l.Save(ctx, k, next, timeouts.Idle, rec); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		if other := k.WithTimeouts(token.Timeouts{Idle: time.Second}); rdb.Exists(ctx, l.keys.live(b, k.ID, k.Proof()), l.keys.live(b, k.ID, other.Proof())).Val() != 0 {
+			t.Error("the session is live under the timeouts from before")
+		}
+		k = next
+		live := func() int64 {
+			return l.ClockOf(k.ID).Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
+		}
+		behind := func(what string) {
+			t.Helper()
+			if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > live()+100 {
+				t.Errorf("%s: due %d ms behind the live key's deadline", what, due-live())
+			}
+		}
+		behind("other timeouts")
+		look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
+		behind("looked at")
+		rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 4e12, Member: k.ID})
+		if ok, err := l.Save(ctx, k, k, timeouts.Idle, nil); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
-		live := l.ClockOf(k.ID).Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
-		if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > live+100 {
-			t.Errorf("due %d ms behind the live key's deadline", due-live)
+		behind("moved, and saved")
+		rdb.ZRem(ctx, l.keys.due(b), k.ID)
+		if ok, err := l.Save(ctx, k, k, timeouts.Idle, nil); !ok || err != nil {
+			t.Fatal(ok, err)
 		}
+		if rdb.ZScore(ctx, l.keys.due(b), k.ID).Val() == 0 {
+			t.Error("an entry that was lost stays lost")
+		}
+	}
+	// An ended one is not written to, under whatever name.
+	rdb.Del(ctx, l.keys.live(b, k.ID, k.Proof()))
+	if ok, err := l.Save(ctx, k, k.WithTimeouts(token.Timeouts{Idle: time.Minute}), time.Minute, rec); ok || err != nil {
+		t.Errorf("save of an ended session: %v, %v", ok, err)
+	}
+}
+
+// However long somebody has made the live key's time to live, a session does not
+// outlive the absolute deadline of its record.
+func TestLookEnforcesTheAbsoluteDeadline(t *testing.T) {
+	t.Parallel()
+	l, rdb := newLedger(t)
+	ctx := context.Background()
+	for name, tamper := range map[string]func(live string){
+		"ten years":       func(live string) { rdb.PExpire(ctx, live, 10*365*24*time.Hour) },
+		"no time to live": func(live string) { rdb.Persist(ctx, live) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			deadline := l.ClockOf("").Unix() + 500
+			k, _ := begin(t, l, token.Timeouts{Idle: 100 * time.Millisecond, Deadline: deadline})
+			b := l.Bucket(k.ID)
+			live := l.keys.live(b, k.ID, k.Proof())
+			tamper(live)
+			var claims []*Claim
+			for looks := 0; len(claims) == 0; looks++ {
+				found := look(t, l, k.ID, "i:1", "")
+				claims = found.Claims
+				if len(claims) > 0 {
+					break
+				}
+				if found.Next > deadline {
+					t.Fatalf("next due %d ms behind the deadline", found.Next-deadline)
+				}
+				if ttl := rdb.PTTL(ctx, live).Val().Milliseconds(); l.ClockOf(k.ID).Unix()+ttl > deadline+100 {
+					t.Fatalf("%d ms left", ttl)
+				}
+				if looks == 0 {
+					tamper(live) // again, so that the live key is there at the deadline
+				}
+				select {
+				case <-time.After(l.ClockOf(k.ID).Until(found.Next + 1)):
+				case <-t.Context().Done():
+				}
+				tamper(live)
+			}
+			if c := claims[0]; c.Reason != Expired || c.At < deadline-rounding || c.At > deadline+rounding {
+				t.Errorf("%s at %d, want %d", c.Reason, c.At, deadline)
+			}
+			if rdb.Exists(ctx, live).Val() != 0 {
+				t.Error("the live key is still there")
+			}
+		})
+	}
+}
+
+// rounding is by how much an expired session's end may lie beside its deadline.
+const rounding = 50
+
+// A rotation notes the secret that is gone, the latest first and four at most, and leaves
+// the rest of the record as it is.
+func TestRotationsAreRemembered(t *testing.T) {
+	t.Parallel()
+	l, rdb := newLedger(t)
+	ctx := context.Background()
+	k, _ := begin(t, l, token.Timeouts{Idle: time.Minute})
+	var secrets []string
+	for n := range 7 {
+		next := k.Rotate()
+		var rotated []byte
+		for range 2 { // as if the reply had been lost
+			var ok bool
+			var err error
+			if rotated, ok, err = l.Rotate(ctx, k, next, time.Minute); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		secrets = append([]string{k.SecretProof()}, secrets...)
+		rec, err := record.Unpack([]byte(rdb.Get(ctx, l.keys.session(l.Bucket(k.ID), k.ID)).Val()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Proof != next.Proof() || string(rec.Values) != "v" || rec.Timeouts != k.Timeouts() || len(rec.Rotated) != min(n+1, 4) ||
+			!slices.Equal(rec.Rotated, record.UnpackRotated(rotated)) {
+			t.Fatalf("rotation %d: %+v", n, rec)
+		}
+		for i, x := range rec.Rotated {
+			if left := x.Until - l.ClockOf(k.ID).Unix(); x.Secret != secrets[i] || left <= 0 || left > 60_100 {
+				t.Errorf("rotation %d: secret %d is remembered for %d ms", n, i, left)
+			}
+		}
+		k = next
+	}
+	if _, ok, err := l.Rotate(ctx, k.Rotate(), k.Rotate(), time.Minute); ok || err != nil {
+		t.Errorf("rotated under a secret that is none: %v, %v", ok, err)
 	}
 }
 
@@ -359,7 +489,7 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 func TestParseLive(t *testing.T) {
 	t.Parallel()
 	k := newKeys("p", 16)
-	id := token.New(token.Timeouts{}).ID
+	id := token.New(token.Mark{}, token.Timeouts{}).ID
 	b := k.bucket(id)
 	good := k.live(b, id, "proof")
 	if got, ok := k.parseLive(good); !ok || got != id {

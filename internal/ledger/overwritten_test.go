@@ -13,11 +13,11 @@ import (
 // beginIn begins a session in bucket b.
 func beginIn(t *testing.T, l *Ledger, b int) string {
 	t.Helper()
-	k := token.New(token.Timeouts{Idle: time.Hour})
+	k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
 	for l.Bucket(k.ID) != b {
-		k = token.New(k.Timeouts)
+		k = token.New(token.Mark{}, k.Timeouts())
 	}
-	if ok, err := l.Create(context.Background(), k, []byte(k.Proof()+"record")); !ok || err != nil {
+	if ok, err := l.Create(context.Background(), k, k.Timeouts().Idle, []byte(k.Proof()+"record")); !ok || err != nil {
 		t.Fatalf("create: %v, %v", ok, err)
 	}
 	return k.ID

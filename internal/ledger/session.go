@@ -13,29 +13,49 @@ import (
 // An estimate of the clock older than this is renewed along with a load.
 const clockLife = time.Minute
 
-// Load reads the record of the session that t names and prolongs the session,
-// in one round trip. ok is false if there is no such live session.
-func (l *Ledger) Load(ctx context.Context, t token.Token) (rec []byte, ok bool, err error) {
+// Loaded is what a token found. Record is empty where there is none.
+type Loaded struct {
+	Live   bool // under this very token; the session was prolonged
+	Record []byte
+}
+
+// Load reads the records of the sessions that tokens name and prolongs those that are
+// live, in one round trip. What a token says reaches Redis as a time to live only
+// where the token is good: it is a part of what names the live key.
+func (l *Ledger) Load(ctx context.Context, tokens []token.Token) ([]Loaded, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	b := l.keys.bucket(t.ID)
 
 	pipe := l.rdb.Pipeline()
-	taken := l.sampling(ctx, pipe, b, clockLife)
-	unit, end := liveUntil(t.Timeouts, l.Clock(b).Unix())
-	touch := redis.NewStringCmd(ctx, "getex", l.keys.live(b, t.ID, t.Proof()), unit, end)
-	_ = pipe.Process(ctx, touch)
-	get := pipe.Get(ctx, l.keys.session(b, t.ID))
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+	taken := l.sampling(ctx, pipe, l.keys.bucket(tokens[0].ID), clockLife)
+	touches := make([]*redis.StringCmd, len(tokens))
+	gets := make([]*redis.StringCmd, len(tokens))
+	for i, t := range tokens {
+		b := l.keys.bucket(t.ID)
+		unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
+		touches[i] = redis.NewStringCmd(ctx, "getex", l.keys.live(b, t.ID, t.Proof()), unit, end)
+		_ = pipe.Process(ctx, touches[i])
+		gets[i] = pipe.Get(ctx, l.keys.session(b, t.ID))
+	}
+	_, err := pipe.Exec(ctx)
+	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
 		l.noticed(err)
-		return nil, false, err
+		return nil, err
 	}
 	_ = taken() // as good as what was known
-	if touch.Err() != nil || get.Err() != nil {
-		return nil, false, nil
+	found := make([]Loaded, len(tokens))
+	for i := range tokens {
+		// Each has its own error: the pipeline's is only the first of them.
+		for _, err := range []error{touches[i].Err(), gets[i].Err()} {
+			if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
+				l.noticed(err)
+				return nil, err
+			}
+		}
+		found[i].Record, _ = gets[i].Bytes()
+		found[i].Live = touches[i].Err() == nil && gets[i].Err() == nil
 	}
-	rec, err = get.Bytes()
-	return rec, err == nil, err
+	return found, nil
 }
 
 // liveUntil says, in Redis's words, until when a request keeps a session alive:
@@ -48,32 +68,47 @@ func liveUntil(t token.Timeouts, now int64) (unit string, end int64) {
 	return "PX", t.Idle.Milliseconds()
 }
 
-// Create begins the session. ok is false if its time is already over.
-func (l *Ledger) Create(ctx context.Context, t token.Token, rec []byte) (ok bool, err error) {
+// Create begins the session; it lives for first unless it is prolonged. ok is false if
+// its time is already over.
+func (l *Ledger) Create(ctx context.Context, t token.Token, first time.Duration, rec []byte) (ok bool, err error) {
 	b := l.keys.bucket(t.ID)
 	return l.yes(ctx, createScript,
 		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
-		t.ID, rec, t.Timeouts.Idle.Milliseconds(), t.Timeouts.Deadline, l.keys.wake(b))
+		t.ID, rec, first.Milliseconds(), t.Timeouts().Deadline, l.keys.wake(b))
 }
 
-// Save replaces the record of a live session and prolongs it. A nil rec leaves
-// the record. ok is false if the session is not live under t.
-func (l *Ledger) Save(ctx context.Context, t token.Token, rec []byte) (ok bool, err error) {
+// Save replaces the record of a live session and prolongs it, by idle at most. The
+// session is live under t, from now on under next, which differs in its timeouts at
+// most. A nil rec leaves the record. ok is false if the session is not live under t.
+func (l *Ledger) Save(ctx context.Context, t, next token.Token, idle time.Duration, rec []byte) (ok bool, err error) {
 	b := l.keys.bucket(t.ID)
-	unit, end := liveUntil(t.Timeouts, l.Clock(b).Unix())
+	timeouts := next.Timeouts()
+	timeouts.Idle = min(timeouts.Idle, idle)
+	unit, end := liveUntil(timeouts, l.Clock(b).Unix())
 	return l.yes(ctx, saveScript,
-		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
+		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof()), l.keys.live(b, t.ID, next.Proof())},
 		t.ID, rec, unit, end, l.keys.wake(b))
 }
 
-// Rotate replaces the secret of old by that of next, a token of the same
-// session. ok is false if the session is not live under old.
-func (l *Ledger) Rotate(ctx context.Context, old, next token.Token) (ok bool, err error) {
+// Rotate replaces the secret of old by that of next, a token of the same session. The
+// record notes for remember that the old one is no good any more; rotated is its
+// content of that kind, as package record packs it. ok is false if the session is not
+// live under old.
+func (l *Ledger) Rotate(ctx context.Context, old, next token.Token, remember time.Duration) (rotated []byte, ok bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
 	b := l.keys.bucket(old.ID)
-	proof := next.Proof()
-	return l.yes(ctx, rotateScript,
-		[]string{l.keys.session(b, old.ID), l.keys.live(b, old.ID, old.Proof()), l.keys.live(b, old.ID, proof)},
-		proof)
+	reply, err := rotateScript.Run(ctx, l.rdb,
+		[]string{l.keys.session(b, old.ID), l.keys.live(b, old.ID, old.Proof()), l.keys.live(b, old.ID, next.Proof())},
+		next.Proof(), old.SecretProof(), remember.Milliseconds()).Slice()
+	if err != nil {
+		l.noticed(err)
+		return nil, false, err
+	}
+	if len(reply) < 2 {
+		return nil, false, nil
+	}
+	return []byte(toString(reply[1])), true, nil
 }
 
 // Watch notes that instance holds closures of the session. ok is false if it

@@ -75,8 +75,8 @@ func TestEveryMasterIsHeard(t *testing.T) {
 	deleted := func() int {
 		ids := make(map[string]string) // by server
 		for range 100 {
-			k := token.New(token.Timeouts{Idle: time.Hour})
-			if _, err := l.Create(ctx, k, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts})); err != nil {
+			k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
+			if _, err := l.Create(ctx, k, k.Timeouts().Idle, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})); err != nil {
 				continue
 			}
 			ids[l.ShardOf(k.ID)] = k.ID

@@ -90,9 +90,9 @@ func newKit(t *testing.T, addr string, room int) *kit {
 func (k *kit) begin() string {
 	k.t.Helper()
 	timeouts := token.Timeouts{Idle: time.Hour}
-	s := token.New(timeouts)
+	s := token.New(token.Mark{}, timeouts)
 	rec := record.Pack(record.Record{Proof: s.Proof(), Created: k.c.Ledger.ClockOf(s.ID).Unix(), Timeouts: timeouts})
-	if ok, err := k.c.Ledger.Create(context.Background(), s, rec); err != nil || !ok {
+	if ok, err := k.c.Ledger.Create(context.Background(), s, s.Timeouts().Idle, rec); err != nil || !ok {
 		k.t.Fatalf("create: %v, %v", ok, err)
 	}
 	return s.ID
@@ -141,7 +141,7 @@ func TestHintsLeadToOneClaim(t *testing.T) {
 		k.suspect(alive, ledger.Evicted)
 		k.suspect(deleted, ledger.Evicted)
 		k.suspect(expired, ledger.Expired)
-		k.suspect(token.New(token.Timeouts{Idle: time.Hour}).ID, ledger.Deleted)
+		k.suspect(token.New(token.Mark{}, token.Timeouts{Idle: time.Hour}).ID, ledger.Deleted)
 		if k.round() {
 			t.Error("blocked")
 		}

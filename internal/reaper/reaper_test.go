@@ -119,9 +119,9 @@ func runs(t *testing.T, r *Reapers) {
 
 func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {
 	t.Helper()
-	k := token.New(token.Timeouts{Idle: idle})
-	rec := record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts})
-	if ok, err := l.Create(context.Background(), k, rec); err != nil || !ok {
+	k := token.New(token.Mark{}, token.Timeouts{Idle: idle})
+	rec := record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})
+	if ok, err := l.Create(context.Background(), k, k.Timeouts().Idle, rec); err != nil || !ok {
 		t.Fatalf("begun %v, %v", ok, err)
 	}
 	return k
@@ -295,7 +295,7 @@ func TestForeignEntries(t *testing.T) {
 	}
 	ends := make(map[int]string)
 	for len(ends) < 3 {
-		id := token.New(token.Timeouts{}).ID
+		id := token.New(token.Mark{}, token.Timeouts{}).ID
 		b := k.c.Ledger.Bucket(id)
 		if b == 0 || ends[b] != "" {
 			continue

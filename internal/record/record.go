@@ -1,8 +1,19 @@
 // Package record packs what is known of a session into the one string that
 // Redis keeps for it.
 //
-// The record begins with the proof of the session's present secret, which
-// scripts compare and rotate in place. Everything behind it is opaque to them.
+// A record is a head, which scripts read too, and fields:
+//
+//	proof     16 bytes, of the present secret
+//	format    1 byte
+//	deadline  6 bytes, big endian: the absolute one, Unix ms, 0 for none
+//	fields    each a tag, the length of what follows, both uvarints, and that
+//
+// The first field, if any secret was rotated away of late, is the rotated one: scripts
+// put it there, see rotate.lua. All other fields are Go's alone.
+//
+// A reader passes over fields that it does not know, and Pack writes them again. So a
+// new field takes a new tag and nothing else, as long as an older instance may ignore
+// it; what it must not ignore takes a new format.
 package record
 
 import (
@@ -15,9 +26,27 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// The first byte behind the proof is twice the version, plus one if a cookie
-// follows the times.
-const version = 1
+// The formats. In the first one, of before there were fields, the format byte said
+// also whether a cookie follows.
+const (
+	format       = 4
+	formatFirst  = 2
+	formatCookie = 3
+)
+
+// HeadLength is the length of what scripts may read without a look at the fields.
+const HeadLength = token.ProofLength + 1 + 6
+
+// The tags of fields. A tag is never used for something else, even if its field is no
+// longer written. tagRotated stands in rotate.lua as well.
+const (
+	tagRotated = 1
+	tagTimes   = 2
+	tagCookie  = 3
+	tagRequest = 4
+	tagHeader  = 5
+	tagValues  = 6
+)
 
 // ErrMalformed is returned for bytes that Pack cannot have written.
 var ErrMalformed = errors.New("malformed session record")
@@ -27,10 +56,22 @@ type Record struct {
 	Proof    string         // of the present secret, token.ProofLength bytes
 	Created  int64          // Unix milliseconds, the Redis server's clock
 	Timeouts token.Timeouts // as in force
+	Rotated  []Rotated      // the latest first
 	Cookie   *Cookie        // nil: the store's own options
 	Request  Request        // that began the session
 	Values   []byte         // as the codec encoded them; empty means none
+
+	unknown []byte // fields of a newer release, as they came
 }
+
+// Rotated is a secret that was rotated away a short while ago.
+type Rotated struct {
+	Secret string // its token.Token.SecretProof
+	Until  int64  // how long it is remembered, Unix ms
+}
+
+// rotatedLength is the length of a Rotated as it is packed.
+const rotatedLength = token.ProofLength + 6
 
 // Cookie is the cookie's form where a session has its own.
 type Cookie struct {
@@ -51,6 +92,10 @@ type Request struct {
 // Field is one line of a request's header.
 type Field struct{ Name, Value string }
 
+func (r *Request) texts() []*string {
+	return []*string{&r.Method, &r.URI, &r.Host, &r.ClientIP, &r.UserAgent}
+}
+
 const (
 	flagSecure = 1 << iota
 	flagHTTPOnly
@@ -59,77 +104,150 @@ const (
 
 // Pack returns the record as Redis keeps it.
 func Pack(r Record) []byte {
-	b := make([]byte, 0, token.ProofLength+96+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values))
+	b := make([]byte, 0, HeadLength+112+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values)+len(r.unknown))
 	b = append(b, r.Proof...)
-	head := byte(version << 1)
+	b = append(b, format)
+	b = appendUint48(b, r.Timeouts.Deadline)
+	if len(r.Rotated) > 0 {
+		var f []byte
+		for _, x := range r.Rotated {
+			f = appendUint48(append(f, x.Secret...), x.Until)
+		}
+		b = appendField(b, tagRotated, f)
+	}
+	var scratch [64]byte
+	times := binary.AppendUvarint(scratch[:0], uint64(r.Created))
+	b = appendField(b, tagTimes, binary.AppendUvarint(times, uint64(r.Timeouts.Idle.Milliseconds())))
 	if r.Cookie != nil {
-		head++
+		b = appendField(b, tagCookie, packCookie(r.Cookie))
 	}
-	b = append(b, head)
-	b = binary.AppendUvarint(b, uint64(r.Created))
-	b = binary.AppendUvarint(b, uint64(r.Timeouts.Idle.Milliseconds()))
-	// The deadline lies behind the creation: the difference takes fewer bytes.
-	var life int64
-	if r.Timeouts.Deadline != 0 {
-		life = max(r.Timeouts.Deadline-r.Created, 1)
+	b = appendField(b, tagRequest, packTexts(&r.Request))
+	if len(r.Request.Header) > 0 {
+		var f []byte
+		for _, h := range r.Request.Header {
+			f = appendString(appendString(f, h.Name), h.Value)
+		}
+		b = appendField(b, tagHeader, f)
 	}
-	b = binary.AppendUvarint(b, uint64(life))
-	if r.Cookie != nil {
-		b = appendCookie(b, r.Cookie)
+	if len(r.Values) > 0 {
+		b = appendField(b, tagValues, r.Values)
 	}
-	for _, s := range []string{r.Request.Method, r.Request.URI, r.Request.Host, r.Request.ClientIP, r.Request.UserAgent} {
-		b = appendString(b, s)
-	}
-	b = binary.AppendUvarint(b, uint64(len(r.Request.Header)))
-	for _, f := range r.Request.Header {
-		b = appendString(appendString(b, f.Name), f.Value)
-	}
-	return append(b, r.Values...)
+	return append(b, r.unknown...)
 }
 
-// Unpack reads what Pack wrote. Values aliases b.
+func packTexts(r *Request) []byte {
+	var f []byte
+	for _, s := range r.texts() {
+		f = appendString(f, *s)
+	}
+	return f
+}
+
+// Unpack reads what Pack wrote, in this release or an earlier one. Values aliases b.
 func Unpack(b []byte) (Record, error) {
 	if len(b) <= token.ProofLength {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	head := b[token.ProofLength]
-	if v := head >> 1; v != version {
-		return Record{}, fmt.Errorf("%w: version %d, this release reads %d", ErrMalformed, v, version)
-	}
 	r := Record{Proof: string(b[:token.ProofLength])}
 	d := decoder{b: b[token.ProofLength+1:]}
+	switch f := b[token.ProofLength]; f {
+	case format:
+		r.fields(&d)
+	case formatFirst, formatCookie:
+		r.first(&d, f == formatCookie)
+	default:
+		return Record{}, fmt.Errorf("%w: format %d, this release reads up to %d", ErrMalformed, f, format)
+	}
+	if d.bad || r.Timeouts.Deadline < 0 || r.Timeouts.Idle <= 0 || r.Timeouts.Idle > token.MaxTimeout {
+		return Record{}, ErrMalformed
+	}
+	return r, nil
+}
+
+// fields reads the rest of a record.
+func (r *Record) fields(d *decoder) {
+	r.Timeouts.Deadline = d.uint48()
+	for len(d.b) > 0 && !d.bad {
+		whole := d.b
+		tag := d.int64()
+		f := decoder{b: d.bytes()}
+		if d.bad {
+			return
+		}
+		switch tag {
+		case tagRotated:
+			r.Rotated = f.rotated()
+		case tagTimes:
+			r.Created = f.int64()
+			r.Timeouts.Idle = f.milliseconds()
+		case tagCookie:
+			r.Cookie = f.cookie()
+		case tagRequest:
+			for _, s := range r.Request.texts() {
+				*s = string(f.bytes())
+			}
+		case tagHeader:
+			for len(f.b) > 0 && !f.bad {
+				r.Request.Header = append(r.Request.Header, Field{Name: string(f.bytes()), Value: string(f.bytes())})
+			}
+		case tagValues:
+			if len(f.b) > 0 {
+				r.Values, f.b = f.b, nil
+			}
+		default:
+			r.unknown = append(r.unknown, whole[:len(whole)-len(d.b)]...)
+			f.b = nil
+		}
+		d.bad = d.bad || f.bad || len(f.b) > 0
+	}
+}
+
+// first reads the rest of a record of the first format.
+func (r *Record) first(d *decoder, cookie bool) {
 	r.Created = d.int64()
-	idle := d.int64()
+	r.Timeouts.Idle = d.milliseconds()
 	if life := d.int64(); life > 0 {
 		r.Timeouts.Deadline = r.Created + life
 	}
-	if head&1 == 1 {
+	if cookie {
 		r.Cookie = d.cookie()
 	}
-	for _, s := range []*string{&r.Request.Method, &r.Request.URI, &r.Request.Host, &r.Request.ClientIP, &r.Request.UserAgent} {
-		*s = d.string()
+	for _, s := range r.Request.texts() {
+		*s = string(d.bytes())
 	}
-	if n := d.int64(); n > 0 && n <= int64(len(d.b)) {
-		r.Request.Header = make([]Field, n)
-		for i := range r.Request.Header {
-			r.Request.Header[i] = Field{Name: d.string(), Value: d.string()}
-		}
-	} else if n != 0 {
-		d.bad = true
+	for n := d.int64(); n > 0 && !d.bad; n-- {
+		r.Request.Header = append(r.Request.Header, Field{Name: string(d.bytes()), Value: string(d.bytes())})
 	}
-	if d.bad || r.Timeouts.Deadline < 0 || idle <= 0 || idle > token.MaxTimeout.Milliseconds() {
-		return Record{}, ErrMalformed
-	}
-	r.Timeouts.Idle = time.Duration(idle) * time.Millisecond
 	r.Values = d.b
-	return r, nil
+}
+
+// UnpackRotated reads the content of a rotated field.
+func UnpackRotated(b []byte) []Rotated {
+	d := decoder{b: b}
+	return d.rotated()
+}
+
+func (d *decoder) rotated() (all []Rotated) {
+	for len(d.b) >= rotatedLength {
+		all = append(all, Rotated{Secret: string(d.take(token.ProofLength)), Until: d.uint48()})
+	}
+	return all
+}
+
+func appendField(b []byte, tag uint64, f []byte) []byte {
+	b = binary.AppendUvarint(binary.AppendUvarint(b, tag), uint64(len(f)))
+	return append(b, f...)
 }
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-func appendCookie(b []byte, c *Cookie) []byte {
+func appendUint48(b []byte, v int64) []byte {
+	return append(b, byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+func packCookie(c *Cookie) []byte {
 	var flags byte
 	if c.Secure {
 		flags |= flagSecure
@@ -140,8 +258,7 @@ func appendCookie(b []byte, c *Cookie) []byte {
 	if c.Partitioned {
 		flags |= flagPartitioned
 	}
-	b = append(b, flags, byte(c.SameSite))
-	b = binary.AppendUvarint(b, uint64(max(c.MaxAge, 0)))
+	b := binary.AppendUvarint([]byte{flags, byte(c.SameSite)}, uint64(max(c.MaxAge, 0)))
 	return appendString(appendString(b, c.Path), c.Domain)
 }
 
@@ -162,41 +279,51 @@ func (d *decoder) int64() int64 {
 	return int64(v)
 }
 
-func (d *decoder) byte() byte {
-	if d.bad || len(d.b) == 0 {
+func (d *decoder) milliseconds() time.Duration {
+	ms := d.int64()
+	if ms > token.MaxTimeout.Milliseconds() {
 		d.bad = true
 		return 0
 	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
+	return time.Duration(ms) * time.Millisecond
 }
 
-func (d *decoder) string() string {
-	n := d.int64()
+func (d *decoder) uint48() int64 {
+	b := d.take(6)
+	if d.bad {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
+}
+
+// take takes n bytes, which alias b.
+func (d *decoder) take(n int64) []byte {
 	if d.bad || n > int64(len(d.b)) {
-		d.bad = true
-		return ""
-	}
-	s := string(d.b[:n])
-	d.b = d.b[n:]
-	return s
-}
-
-func (d *decoder) cookie() *Cookie {
-	flags := d.byte()
-	c := &Cookie{
-		Secure:      flags&flagSecure != 0,
-		HTTPOnly:    flags&flagHTTPOnly != 0,
-		Partitioned: flags&flagPartitioned != 0,
-		SameSite:    int(d.byte()),
-	}
-	age := d.int64()
-	if age > math.MaxInt32 {
 		d.bad = true
 		return nil
 	}
-	c.MaxAge = int(age)
-	c.Path, c.Domain = d.string(), d.string()
-	return c
+	x := d.b[:n:n]
+	d.b = d.b[n:]
+	return x
+}
+
+// bytes takes as many bytes as the number in front of them says.
+func (d *decoder) bytes() []byte { return d.take(d.int64()) }
+
+func (d *decoder) cookie() *Cookie {
+	head := d.take(2)
+	age := d.int64()
+	if d.bad || age > math.MaxInt32 {
+		d.bad = true
+		return nil
+	}
+	return &Cookie{
+		Secure:      head[0]&flagSecure != 0,
+		HTTPOnly:    head[0]&flagHTTPOnly != 0,
+		Partitioned: head[0]&flagPartitioned != 0,
+		SameSite:    int(head[1]),
+		MaxAge:      int(age),
+		Path:        string(d.bytes()),
+		Domain:      string(d.bytes()),
+	}
 }

@@ -1,6 +1,11 @@
 package record
 
 import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -16,10 +21,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func samples() []Record {
 	proof := strings.Repeat("p", token.ProofLength)
 	return []Record{
-		{Proof: proof, Created: 1, Timeouts: token.Timeouts{Idle: time.Second}, Values: []byte{}},
+		{Proof: proof, Created: 1, Timeouts: token.Timeouts{Idle: time.Second}},
 		{
 			Proof: proof, Created: 1_800_000_000_000,
 			Timeouts: token.Timeouts{Idle: time.Hour, Deadline: 1_800_000_500_000},
+			Rotated:  []Rotated{{Secret: strings.Repeat("r", token.ProofLength), Until: 1_800_000_030_000}, {Secret: strings.Repeat("s", token.ProofLength), Until: 1}},
 			Cookie:   &Cookie{Path: "/a", Domain: "example.com", MaxAge: 3600, SameSite: 3, Secure: true, HTTPOnly: true, Partitioned: true},
 			Request: Request{Method: "GET", URI: "/?a=b", Host: "example.com", ClientIP: "::1", UserAgent: "ua",
 				Header: []Field{{"A", "1"}, {"A", "2"}}},
@@ -38,15 +44,89 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestUnpackTakesNothingCut(t *testing.T) {
+// What is cut within a field is no record; where a field is missing as a whole, the
+// others are as they were.
+func TestUnpackTakesNoFieldCut(t *testing.T) {
+	t.Parallel()
+	for _, want := range samples() {
+		b := Pack(want)
+		complete := 0
+		for n := range b {
+			got, err := Unpack(b[:n])
+			if err != nil {
+				continue
+			}
+			complete++
+			if got.Created != want.Created || got.Timeouts != want.Timeouts || !bytes.Equal(Pack(got), b[:n]) &&
+				!bytes.Equal(Pack(got), append(b[:n:n], tagRequest, 5, 0, 0, 0, 0, 0)) {
+				t.Errorf("%d of %d bytes: %+v", n, len(b), got)
+			}
+		}
+		if complete > 6 {
+			t.Errorf("%d parts of one record are records", complete)
+		}
+	}
+}
+
+// An instance of an older release passes over a field that it does not know, and what
+// it saves keeps the field.
+func TestUnknownFieldsAreKept(t *testing.T) {
 	t.Parallel()
 	for _, r := range samples() {
-		r.Values = nil
 		b := Pack(r)
-		for n := range b {
-			if _, err := Unpack(b[:n]); err == nil {
-				t.Errorf("%d of %d bytes are a record", n, len(b))
-			}
+		newer := appendField(appendField(bytes.Clone(b), 7, []byte("revision")), 300, bytes.Repeat([]byte("x"), 1000))
+		got, err := Unpack(newer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(Pack(got), newer) {
+			t.Errorf("%q was saved as %q", newer, Pack(got))
+		}
+		got.Values = []byte("other values")
+		got.Timeouts.Idle++ // of no account
+		again, err := Unpack(Pack(got))
+		if err != nil || !bytes.Equal(again.unknown, newer[len(b):]) || string(again.Values) != "other values" {
+			t.Errorf("saved with other values: %+v, %v", again, err)
+		}
+	}
+	first := Pack(samples()[0])
+	// In front of the fields that this release knows, too.
+	between := appendField(bytes.Clone(first[:HeadLength]), 9, []byte("u"))
+	got, err := Unpack(append(between, first[HeadLength:]...))
+	if err != nil || got.Created != 1 || string(got.unknown) != "\x09\x01u" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What a release has written, later ones read: never change these files.
+func TestGoldenFiles(t *testing.T) {
+	t.Parallel()
+	full := samples()[1]
+	for name, want := range map[string]Record{
+		"format-2": {Proof: full.Proof, Created: full.Created, Timeouts: token.Timeouts{Idle: time.Hour},
+			Request: Request{Method: "GET", URI: "/", Host: "example.com", ClientIP: "192.0.2.1", UserAgent: "ua"}, Values: full.Values},
+		"format-3": {Proof: full.Proof, Created: full.Created, Timeouts: full.Timeouts,
+			Cookie: full.Cookie, Request: full.Request, Values: full.Values},
+		"format-4": full,
+	} {
+		text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Unpack(b)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
+		}
+		if b[token.ProofLength] == format && !bytes.Equal(Pack(got), b) {
+			t.Errorf("%s: this release writes %x", name, Pack(got))
+		}
+		b[token.ProofLength] = format + 1
+		if _, err := Unpack(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("a format of a later release: %v", err)
 		}
 	}
 }

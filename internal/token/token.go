@@ -3,18 +3,21 @@
 //
 // A token is "<id>.<secret>". The ID is 16 random bytes; it names the session
 // in keys, logs and hooks. The secret is 32 random bytes, known to the visitor
-// only: Redis holds the first half of their SHA-256 (the proof). OWASP's Session Management
+// only: Redis holds a part of a SHA-256 over them (the proof). OWASP's Session Management
 // Cheat Sheet asks for at least 64 bits of entropy in a session identifier.
 //
 // Behind its random bytes the secret half carries the timeouts that the
 // session had when the cookie was written, so that a request can prolong the
-// session in the same round trip that reads it. They are a note, not a
-// right: whoever reads the record compares, and the record has the last word.
+// session in the same round trip that reads it, and a mark of the store and cookie
+// name that it was issued for. The proof is taken over the whole half. So whoever
+// changes a timeout, or sends the token under another name, names a live key that
+// does not exist: nothing in a token is believed that was not issued with it.
 package token
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"time"
@@ -30,8 +33,10 @@ const (
 
 	idBytes     = 16
 	secretBytes = 32
-	halfBytes   = secretBytes + 6 + 6
-	halfLength  = 59
+	timeBytes   = 6
+	markBytes   = 4
+	halfBytes   = secretBytes + 2*timeBytes + markBytes
+	halfLength  = halfBytes / 3 * 4
 
 	// Length is the length of a token in characters; nothing else is one.
 	Length = IDLength + 1 + halfLength
@@ -54,36 +59,72 @@ type Timeouts struct {
 	Deadline int64
 }
 
+// Mark tells for which store and cookie name a token was issued. It is no secret and
+// no proof: it tells apart what cannot be a token of a name, without asking Redis.
+type Mark [markBytes]byte
+
+// MarkOf returns the mark of a cookie name of the store with this prefix.
+func MarkOf(prefix, name string) Mark {
+	// Neither of them contains a zero byte.
+	b := make([]byte, 0, 64)
+	b = append(append(append(append(b, "mark\x00"...), prefix...), 0), name...)
+	sum := sha256.Sum256(b)
+	return Mark(sum[:])
+}
+
 // Token is a parsed token.
 type Token struct {
 	ID       string
-	Timeouts Timeouts
+	timeouts Timeouts
+	mark     Mark
 	secret   [secretBytes]byte
 	proof    string
 }
 
 // New returns a token with a new ID and a new secret.
-func New(t Timeouts) Token {
+func New(m Mark, t Timeouts) Token {
 	var id [idBytes]byte
 	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
-	return Token{ID: encoding.EncodeToString(id[:]), Timeouts: t}.Rotate()
+	return Token{ID: encoding.EncodeToString(id[:]), mark: m, timeouts: t}.Rotate()
 }
 
 // Rotate returns a token of the same session with a new secret.
 func (t Token) Rotate() Token {
 	_, _ = rand.Read(t.secret[:])
-	t.proof = prove(t.secret)
+	return t.proved()
+}
+
+// Timeouts returns the timeouts that the token was issued with.
+func (t Token) Timeouts() Timeouts { return t.timeouts }
+
+// WithTimeouts returns the token with the same secret and these timeouts.
+func (t Token) WithTimeouts(x Timeouts) Token {
+	if x == t.timeouts {
+		return t
+	}
+	t.timeouts = x
+	return t.proved()
+}
+
+func (t Token) proved() Token {
+	half := t.half()
+	sum := sha256.Sum256(half[:])
+	t.proof = string(sum[:ProofLength])
 	return t
 }
 
-func prove(secret [secretBytes]byte) string {
-	sum := sha256.Sum256(secret[:])
-	return string(sum[:ProofLength])
+// half is the token's second half, decoded.
+func (t Token) half() (half [halfBytes]byte) {
+	b := append(half[:0], t.secret[:]...)
+	b = appendUint48(appendUint48(b, t.timeouts.Idle.Milliseconds()), t.timeouts.Deadline)
+	_ = append(b, t.mark[:]...)
+	return half
 }
 
 // Parse reads a token. ok is false for anything that String cannot have
-// written: wrong length, wrong alphabet, a second spelling, impossible timeouts.
-func Parse(s string) (t Token, ok bool) {
+// written for this mark: wrong length, wrong alphabet, a second spelling, impossible
+// timeouts, another mark.
+func Parse(s string, m Mark) (t Token, ok bool) {
 	if len(s) != Length || s[IDLength] != '.' || !ValidID(s[:IDLength]) {
 		return Token{}, false
 	}
@@ -92,24 +133,20 @@ func Parse(s string) (t Token, ok bool) {
 		return Token{}, false
 	}
 	t.ID = s[:IDLength]
-	copy(t.secret[:], half[:secretBytes])
-	t.proof = prove(t.secret)
-	t.Timeouts.Idle = time.Duration(getUint48(half[secretBytes:])) * time.Millisecond
-	t.Timeouts.Deadline = getUint48(half[secretBytes+6:])
-	if t.Timeouts.Idle <= 0 || t.Timeouts.Idle > MaxTimeout {
+	rest := half[copy(t.secret[:], half[:]):]
+	t.timeouts.Idle = time.Duration(getUint48(rest)) * time.Millisecond
+	t.timeouts.Deadline = getUint48(rest[timeBytes:])
+	t.mark = Mark(rest[2*timeBytes:])
+	if t.mark != m || t.timeouts.Idle <= 0 || t.timeouts.Idle > MaxTimeout {
 		return Token{}, false
 	}
-	return t, true
+	return t.proved(), true
 }
 
 // String returns the token as it stands in the cookie. It contains the secret:
 // it belongs into a cookie and nowhere else.
 func (t Token) String() string {
-	var half [halfBytes]byte
-	copy(half[:], t.secret[:])
-	putUint48(half[secretBytes:], t.Timeouts.Idle.Milliseconds())
-	putUint48(half[secretBytes+6:], t.Timeouts.Deadline)
-
+	half := t.half()
 	out := make([]byte, Length)
 	copy(out, t.ID)
 	out[IDLength] = '.'
@@ -117,9 +154,23 @@ func (t Token) String() string {
 	return string(out)
 }
 
-// Proof returns what Redis may know of the secret: ProofLength bytes of its
-// SHA-256.
+// Proof returns what Redis may know of the secret, in the name of the live key and in
+// the record: ProofLength bytes of a SHA-256 over secret, timeouts and mark.
 func (t Token) Proof() string { return t.proof }
+
+// Proves reports whether proof is this token's.
+func (t Token) Proves(proof string) bool {
+	return subtle.ConstantTimeCompare([]byte(t.proof), []byte(proof)) == 1
+}
+
+// SecretProof returns ProofLength bytes of a SHA-256 over the secret and the mark: it
+// is the same whatever the timeouts are.
+func (t Token) SecretProof() string {
+	var b [secretBytes + markBytes]byte
+	copy(b[copy(b[:], t.secret[:]):], t.mark[:])
+	sum := sha256.Sum256(b[:])
+	return string(sum[:ProofLength])
+}
 
 // ProofText returns a proof as it stands in a key's name.
 func ProofText(proof string) string { return encoding.EncodeToString([]byte(proof)) }
@@ -152,9 +203,8 @@ func decode(dst []byte, s string) bool {
 	return err == nil && n == len(dst)
 }
 
-func putUint48(b []byte, v int64) {
-	binary.BigEndian.PutUint16(b, uint16(v>>32))
-	binary.BigEndian.PutUint32(b[2:], uint32(v))
+func appendUint48(b []byte, v int64) []byte {
+	return append(b, byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
 func getUint48(b []byte) int64 {

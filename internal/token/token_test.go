@@ -8,6 +8,8 @@ import (
 	"go.uber.org/goleak"
 )
 
+var mark = MarkOf("life", "session")
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRoundTrip(t *testing.T) {
@@ -17,14 +19,14 @@ func TestRoundTrip(t *testing.T) {
 		{Idle: 30 * time.Minute, Deadline: 1_800_000_000_000},
 		{Idle: MaxTimeout, Deadline: 1<<48 - 1},
 	} {
-		want := New(timeouts)
+		want := New(mark, timeouts)
 		s := want.String()
-		got, ok := Parse(s)
+		got, ok := Parse(s, mark)
 		if !ok || got != want || len(s) != Length || !ValidID(want.ID) || len(want.Proof()) != ProofLength || len(ProofText(want.Proof())) != 22 {
 			t.Errorf("%+v became %+v, %v", want, got, ok)
 		}
 		next := want.Rotate()
-		if next.ID != want.ID || next.Proof() == want.Proof() || next.Timeouts != want.Timeouts {
+		if next.ID != want.ID || next.Proof() == want.Proof() || next.Timeouts() != want.Timeouts() {
 			t.Errorf("rotated: %+v", next)
 		}
 	}
@@ -32,19 +34,56 @@ func TestRoundTrip(t *testing.T) {
 
 func TestParseTakesOneSpelling(t *testing.T) {
 	t.Parallel()
-	s := New(Timeouts{Idle: time.Minute}).String()
+	s := New(mark, Timeouts{Idle: time.Minute}).String()
 	for i := range len(s) {
 		for _, c := range []byte("A_-.=+/\n \x00~") {
 			bad := s[:i] + string(c) + s[i+1:]
-			if got, ok := Parse(bad); ok && got.String() != bad {
+			if got, ok := Parse(bad, mark); ok && got.String() != bad {
 				t.Errorf("%q is a second spelling of %q", bad, got)
 			}
 		}
 	}
 	for _, bad := range []string{"", ".", s[1:], s + "A", s[:Length-1], strings.Repeat("A", Length)} {
-		if _, ok := Parse(bad); ok {
+		if _, ok := Parse(bad, mark); ok {
 			t.Errorf("%q is a token", bad)
 		}
+	}
+}
+
+// Whatever is changed in a token, its proof is another one: none of it is good that was
+// not issued with the rest.
+func TestProofCoversTheWholeSecretHalf(t *testing.T) {
+	t.Parallel()
+	k := New(mark, Timeouts{Idle: time.Minute, Deadline: 1_800_000_000_000})
+	s := k.String()
+	for i := IDLength + 1; i < len(s); i++ {
+		for _, c := range []byte("Aa0_") {
+			forged, ok := Parse(s[:i]+string(c)+s[i+1:], mark)
+			if ok && c != s[i] && (forged.Proof() == k.Proof() || forged.Proves(k.Proof())) {
+				t.Errorf("character %d is not covered", i)
+			}
+		}
+	}
+	other := MarkOf("life", "admin")
+	if _, ok := Parse(s, other); ok {
+		t.Error("a token is taken under another name")
+	}
+	renamed := k
+	renamed.mark = other
+	if forged, ok := Parse(renamed.String(), other); !ok || forged.Proof() == k.Proof() || forged.SecretProof() == k.SecretProof() {
+		t.Error("the mark is not covered")
+	}
+	for _, m := range []Mark{MarkOf("life:session", ""), MarkOf("lif", "esession"), MarkOf("other", "session")} {
+		if m == mark {
+			t.Error("two stores and names have one mark")
+		}
+	}
+	longer := k.WithTimeouts(Timeouts{Idle: time.Hour})
+	if longer.Proof() == k.Proof() || longer.SecretProof() != k.SecretProof() || longer.WithTimeouts(k.Timeouts()) != k || !longer.Proves(longer.Proof()) {
+		t.Errorf("with other timeouts: %+v", longer)
+	}
+	if k.Rotate().SecretProof() == k.SecretProof() {
+		t.Error("another secret has the same proof")
 	}
 }
 
@@ -55,7 +94,7 @@ func TestRandomness(t *testing.T) {
 	ids := make(map[string]bool)
 	const n = 2000
 	for range n {
-		k := New(Timeouts{Idle: time.Minute})
+		k := New(mark, Timeouts{Idle: time.Minute})
 		ids[k.ID] = true
 		for bit := range ones {
 			ones[bit] += int(k.secret[bit/8]>>(bit%8)) & 1
@@ -76,7 +115,7 @@ func TestBucketsAreEven(t *testing.T) {
 	const n, buckets = 20_000, 16
 	var count [buckets]int
 	for range n {
-		count[Bucket(New(Timeouts{Idle: time.Minute}).ID, buckets)]++
+		count[Bucket(New(mark, Timeouts{Idle: time.Minute}).ID, buckets)]++
 	}
 	for b, c := range count {
 		if c < n/buckets/2 || c > n/buckets*2 {
@@ -86,14 +125,14 @@ func TestBucketsAreEven(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(New(Timeouts{Idle: time.Minute, Deadline: 1}).String())
+	f.Add(New(mark, Timeouts{Idle: time.Minute, Deadline: 1}).String())
 	f.Add("")
 	f.Fuzz(func(t *testing.T, s string) {
-		got, ok := Parse(s)
+		got, ok := Parse(s, mark)
 		if !ok {
 			return
 		}
-		if got.String() != s || !ValidID(got.ID) || got.Timeouts.Idle <= 0 || got.Timeouts.Idle > MaxTimeout {
+		if got.String() != s || !ValidID(got.ID) || got.Timeouts().Idle <= 0 || got.Timeouts().Idle > MaxTimeout {
 			t.Errorf("%q became %+v", s, got)
 		}
 	})

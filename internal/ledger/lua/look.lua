@@ -1,5 +1,6 @@
 -- Looks at sessions of one bucket: moves the due entry of the live ones, ends
--- those whose live key is gone, and claims ends that nobody holds.
+-- those whose live key is gone or whose absolute deadline, as the record has it, is
+-- over, and claims ends that nobody holds.
 --
 -- KEYS  1 due, then of n sessions: n session, n live, n end, n watch
 -- ARGV  1 claim  2 lease, ms, then of each: n id, n proof that its live key was named with, n hint
@@ -10,8 +11,9 @@
 --       {record or '', reason, at, left, attempt, done, watchers}   claimed by this call, or by an
 --                  earlier sending of it; at in Unix ms, left ms of its time to live or -1
 --
--- Invariant: a session whose live key exists is never ended here, whatever the
--- hint says; an end is claimed by one claim at a time, until its lease, which is
+-- Invariant: a session whose live key exists is never ended here before its absolute
+-- deadline, whatever the hint says, and never lives beyond it, whatever the live key's
+-- time to live says; an end is claimed by one claim at a time, until its lease, which is
 -- its score in the due-index, is over. The due entries are written first: out of
 -- memory, Redis refuses a script at its first write only.
 local n = (#KEYS - 1) / 4
@@ -29,6 +31,15 @@ local lives = redis.call('EXISTS', unpack(KEYS, live + 1, live + n)) > 0
 local ends = redis.call('EXISTS', unpack(KEYS, fin + 1, fin + n)) > 0
 
 local out, entries = {now}, {}
+-- The absolute deadline in the record that has this proof, 0 for none; see package
+-- record for the layout.
+local function absolute(record, key)
+  local head = redis.call('GETRANGE', record, 0, 22)
+  if #head < 23 or string.sub(head, 1, 16) ~= key or string.byte(head, 17) ~= 4 then return 0 end
+  local at = 0
+  for k = 18, 23 do at = at * 256 + string.byte(head, k) end
+  return at
+end
 local function due(i, at)
   entries[#entries + 1] = at
   entries[#entries + 1] = ARGV[id + i]
@@ -43,13 +54,24 @@ for i = 1, n do
     local e, left = {}, -2
     if ends then e = redis.call('HMGET', KEYS[fin + i], 'reason', 'at', 'left', 'attempt', 'done', 'by') end
     if lives and not e[1] and ARGV[proof + i] ~= '' then left = redis.call('PTTL', KEYS[live + i]) end
+    local over
+    if left ~= -2 then
+      local last = absolute(KEYS[session + i], ARGV[proof + i])
+      if last > 0 and last <= now then
+        over, left = last, -2
+        redis.call('DEL', KEYS[live + i])
+      elseif last > 0 and (left < 0 or left > last - now) then
+        left = last - now
+        redis.call('PEXPIRE', KEYS[live + i], left)
+      end
+    end
     if left ~= -2 then
       -- Without a time to live (somebody's PERSIST) it is live all the same.
       if left < 0 then left = lease end
       out[1 + i] = now + left
       due(i, now + left)
     elseif not e[1] or e[6] == claim or score <= now then
-      open[#open + 1] = {i = i, reason = e[1], at = e[2], left = e[3], attempt = e[4], done = e[5], by = e[6]}
+      open[#open + 1] = {i = i, reason = e[1], at = e[2], left = e[3], attempt = e[4], done = e[5], by = e[6], over = over}
       records[#records + 1] = KEYS[session + i]
     end
   end
@@ -67,7 +89,9 @@ for j, e in ipairs(open) do
       e.reason = 'lost'
     elseif key ~= '' and string.sub(record, 1, #key) == key then
       e.reason = 'expired'
-      if out[1 + i] <= now then
+      if e.over then
+        e.at = string.format('%.0f', e.over)
+      elseif out[1 + i] <= now then
         e.at = scores[i]
       elseif ARGV[hint + i] ~= '' then
         e.reason = ARGV[hint + i]

@@ -1,15 +1,41 @@
 -- Gives a live session a new secret. Its time to live stays as it is.
 --
 -- KEYS  1 session  2 live under the old secret  3 live under the new secret
--- ARGV  1 proof of the new secret
--- Reply 1 rotated, or rotated by an earlier sending of this very call
---       0 not live under the old secret
+-- ARGV  1 proof of the new secret  2 proof of the old secret alone
+--       3 for how long the old secret is remembered, ms, 0 for not at all
+-- Reply {1, r} rotated, or rotated by an earlier sending of this very call; r is the content
+--              of the record's rotated field
+--       {0}    not live under the old secret
 --
--- Invariant: at every moment exactly one secret is good. The record begins with
--- the proof; the rest of it is untouched, so a save is never undone by a rotation.
-if redis.call('EXISTS', KEYS[2]) == 0 then
-  return redis.call('EXISTS', KEYS[3])
+-- Invariant: at every moment exactly one secret is good. Of the record only the proof
+-- and the rotated field, the first one if there is one, are touched, so a save is
+-- never undone by a rotation. The field gives no rights. See package record for the layout.
+local PROOF, HEAD, FORMAT, ROTATED, ONE, MOST = 16, 23, 4, 1, 22, 4
+
+local record = redis.call('GET', KEYS[1]) or ''
+local remembered, rest = '', HEAD + 1
+if string.byte(record, rest) == ROTATED then
+  local n = string.byte(record, rest + 1) or 0 -- below 128: one byte
+  remembered = string.sub(record, rest + 2, rest + 1 + n)
+  rest = rest + 2 + n
 end
-redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  if redis.call('EXISTS', KEYS[3]) == 0 then return {0} end
+  return {1, remembered}
+end
+if string.byte(record, PROOF + 1) ~= FORMAT then return {0} end
+if tonumber(ARGV[3]) > 0 then
+  local t = redis.call('TIME')
+  local untilMs = t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3]
+  local packed = ''
+  for _ = 1, 6 do
+    packed = string.char(untilMs % 256) .. packed
+    untilMs = math.floor(untilMs / 256)
+  end
+  remembered = string.sub(ARGV[2] .. packed .. remembered, 1, ONE * MOST)
+end
+local field = ''
+if remembered ~= '' then field = string.char(ROTATED, #remembered) .. remembered end
+redis.call('SET', KEYS[1], ARGV[1] .. string.sub(record, PROOF + 1, HEAD) .. field .. string.sub(record, rest))
 redis.call('RENAME', KEYS[2], KEYS[3])
-return 1
+return {1, remembered}

@@ -1,0 +1,70 @@
+package lifecycle
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+// response is a response whose header is put right at the last moment before it goes
+// out: what a handler, or another middleware, has said there may undo what keeps one
+// visitor's cookie from the next.
+type response struct {
+	gin.ResponseWriter
+	binding *binding
+	sent    bool
+}
+
+// seal puts the header right, if it has not gone out.
+func (w *response) seal() {
+	if w.sent || w.Written() {
+		return
+	}
+	b, h := w.binding, w.Header()
+	if len(h["Set-Cookie"]) > 0 {
+		mark := token.MarkOf(b.store.config.prefix, b.name)
+		b.lines.DropForeign(h, b.name, func(value string) bool {
+			_, is := token.Parse(value, mark)
+			return is
+		})
+	}
+	cookies.MarkCached(h)
+}
+
+func (w *response) send() {
+	w.seal()
+	w.sent = true
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	w.send()
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *response) WriteString(s string) (int, error) {
+	w.send()
+	return w.ResponseWriter.WriteString(s)
+}
+
+func (w *response) WriteHeaderNow() {
+	w.send()
+	w.ResponseWriter.WriteHeaderNow()
+}
+
+func (w *response) Flush() {
+	w.send()
+	w.ResponseWriter.Flush()
+}
+
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.sent = true // what goes out is the application's
+	return w.ResponseWriter.Hijack()
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
