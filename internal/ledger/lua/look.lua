@@ -31,11 +31,11 @@ local lives = redis.call('EXISTS', unpack(KEYS, live + 1, live + n)) > 0
 local ends = redis.call('EXISTS', unpack(KEYS, fin + 1, fin + n)) > 0
 
 local out, entries = {now}, {}
--- The absolute deadline in the record that has this proof, 0 for none; see package
--- record for the layout.
-local function absolute(record, key)
-  local head = redis.call('GETRANGE', record, 0, 22)
-  if #head < 23 or string.sub(head, 1, 16) ~= key or string.byte(head, 17) ~= 4 then return 0 end
+-- The absolute deadline in a session's record, 0 for none; see package record for the
+-- layout. A record with another proof is not that of the live key.
+local function absolute(i)
+  local head = redis.call('GETRANGE', KEYS[session + i], 0, 22)
+  if #head < 23 or string.sub(head, 1, 16) ~= ARGV[proof + i] or string.byte(head, 17) ~= 4 then return 0 end
   local at = 0
   for k = 18, 23 do at = at * 256 + string.byte(head, k) end
   return at
@@ -56,7 +56,7 @@ for i = 1, n do
     if lives and not e[1] and ARGV[proof + i] ~= '' then left = redis.call('PTTL', KEYS[live + i]) end
     local over
     if left ~= -2 then
-      local last = absolute(KEYS[session + i], ARGV[proof + i])
+      local last = absolute(i)
       if last > 0 and last <= now then
         over, left = last, -2
         redis.call('DEL', KEYS[live + i])
