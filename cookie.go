@@ -84,7 +84,10 @@ func forwardedTLS(c *gin.Context) bool {
 		return false
 	}
 	// gin does not tell whom it trusts, only what it makes of what they say.
-	const client = "192.0.2.1"
+	client := "192.0.2.1"
+	if c.RemoteIP() == client {
+		client = "192.0.2.2"
+	}
 	probe := c.Copy()
 	probe.Request = &http.Request{
 		RemoteAddr: c.Request.RemoteAddr,

@@ -1,0 +1,403 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// login makes path log a user in, the way most applications of gin-contrib/sessions do.
+func login(a *app, path string, rotate bool, o sessions.Options) {
+	a.get(path, func(c *lifecycle.Context) {
+		if rotate {
+			if err := c.RotateSession(); err != nil {
+				a.answer(c, err)
+				return
+			}
+		}
+		s := sessions.Default(c.Context)
+		s.Set("user", "alice")
+		s.Options(o)
+		a.answer(c, s.Save())
+	})
+}
+
+// everywhere makes an app answer with the session's ID, and its user, under every path.
+func everywhere(a *app) {
+	a.router.NoRoute(lifecycle.Handler(func(c *lifecycle.Context) {
+		c.String(http.StatusOK, "%s %v", idOf(c), sessions.Default(c.Context).Get("user"))
+	}))
+}
+
+// Whatever of the Options is left out at a login, or spelled otherwise, the browser has one
+// cookie afterwards, for every page, and the visitor is logged in.
+func TestLoginWithOptions(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]sessions.Options{
+		"MaxAge":               {MaxAge: 43200},
+		"nothing":              {},
+		"Path":                 {Path: "/", MaxAge: 43200},
+		"Domain":               {MaxAge: 43200, Domain: "example.com"},
+		"Domain with a dot":    {MaxAge: 43200, Domain: ".example.com"},
+		"Domain in upper case": {MaxAge: 43200, Domain: "Example.COM"},
+		"a relative Path":      {Path: "a", MaxAge: 43200},
+	} {
+		for _, domain := range []string{"", "example.com", ".Example.com"} {
+			for _, rotate := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/%v", name, domain, rotate), func(t *testing.T) {
+					t.Parallel()
+					a := newApp(t, shared(t), prefix())
+					if domain != "" {
+						a.store.Options(sessions.Options{Domain: domain})
+					}
+					login(a, "/account/login", rotate, o)
+					everywhere(a)
+					server := a.serve()
+					known, fresh := newBrowser(t, server), newBrowser(t, server)
+					known.ok("/") // has a session before
+					for _, b := range []*browser{known, fresh} {
+						id := b.ok("/account/login")
+						for _, page := range []string{"/x", "/account/x", "/account/a/b", "/account/login", "/x"} {
+							if page != "/account/login" {
+								if got := b.ok(page); got != id+" alice" {
+									t.Errorf("%s: %q, want session %s of alice", page, got, id)
+								}
+							} else if got := b.ok(page); got != id {
+								t.Errorf("%s: session %q, want %s", page, got, id)
+							}
+							if n := len(b.has("session", page)); n != 1 {
+								t.Errorf("%s: %d cookies", page, n)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// A store whose Options have no Path has one cookie for the site, and not one for each
+// folder.
+func TestStoreOptionsWithoutPath(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	a.store.Options(sessions.Options{MaxAge: 3600})
+	everywhere(a)
+	b := newBrowser(t, a.serve())
+	first := b.ok("/shop/item/1")
+	for _, page := range []string{"/", "/shop/item/2", "/shop/", "/account", "/account/a/b/c", "/shop", "/x", "/"} {
+		if got, _, _ := strings.Cut(b.ok(page), " "); !strings.HasPrefix(first, got) {
+			t.Errorf("%s: session %q, want %q", page, got, first)
+		}
+	}
+	if n := len(b.has("session", "/shop/item/1")); n != 1 {
+		t.Errorf("%d cookies", n)
+	}
+}
+
+// A logout leaves no cookie behind, however its Options are spelled and wherever the
+// cookie is.
+func TestLogoutLeavesNoCookie(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]sessions.Options{
+		"default": {}, "Path": {Path: "/account"}, "Domain": {Domain: "example.com"}, "both": {Path: "/account", Domain: ".EXAMPLE.com"},
+	} {
+		for logout, o := range map[string]*sessions.Options{
+			"MaxAge": {MaxAge: -1}, "Path": {Path: "/", MaxAge: -1}, "Domain": {Domain: "Example.com", MaxAge: -1}, "DestroySession": nil,
+		} {
+			t.Run(name+"/"+logout, func(t *testing.T) {
+				t.Parallel()
+				a := newApp(t, shared(t), prefix())
+				a.store.Options(store)
+				login(a, "/account/login", true, sessions.Options{Path: store.Path, Domain: store.Domain, MaxAge: 60})
+				a.get("/account/logout", func(c *lifecycle.Context) {
+					if o == nil {
+						a.answer(c, c.DestroySession())
+						return
+					}
+					s := sessions.Default(c.Context)
+					s.Options(*o)
+					a.answer(c, s.Save())
+				})
+				b := newBrowser(t, a.serve())
+				id := b.ok("/account/login")
+				if n := len(b.has("session", "/account/x")); n != 1 {
+					t.Fatalf("%d cookies after the login", n)
+				}
+				b.ok("/account/logout")
+				if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed {
+					t.Errorf("ended: %s %s", s.ID, s.Reason)
+				}
+				if left := b.has("session", "/account/x"); len(left) != 0 {
+					t.Errorf("cookies after the logout: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// Whatever other cookies of the name a browser has, the visitor keeps his session, and a
+// login holds. What is the library's own is taken away.
+func TestSeveralCookiesHeal(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	login(a, "/app/login", true, sessions.Options{MaxAge: 600})
+	login(a, "/app/plain", false, sessions.Options{})
+	everywhere(a)
+	server := a.serve()
+	dead := func() string {
+		id, v := a.begin()
+		if err := a.m.Destroy(within(t), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(v.cookie, "session=")
+	}
+	live := func() string {
+		_, v := a.begin()
+		return strings.TrimPrefix(v.cookie, "session=")
+	}
+	const foreign = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+	for name, c := range map[string]struct {
+		others []http.Cookie
+		own    bool // they are the library's own
+	}{
+		"foreign, of a folder":         {others: []http.Cookie{{Value: foreign, Path: "/app"}}},
+		"foreign, of a domain":         {others: []http.Cookie{{Value: foreign, Path: "/app", Domain: "example.com"}}},
+		"dead, of a folder":            {others: []http.Cookie{{Value: dead(), Path: "/app"}}, own: true},
+		"dead, of a page":              {others: []http.Cookie{{Value: dead(), Path: "/app/page"}}, own: true},
+		"dead, of a folder with slash": {others: []http.Cookie{{Value: dead(), Path: "/app/"}}, own: true},
+		"dead, three":                  {others: []http.Cookie{{Value: dead(), Path: "/app"}, {Value: dead(), Path: "/app/"}, {Value: dead(), Path: "/app/page"}}, own: true},
+		"live, of a folder":            {others: []http.Cookie{{Value: live(), Path: "/app"}}, own: true},
+		"mixed":                        {others: []http.Cookie{{Value: foreign, Path: "/app"}, {Value: dead(), Path: "/app/page"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, at := range []string{"/app/login", "/app/plain"} {
+				b := newBrowser(t, server)
+				b.ok("/")
+				for _, o := range c.others {
+					o.Name = "session"
+					b.put("/app/page", o)
+				}
+				first := b.ok("/app/page")
+				for range 3 {
+					if got := b.ok("/app/page"); got != first {
+						t.Fatalf("session %q, was %q", got, first)
+					}
+				}
+				id := b.ok(at)
+				if at == "/app/plain" && !strings.HasPrefix(first, id) {
+					t.Errorf("the login was in session %q, want %q", id, first)
+				}
+				for _, page := range []string{"/app/page", "/app/page", "/x"} {
+					if got := b.ok(page); got != id+" alice" {
+						t.Errorf("after the login at %s, %s: %q, want session %s of alice", at, page, got, id)
+					}
+				}
+				if n := len(b.has("session", "/app/page")); c.own && n != 1 {
+					t.Errorf("%d cookies are left", n)
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { // after the parallel ones
+		if n := strings.Count(a.log.String(), "several cookies of the session's name"); n != 1 {
+			t.Errorf("the log says %d times that there are several cookies", n)
+		}
+	})
+}
+
+// Of two live sessions the first counts, as browsers send them: that of the longer path.
+// Of more than four tokens the first four are asked for, in one round trip.
+func TestSeveralLiveCookies(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	watch := new(liveWatch)
+	a.rdb.AddHook(watch)
+	var ids, values []string
+	for range 7 {
+		id, v := a.begin()
+		ids, values = append(ids, id), append(values, v.cookie)
+	}
+	watch.seen = nil
+	if got := a.ok(&visitor{strings.Join(values, "; ")}, "/"); got != ids[0] {
+		t.Errorf("session %q, want the first, %s", got, ids[0])
+	}
+	if len(watch.seen) != 4 {
+		t.Errorf("%d tokens were asked for", len(watch.seen))
+	}
+	if err := a.m.Destroy(within(t), ids[0], ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.ok(&visitor{strings.Join(values, "; ")}, "/"); got != ids[1] {
+		t.Errorf("session %q, want the first that lives, %s", got, ids[1])
+	}
+	// The same cookie twice is one.
+	w := a.visit(&visitor{values[3] + "; " + values[3]}, "/")
+	if got := w.Body.String(); got != ids[3] || len(w.Header().Values("Set-Cookie")) != 0 {
+		t.Errorf("session %q, want %s; cookies %v", got, ids[3], w.Header().Values("Set-Cookie"))
+	}
+}
+
+// A cookie that moves to another place is taken away from the old one, before it is set,
+// and only if the two places are two to a browser.
+func TestRemovalComesFirst(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	for path, o := range map[string]sessions.Options{
+		"/domain": {Domain: "example.com"}, "/folder": {Path: "/folder"}, "/back": {}, "/same": {Path: "/", MaxAge: 5},
+	} {
+		login(a, path, false, o)
+	}
+	for _, c := range []struct {
+		from, to string
+		want     []string // what each line says of the place, and whether it removes
+	}{
+		{"/", "/same", []string{"/"}},
+		{"/", "/domain", []string{"- /", "example.com /"}},
+		{"/", "/folder", []string{"- /", "/folder"}},
+		{"/domain", "/domain", []string{"example.com /"}},
+		{"/domain", "/back", []string{"- example.com /", "/"}},
+	} {
+		v := new(visitor)
+		a.ok(v, c.from)
+		w := a.visit(v, c.to)
+		var got []string
+		for _, line := range w.Result().Cookies() {
+			text := strings.TrimSpace(line.Domain + " " + line.Path)
+			if line.MaxAge < 0 {
+				text = "- " + text
+			}
+			got = append(got, text)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("from %s to %s: %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+	// A session that begins in the same request has been nowhere before.
+	w := a.visit(new(visitor), "/folder")
+	if got := w.Result().Cookies(); len(got) != 1 || got[0].Path != "/folder" {
+		t.Errorf("cookies: %v", w.Header().Values("Set-Cookie"))
+	}
+}
+
+// A name that begins with __Host- or __Secure- is refused where browsers would refuse the
+// cookie, and brings Secure.
+func TestPrefixedNames(t *testing.T) {
+	t.Parallel()
+	rdb := shared(t).client(t, prefix())
+	secure, never := lifecycle.WithSecureCookie(lifecycle.SecureAlways), lifecycle.WithSecureCookie(lifecycle.SecureNever)
+	store := func(opts ...lifecycle.Option) *lifecycle.Store {
+		t.Helper()
+		s, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(prefix()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for _, name := range []string{"__Host-id", "__host-id", "__Secure-id", "__SECURE-id"} {
+		if _, err := lifecycle.NewStore(rdb, lifecycle.WithSessionName(name), never); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("NewStore with %s and without Secure: %v", name, err)
+		}
+		if _, err := lifecycle.New(store(never), lifecycle.WithSessionName(name)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("New with %s and without Secure: %v", name, err)
+		}
+		s := store(secure, lifecycle.WithSessionName(name))
+		for what, o := range map[string]sessions.Options{"Path": {Path: "/app"}, "Domain": {Domain: "example.com"}} {
+			refused := func() (text any) {
+				defer func() { text = recover() }()
+				s.Options(o)
+				return nil
+			}()
+			if host := strings.Contains(strings.ToLower(name), "host"); host != (refused != nil) {
+				t.Errorf("Options of %s with a %s: %v", name, what, refused)
+			}
+			other := store(secure)
+			other.Options(o)
+			_, err := lifecycle.New(other, lifecycle.WithSessionName(name))
+			if host := strings.Contains(strings.ToLower(name), "host"); host != (err != nil) {
+				t.Errorf("New with %s and a %s: %v", name, what, err)
+			}
+		}
+	}
+	// Where gin-contrib names the session the store hears of it with the first request.
+	a := newApp(t, shared(t), prefix(), never)
+	r := gin.New()
+	r.Use(sessions.Sessions("__Host-id", a.store), a.m.Middleware())
+	r.GET("/", func(*gin.Context) {})
+	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
+		t.Errorf("a request: %d", w.Code)
+	}
+
+	b := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("__Host-id"))
+	login(b, "/elsewhere", false, sessions.Options{Path: "/app"})
+	w := b.visit(new(visitor), "/")
+	if line := w.Header().Get("Set-Cookie"); !strings.HasPrefix(line, "__Host-id=") || !strings.Contains(line, "; Secure") || !strings.Contains(line, "; Path=/;") {
+		t.Errorf("cookie: %s", line)
+	}
+	if w := b.visit(new(visitor), "/elsewhere"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "__Host-id") {
+		t.Errorf("Options of one session: %d %s", w.Code, w.Body)
+	}
+}
+
+// SecureAuto believes a proxy that gin trusts, and nobody else.
+func TestSecureBehindAProxy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trusted []string
+		proto   string
+		want    bool
+	}{
+		"trusted, https":         {[]string{"192.0.2.1"}, "https", true},
+		"trusted, http":          {[]string{"192.0.2.1"}, "http", false},
+		"trusted, several":       {[]string{"192.0.2.0/24"}, "HTTPS, http", true},
+		"trusted, says nothing":  {[]string{"192.0.2.1"}, "", false},
+		"not trusted":            {[]string{"198.51.100.1"}, "https", false},
+		"nobody is trusted":      {nil, "https", false},
+		"trusted, http in front": {[]string{"192.0.2.1"}, "http, https", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, shared(t), prefix())
+			if err := a.router.SetTrustedProxies(c.trusted); err != nil {
+				t.Fatal(err)
+			}
+			w := a.visit(new(visitor), "/", "X-Forwarded-Proto", c.proto) // from 192.0.2.1, see httptest
+			if got := strings.Contains(w.Header().Get("Set-Cookie"), "; Secure"); got != c.want {
+				t.Errorf("cookie: %s", w.Header().Get("Set-Cookie"))
+			}
+		})
+	}
+}
+
+// What of the Options is not as it seems is said, once.
+func TestOptionsAreMentioned(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(24*time.Hour))
+	week := sessions.Options{MaxAge: 7 * 24 * 3600, SameSite: http.SameSiteNoneMode}
+	login(a, "/login", false, week)
+	for range 3 {
+		a.ok(new(visitor), "/login")
+	}
+	a.store.Options(week)
+	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure"} {
+		if n := strings.Count(a.log.String(), text); n != 1 {
+			t.Errorf("%q is said %d times", text, n)
+		}
+	}
+	b := newApp(t, shared(t), prefix())
+	b.store.Options(week)
+	b.store.Options(sessions.Options{Path: "app", Domain: "no domain"})
+	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure", "Path must begin", "Domain is none"} {
+		if n := strings.Count(b.log.String(), text); n != 1 {
+			t.Errorf("%q is said %d times", text, n)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package lifecycle_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+func nothing(context.Context, *lifecycle.Session) error { return nil }
+
+// A request that was under way at a login comes with the secret from before it. It gets no
+// session and sets no cookie, whatever its handler does, so that the browser keeps the new
+// one; and it has no rights.
+func TestRotatedSecretTakesNoCookie(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	acting(a)
+	remember(a)
+	login(a, "/login", true, sessions.Options{MaxAge: 60})
+	for _, steps := range [][]string{
+		{"/rotate"}, {"/login"}, {"/rotate", "/rotate", "/rotate", "/rotate"}, {"/remember", "/rotate"}, {"/rotate", "/remember"}, {"/rotate", "/set?a=b"},
+	} {
+		id, v := a.begin()
+		old := v.cookie
+		for _, step := range steps {
+			if got := a.ok(v, step); got != id {
+				t.Fatalf("%s: session %q", step, got)
+			}
+		}
+		<-a.created
+		for _, what := range actions {
+			w := a.visit(&visitor{old}, "/do/"+what)
+			if got := w.Header().Values("Set-Cookie"); len(got) != 0 {
+				t.Errorf("%v, then %s with the old cookie: cookies %v", steps, what, got)
+			}
+			if what != "nothing" && w.Code != http.StatusConflict {
+				t.Errorf("%v, then %s with the old cookie: %d %s", steps, what, w.Code, w.Body)
+			}
+		}
+		if len(a.created) > 0 {
+			t.Errorf("%v: a session began", steps)
+		}
+		if got := a.ok(v, "/"); got != id {
+			t.Errorf("%v: session %q, want %q", steps, got, id)
+		}
+		a.quiet()
+	}
+}
+
+// The time is an option; when it is over the old secret is one like any other.
+func TestRotationGrace(t *testing.T) {
+	t.Parallel()
+	d := shared(t)
+	short, off := newApp(t, d, prefix(), lifecycle.WithRotationGrace(time.Millisecond)), newApp(t, d, prefix(), lifecycle.WithRotationGrace(0))
+	for _, a := range []*app{short, off} {
+		id, v := a.begin()
+		old := v.cookie
+		a.ok(v, "/rotate")
+		eventually(t, "the old secret is forgotten", func() bool {
+			got := a.ok(&visitor{old}, "/")
+			return got != "" && got != id
+		})
+		// A save drops what is forgotten.
+		a.ok(v, "/set?user=alice")
+		if got := a.ok(v, "/get?key=user"); got != "alice" {
+			t.Errorf("user %q", got)
+		}
+	}
+}
