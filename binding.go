@@ -105,29 +105,27 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) error {
 		return unavailable("load", err)
 	}
 	for i, t := range tokens {
-		if len(found[i].Record) == 0 {
+		x := found[i]
+		if !x.Live {
+			if t, x, err = b.reissued(ctx, t, x.Record); err != nil {
+				return err
+			}
+		}
+		if !x.Live {
 			continue
 		}
-		if err := b.take(ctx, t, found[i]); err != nil || b.state == live {
+		if err := b.take(t, x.Record); err != nil || b.state == live {
+			b.resend = b.resend || t != tokens[i]
 			return err
 		}
 	}
 	return nil
 }
 
-// take takes up the session that t names, if it is live.
-func (b *binding) take(ctx context.Context, t token.Token, x ledger.Loaded) error {
+// take takes up the session of t, whose live key is there.
+func (b *binding) take(t token.Token, packed []byte) error {
 	s := b.store
-	rec, err := decodeRecord(x.Record)
-	if !x.Live {
-		if err != nil {
-			return nil // nobody has proved that it is the visitor's
-		}
-		if t, err = b.reissued(ctx, t, rec); err != nil || t.ID == "" {
-			return err
-		}
-		b.resend = true
-	}
+	rec, err := decodeRecord(packed)
 	if err != nil {
 		return err
 	}
@@ -140,7 +138,7 @@ func (b *binding) take(ctx context.Context, t token.Token, x ledger.Loaded) erro
 			return err
 		}
 	}
-	b.token, b.record, b.packed, b.state = t, rec, x.Record, live
+	b.token, b.record, b.packed, b.state = t, rec, packed, live
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
 	stands := cookies.PlaceOf(*b.session.Options)
@@ -150,29 +148,29 @@ func (b *binding) take(ctx context.Context, t token.Token, x ledger.Loaded) erro
 }
 
 // reissued returns the token in force of a live session of which the visitor sent t, with
-// the right secret and other timeouts: the response that was to bring the new ones was
-// lost, or is on its way. Or the timeouts were forged: they are not used. If there is no
-// such session the token is the zero value.
-func (b *binding) reissued(ctx context.Context, t token.Token, rec record.Record) (token.Token, error) {
-	s := b.store
-	now := t.WithTimeouts(rec.Timeouts)
+// the right secret and other timeouts, and what it finds: the response that was to bring
+// the new ones was lost, or is on its way. Or the timeouts were forged: they are not used.
+// packed is the record of the session that t names, empty if there is none.
+func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte) (now token.Token, x ledger.Loaded, err error) {
+	rec, err := decodeRecord(packed)
+	if err != nil {
+		return t, x, nil // nobody has proved that it is the visitor's
+	}
+	now = t.WithTimeouts(rec.Timeouts)
 	if now == t || !now.Proves(rec.Proof) {
-		secret, clock := t.SecretProof(), s.ledger.ClockOf(t.ID).Unix()
+		secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
 		for _, old := range rec.Rotated {
 			if old.Secret == secret && clock < old.Until {
 				b.withheld = withheldRotated
 			}
 		}
-		return token.Token{}, nil
+		return t, x, nil
 	}
-	ok, err := s.ledger.Save(context.WithoutCancel(ctx), now, now, rec.Timeouts.Idle, nil)
+	found, err := b.store.ledger.Load(ctx, []token.Token{now})
 	if err != nil {
-		return token.Token{}, unavailable("load", err)
+		return t, x, unavailable("load", err)
 	}
-	if !ok {
-		return token.Token{}, nil
-	}
-	return now, nil
+	return now, found[0], nil
 }
 
 // withholds returns an error if there is no session, and none may begin here.

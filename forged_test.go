@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
@@ -339,4 +341,85 @@ func TestTokenUnderAnotherName(t *testing.T) {
 	if got := shop.ok(v, "/"); got != id {
 		t.Errorf("session %q", got)
 	}
+}
+
+// tripCount counts what a client sends.
+type tripCount struct {
+	mu             sync.Mutex
+	trips, scripts int
+	commands       []string
+}
+
+func (h *tripCount) note(cmds ...redis.Cmder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trips++
+	for _, cmd := range cmds {
+		h.commands = append(h.commands, cmd.Name())
+		if strings.HasPrefix(cmd.Name(), "eval") {
+			h.scripts++
+		}
+	}
+}
+
+func (h *tripCount) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *tripCount) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h.note(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (h *tripCount) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		h.note(cmds...)
+		return next(ctx, cmds)
+	}
+}
+
+// A read takes one round trip and no script, with four tokens too; a forged token takes no
+// more than an unknown one, which begins a session.
+func TestCostOfTokens(t *testing.T) {
+	t.Parallel()
+	count := new(tripCount)
+	a := newApp(t, shared(t), prefix())
+	// A bare store, so that nothing else is sent.
+	r := gin.New()
+	r.Use(sessions.Sessions("session", a.store))
+	r.GET("/read", func(c *gin.Context) { sessions.Default(c).Get("k") })
+	r.GET("/write", func(c *gin.Context) {
+		s := sessions.Default(c)
+		s.Set("k", "v")
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+	})
+	bare := &app{t: t, router: r}
+	v, others := new(visitor), new(visitor)
+	bare.ok(v, "/write")
+	bare.ok(others, "/write")
+	a.rdb.AddHook(count)
+	cost := func(what, cookie, path string, trips, scripts int) {
+		t.Helper()
+		count.mu.Lock()
+		count.trips, count.scripts, count.commands = 0, 0, nil
+		count.mu.Unlock()
+		bare.ok(&visitor{cookie}, path)
+		count.mu.Lock()
+		defer count.mu.Unlock()
+		if count.trips > trips || count.scripts != scripts {
+			t.Errorf("%s: %d round trips, %v; want %d, %d scripts", what, count.trips, count.commands, trips, scripts)
+		}
+	}
+	cost("a read", v.cookie, "/read", 1, 0)
+	unknown := strings.Repeat("B", 21) + "A." + strings.SplitN(v.cookie, ".", 2)[1]
+	cost("a write of an unknown token", "session="+unknown, "/write", 2, 1)
+	for name, cookie := range forgeries(t, a, v) {
+		cost(name, cookie, "/read", 2, 0)
+	}
+	wrong := "session=" + forged(t, a, v, func(b []byte) { b[0]++ })
+	cost("a wrong secret", wrong, "/read", 1, 0)
+	cost("four tokens", strings.Join([]string{"session=" + unknown, wrong, others.cookie, v.cookie}, "; "), "/read", 1, 0)
+	cost("no token", "session=eyJh", "/read", 0, 0)
 }

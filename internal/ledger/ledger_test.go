@@ -376,12 +376,12 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 		look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
 		behind("looked at")
 		rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 4e12, Member: k.ID})
-		if ok, err := l.Save(ctx, k, k, timeouts.Idle, nil); !ok || err != nil {
+		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		behind("moved, and saved")
 		rdb.ZRem(ctx, l.keys.due(b), k.ID)
-		if ok, err := l.Save(ctx, k, k, timeouts.Idle, nil); !ok || err != nil {
+		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		if rdb.ZScore(ctx, l.keys.due(b), k.ID).Val() == 0 {

@@ -79,7 +79,7 @@ func (l *Ledger) Create(ctx context.Context, t token.Token, first time.Duration,
 
 // Save replaces the record of a live session and prolongs it, by idle at most. The
 // session is live under t, from now on under next, which differs in its timeouts at
-// most. A nil rec leaves the record. ok is false if the session is not live under t.
+// most. ok is false if the session is not live under t.
 func (l *Ledger) Save(ctx context.Context, t, next token.Token, idle time.Duration, rec []byte) (ok bool, err error) {
 	b := l.keys.bucket(t.ID)
 	timeouts := next.Timeouts()

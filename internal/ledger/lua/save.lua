@@ -1,9 +1,8 @@
--- Replaces the record of a live session and prolongs it; with an empty record it
--- only sets the session's time to live to what its timeouts say.
+-- Replaces the record of a live session and prolongs it.
 --
 -- KEYS  1 due  2 session  3 live  4 live under the timeouts to be saved, the same key as 3
 --       where those stay as they are
--- ARGV  1 id  2 record, which begins with the proof in KEYS[4], or ''
+-- ARGV  1 id  2 record, which begins with the proof in KEYS[4]
 --       3 'PX' or 'PXAT'  4 the live key's time to live, ms, or its end, Unix ms
 --       5 channel of the bucket
 -- Reply 1 saved, or saved by an earlier sending of this very call
@@ -18,7 +17,7 @@ if redis.call('SET', KEYS[3], '1', 'XX', ARGV[3], ARGV[4]) then
 elseif KEYS[4] == KEYS[3] or not redis.call('SET', KEYS[4], '1', 'XX', ARGV[3], ARGV[4]) then
   return 0
 end
-if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
+redis.call('SET', KEYS[2], ARGV[2])
 local deadline = tonumber(ARGV[4])
 if ARGV[3] == 'PX' then
   local t = redis.call('TIME')

@@ -1,0 +1,124 @@
+package cookies
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Two spellings of one place are one form, and what is left out is what is safe.
+func TestCanonical(t *testing.T) {
+	t.Parallel()
+	safe := Form{Path: "/", SameSite: http.SameSiteLaxMode, HttpOnly: true}
+	for name, f := range map[string]Form{
+		"nothing": {}, "default": {SameSite: http.SameSiteDefaultMode}, "relative": {Path: "a/b"}, "only a semicolon": {Path: ";"},
+		"no domain": {Domain: "exa mple"}, "unknown SameSite": {SameSite: 9}, "control characters": {Path: "\n/\x7f"},
+	} {
+		if got := Canonical(f, false); got != safe {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	for _, domain := range []string{"example.com", ".example.com", "Example.com", ".EXAMPLE.COM"} {
+		if got := Canonical(Form{Domain: domain}, false); got.Domain != "example.com" {
+			t.Errorf("%s: %+v", domain, got)
+		}
+	}
+	if got := Canonical(Form{SameSite: http.SameSiteNoneMode}, true); !got.Secure || got.HttpOnly || got.SameSite != http.SameSiteNoneMode {
+		t.Errorf("None: %+v", got)
+	}
+	if got := Canonical(Form{Partitioned: true}, false); !got.Secure {
+		t.Errorf("Partitioned: %+v", got)
+	}
+	for _, f := range []Form{{}, {Path: "/a;b"}, {Domain: ".A.b"}, {SameSite: http.SameSiteNoneMode}} {
+		if once := Canonical(f, true); Canonical(once, true) != once {
+			t.Errorf("%+v is not canonical", once)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	plain := Canonical(Form{}, false)
+	secure := Canonical(Form{Secure: true}, false)
+	folder, domain := secure, secure
+	folder.Path, domain.Domain = "/app", "example.com"
+	for _, c := range []struct {
+		name     string
+		f        Form
+		insecure bool
+		ok       bool
+	}{
+		{"session", folder, true, true}, {"session", domain, false, true}, {"", plain, false, false}, {"a b", plain, false, false},
+		{"__Host-a", plain, false, true}, {"__Host-a", plain, true, false}, {"__Host-a", secure, true, true},
+		{"__Host-a", folder, false, false}, {"__host-a", domain, false, false}, {"__HOST-", folder, false, false},
+		{"__Secure-a", plain, true, false}, {"__secure-a", plain, true, false}, {"__Secure-a", folder, false, true}, {"__Secure-a", domain, true, true},
+		{"__Hosta", folder, true, true},
+	} {
+		if err := Check(c.name, c.f, c.insecure); (err == nil) != c.ok {
+			t.Errorf("%s %+v %v: %v", c.name, c.f, c.insecure, err)
+		}
+	}
+}
+
+// The lines of one session replace each other; those of others stay.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	h := http.Header{"Set-Cookie": {"a=1", "session=; Max-Age=0"}}
+	var l Lines
+	f := Canonical(Form{}, false)
+	folder := Place{Path: "/folder"}
+	l.Set(h, "session", "one", f, []Place{folder, PlaceOf(f), folder})
+	l.Set(h, "session", "two", f, []Place{folder, PlaceOf(f), folder})
+	want := []string{
+		"a=1", "session=; Max-Age=0", "session=; Path=/folder; Max-Age=0; HttpOnly; SameSite=Lax", "session=two; Path=/; HttpOnly; SameSite=Lax",
+	}
+	if got := h["Set-Cookie"]; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	h.Add("Set-Cookie", "session=token; Path=/")
+	h.Add("Set-Cookie", `session="token"; Path=/`)
+	h.Add("Set-Cookie", "session2=token")
+	l.DropForeign(h, "session", func(v string) bool { return v == "token" || v == "two" })
+	if got := h["Set-Cookie"]; !slices.Equal(got, append(want, "session2=token")) {
+		t.Errorf("%q", got)
+	}
+	l.Set(h, "session", "", f, []Place{PlaceOf(f)})
+	want = []string{"a=1", "session=; Max-Age=0", "session2=token", "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"}
+	if got := h["Set-Cookie"]; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	only := http.Header{}
+	l = Lines{}
+	l.Set(only, "session", "one", f, nil)
+	l.Set(only, "session", "", f, nil)
+	if _, is := only["Set-Cookie"]; is {
+		t.Errorf("%q", only)
+	}
+}
+
+// A browser can have sent a cookie from each folder of the path, spelled with a slash at
+// its end or without, and from nowhere else.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/":         "/",
+		"/a":        "/ /a",
+		"/a/":       "/ /a /a/",
+		"/a/b%2Fc":  "/ /a /a/ /a/b%2Fc",
+		"/1/2/3/4/": "/ /1 /1/ /1/2 /1/2/ /1/2/3 /1/2/3/ /1/2/3/4 /1/2/3/4/",
+	} {
+		var got []string
+		for _, p := range Elsewhere(httptest.NewRequest(http.MethodGet, path, nil), "", "") {
+			got = append(got, p.Path)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	long := httptest.NewRequest(http.MethodGet, strings.Repeat("/a", 1000), nil)
+	if n := len(Elsewhere(long, "", "example.com")); n > 30 {
+		t.Errorf("%d places", n)
+	}
+}
