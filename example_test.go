@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -266,7 +267,12 @@ func visit(router *gin.Engine, path string, cookies ...*http.Cookie) *httptest.R
 }
 
 func send(router *gin.Engine, method, path string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	return sendWith(router, method, path, nil, cookies...)
+}
+
+func sendWith(router *gin.Engine, method, path string, header http.Header, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(method, path, nil)
+	maps.Copy(request.Header, header)
 	for _, cookie := range cookies {
 		request.AddCookie(cookie)
 	}

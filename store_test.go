@@ -342,6 +342,12 @@ func TestOptionErrors(t *testing.T) {
 		`WithRequestHeaders("Cookie")`:        lifecycle.WithRequestHeaders("X-Ok", "cookie"),
 		`WithRequestHeaders("Authorization")`: lifecycle.WithRequestHeaders("authorization"),
 		`WithErrorHandler(nil)`:               lifecycle.WithErrorHandler(nil),
+		`WithUnconfirmedTimeout(-1s)`:         lifecycle.WithUnconfirmedTimeout(-time.Second),
+		`WithUnconfirmedTimeout(1ns)`:         lifecycle.WithUnconfirmedTimeout(1),
+		`WithRotationGrace(2h0m0s)`:           lifecycle.WithRotationGrace(2 * time.Hour),
+		`WithRequestSummary(nil)`:             lifecycle.WithRequestSummary(nil),
+		`WithSkipper(nil)`:                    lifecycle.WithSkipper(nil),
+		`WithCrossSite(nil)`:                  lifecycle.WithCrossSite(nil),
 	} {
 		if _, err := lifecycle.NewStore(rdb, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
