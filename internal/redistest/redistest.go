@@ -117,9 +117,9 @@ func Shared(t testing.TB) string {
 	return sharedServer.get(t, func(dir string) (*redisproc.Server, error) { return redisproc.Launch(dir) }).Addr
 }
 
-// Run runs the tests of a package, ends what they shared, if anything, and looks for
-// goroutines left behind. It returns the exit code.
-func Run(m *testing.M, ignore ...goleak.Option) int {
+// Run runs the tests of a package, which is what a *testing.M does, ends what they
+// shared, if anything, and looks for goroutines left behind. It returns the exit code.
+func Run(m interface{ Run() int }, ignore ...goleak.Option) int {
 	code := m.Run()
 	Close()
 	if code != 0 {
