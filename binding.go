@@ -37,7 +37,7 @@ type binding struct {
 	// withheld says why no session may begin here, "" if one may.
 	withheld withheld
 
-	// resend asks for the cookie to be sent even if nothing is saved.
+	// resend asks for the cookie to be sent with the response even if nothing is saved.
 	resend    bool
 	stands    *cookies.Place  // where the browser has the session's cookie, nil if it has none
 	elsewhere []cookies.Place // where it may have others, of a crowded request
@@ -115,7 +115,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) error {
 			continue
 		}
 		if err := b.take(t, x.Record); err != nil || b.state == live {
-			b.resend = b.resend || t != tokens[i]
+			b.resend = b.resend || !t.Same(tokens[i])
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func (b *binding) take(t token.Token, packed []byte) error {
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
 	stands := cookies.PlaceOf(*b.session.Options)
 	b.stands = &stands
-	b.resend = b.resend || b.session.Options.MaxAge > 0
+	b.resend = b.resend || b.resendDue()
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte) (n
 		return t, x, nil // nobody has proved that it is the visitor's
 	}
 	now = t.WithTimeouts(rec.Timeouts)
-	if now == t || !now.Proves(rec.Proof) {
+	if now.Same(t) || !now.Proves(rec.Proof) {
 		secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
 		for _, old := range rec.Rotated {
 			if old.Secret == secret && clock < old.Until {
@@ -408,7 +408,7 @@ func (b *binding) follow(ctx context.Context) (ok bool, err error) {
 		return false, nil // it has ended, or is lost
 	}
 	t := b.token.WithTimeouts(rec.Timeouts)
-	if t == b.token || !t.Proves(rec.Proof) {
+	if t.Same(b.token) || !t.Proves(rec.Proof) {
 		return false, nil
 	}
 	store := b.store.options.Load()

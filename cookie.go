@@ -1,9 +1,11 @@
 package lifecycle
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
@@ -29,7 +31,7 @@ func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, 
 	mark := token.MarkOf(s.config.prefix, name)
 	for _, c := range all {
 		t, ok := token.Parse(c.Value, mark)
-		if ok && len(tokens) < maxTokens && !slices.Contains(tokens, t) {
+		if ok && len(tokens) < maxTokens && !slices.ContainsFunc(tokens, t.Same) {
 			tokens = append(tokens, t)
 		}
 	}
@@ -40,8 +42,37 @@ func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, 
 func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
 	b.resend = false
 	f := b.form(r)
+	b.token = b.token.Sent(b.clock())
 	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.away())
 	cookies.MarkCached(w.Header())
+}
+
+// A cookie with an age is sent again when it is older than this, or a tenth of its age.
+const resendAfter = time.Minute
+
+// resendDue reports whether the cookie has an age and is to be sent again, so that it does
+// not end long before the session does.
+func (b *binding) resendDue() bool {
+	age := time.Duration(b.session.Options.MaxAge) * time.Second
+	return age > 0 && b.token.Age(b.clock()) >= min(resendAfter, age/10)
+}
+
+// resendCookie sends the cookie again with a response that goes out now, if its token is
+// still good: the request may have waited while another one has rotated it, and the
+// browser would lose the new one.
+func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
+	if !b.resend || b.state != live {
+		return
+	}
+	b.resend = false
+	if ok, err := b.store.ledger.Live(context.WithoutCancel(r.Context()), b.token); ok && err == nil {
+		b.sendCookie(r, w)
+	}
+}
+
+// clock returns the time by the clock of the server that has the session.
+func (b *binding) clock() time.Time {
+	return time.UnixMilli(b.store.ledger.ClockOf(b.token.ID).Unix())
 }
 
 // expireCookie takes the cookie away, wherever it may be. A request that is to leave the

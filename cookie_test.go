@@ -44,7 +44,7 @@ func TestBadCookies(t *testing.T) {
 		"key separator":               "session=" + strings.Repeat(":", 22) + "." + secret,
 		"hash tag":                    "session={" + id[2:] + "}." + secret,
 		"another secret, well formed": "session=" + forged(t, a, v, func(b []byte) { b[0]++ }),
-		"another name's mark":         "session=" + forged(t, a, v, func(b []byte) { b[len(b)-1]++ }),
+		"another name's mark":         "session=" + forged(t, a, v, func(b []byte) { b[atMark]++ }),
 		"quoted newline":              "session=\"" + id[:21] + "\n." + secret + "\"",
 	} {
 		got := a.ok(&visitor{cookie}, "/")
@@ -167,10 +167,15 @@ func TestMaxAge(t *testing.T) {
 	if d := ttl(id); d <= 30*time.Minute || d > time.Hour {
 		t.Errorf("time to live when remembered: %v", d)
 	}
+	if w := a.visit(v, "/"); age(w) != -1 {
+		t.Error("a cookie is sent again that is new")
+	}
 	for _, url := range []string{"/", "/set?user=alice", "/"} {
-		if w := a.visit(v, url); age(w) != 3600 {
+		aged := &visitor{"session=" + forged(t, a, v, func(b []byte) { put32(b[atSent:], time.Now().Add(-time.Minute).Unix()) })}
+		if w := a.visit(aged, url); age(w) != 3600 {
 			t.Errorf("%s does not renew the cookie: %v", url, w.Header())
 		}
+		v = aged
 	}
 	// The cookie from before is the same session, with the record's timeouts.
 	if got := a.ok(&old, "/"); got != id {

@@ -61,6 +61,14 @@ func TestForeignRequests(t *testing.T) {
 		"typed in":                 {http.MethodGet, []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"}, true},
 		"an old browser":           {http.MethodPost, nil, true},
 		"OPTIONS":                  {http.MethodOptions, nil, true},
+		"another origin":           {http.MethodPost, []string{"Origin", "http://evil.example"}, false},
+		"another owner":            {http.MethodPost, []string{"Origin", "https://example.com.evil.example"}, false},
+		"another of a suffix":      {http.MethodPost, []string{"Origin", "https://example.net"}, false},
+		"a subdomain":              {http.MethodPost, []string{"Origin", "https://app.example.com:8443"}, true},
+		"an opaque origin":         {http.MethodPost, []string{"Origin", "null"}, true},
+		"an app":                   {http.MethodPost, []string{"Origin", "capacitor://localhost"}, true},
+		"behind a proxy":           {http.MethodPost, []string{"Origin", "https://shop.example", "X-Forwarded-Host", "shop.example"}, true},
+		"GET with an origin":       {http.MethodGet, []string{"Origin", "https://evil.example"}, true},
 	} {
 		for _, lazy := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -49,6 +50,45 @@ func TestRotatedSecretTakesNoCookie(t *testing.T) {
 			t.Errorf("%v: session %q, want %q", steps, got, id)
 		}
 		a.quiet()
+	}
+}
+
+// A request that has read the session before the login, and answers after it, does not
+// send the old cookie again, served by whatever instance: because of the cookie's age, or
+// because several had to be healed.
+func TestLateAnswerSendsNoOldCookie(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), prefix()
+	a, other := newApp(t, d, p), newApp(t, d, p)
+	entered, resume := make(chan struct{}), make(chan struct{})
+	for _, x := range []*app{a, other} {
+		x.store.Options(sessions.Options{MaxAge: 3600})
+		x.get("/poll", func(c *lifecycle.Context) {
+			entered <- struct{}{}
+			<-resume
+			c.String(http.StatusOK, idOf(c))
+		})
+		login(x, "/login", true, sessions.Options{MaxAge: 3600})
+	}
+	for name, crowd := range map[string]bool{"aged": false, "crowded": true} {
+		for _, x := range []*app{a, other} {
+			id, v := a.begin()
+			_, w := a.begin()
+			cookie := "session=" + forged(t, a, v, func(b []byte) { put32(b[atSent:], 1) })
+			if crowd {
+				cookie += "; " + w.cookie
+			}
+			answer := make(chan *httptest.ResponseRecorder)
+			go func() { answer <- x.visit(&visitor{cookie}, "/poll") }()
+			<-entered
+			if got := a.ok(v, "/login"); got != id {
+				t.Errorf("%s: session %q", name, got)
+			}
+			resume <- struct{}{}
+			if w := <-answer; len(w.Header().Values("Set-Cookie")) != 0 || w.Body.String() != id {
+				t.Errorf("%s: session %q, cookies %v", name, w.Body, w.Header().Values("Set-Cookie"))
+			}
+		}
 	}
 }
 

@@ -101,9 +101,6 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 			return err
 		}
 	}
-	if b.resend {
-		b.sendCookie(c.Request, c.Writer)
-	}
 	return nil
 }
 

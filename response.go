@@ -26,6 +26,9 @@ func (w *response) seal() {
 		return
 	}
 	b, h := w.binding, w.Header()
+	if b.gin != nil {
+		b.resendCookie(b.gin.Request, w)
+	}
 	if len(h["Set-Cookie"]) > 0 {
 		mark := token.MarkOf(b.store.config.prefix, b.name)
 		b.lines.DropForeign(h, b.name, func(value string) bool {

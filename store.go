@@ -90,8 +90,8 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 // leading dot, in lower case.
 //
 // A MaxAge above 0 is the cookie's age and the session's idle timeout in
-// seconds; the middleware sends such a cookie anew with every response, so that
-// it outlives the session; ten years are the most. One above the absolute timeout is
+// seconds; the middleware sends such a cookie again when it is older than a minute or a
+// tenth of its age, so that it lasts about as long as the session; ten years are the most. One above the absolute timeout is
 // cut short by that, which the log says once. 0 is a cookie that ends with the browser
 // session. A MaxAge below 0 makes no sense for all sessions and counts as 0.
 //

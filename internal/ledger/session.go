@@ -58,6 +58,15 @@ func (l *Ledger) Load(ctx context.Context, tokens []token.Token) ([]Loaded, erro
 	return found, nil
 }
 
+// Live reports whether a session is live under t. It does not prolong it.
+func (l *Ledger) Live(ctx context.Context, t token.Token) (bool, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	n, err := l.rdb.Exists(ctx, l.keys.live(l.keys.bucket(t.ID), t.ID, t.Proof())).Result()
+	l.noticed(err)
+	return n == 1, err
+}
+
 // liveUntil says, in Redis's words, until when a request keeps a session alive:
 // for the idle timeout, but not beyond the absolute deadline. Redis judges both by
 // its own clock; the estimate in now only says which of them comes first.

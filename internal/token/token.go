@@ -12,6 +12,9 @@
 // name that it was issued for. The proof is taken over the whole half. So whoever
 // changes a timeout, or sends the token under another name, names a live key that
 // does not exist: nothing in a token is believed that was not issued with it.
+//
+// Only the last bytes, when the cookie was sent, are not covered: they tell
+// when it is time to send it again, to whoever says so, and nothing else.
 package token
 
 import (
@@ -35,8 +38,10 @@ const (
 	secretBytes = 32
 	timeBytes   = 6
 	markBytes   = 4
-	halfBytes   = secretBytes + 2*timeBytes + markBytes
-	halfLength  = halfBytes / 3 * 4
+	provedBytes = secretBytes + 2*timeBytes + markBytes
+	sentBytes   = 4
+	halfBytes   = provedBytes + sentBytes
+	halfLength  = (halfBytes*8 + 5) / 6
 
 	// Length is the length of a token in characters; nothing else is one.
 	Length = IDLength + 1 + halfLength
@@ -79,6 +84,7 @@ type Token struct {
 	mark     Mark
 	secret   [secretBytes]byte
 	proof    string
+	sent     uint32 // Unix seconds
 }
 
 // New returns a token with a new ID and a new secret.
@@ -108,7 +114,7 @@ func (t Token) WithTimeouts(x Timeouts) Token {
 
 func (t Token) proved() Token {
 	half := t.half()
-	sum := sha256.Sum256(half[:])
+	sum := sha256.Sum256(half[:provedBytes])
 	t.proof = string(sum[:ProofLength])
 	return t
 }
@@ -117,8 +123,20 @@ func (t Token) proved() Token {
 func (t Token) half() (half [halfBytes]byte) {
 	b := append(half[:0], t.secret[:]...)
 	b = appendUint48(appendUint48(b, t.timeouts.Idle.Milliseconds()), t.timeouts.Deadline)
-	_ = append(b, t.mark[:]...)
+	b = append(b, t.mark[:]...)
+	_ = binary.BigEndian.AppendUint32(b, t.sent)
 	return half
+}
+
+// Sent returns the token as it is sent at that time.
+func (t Token) Sent(at time.Time) Token {
+	t.sent = uint32(at.Unix())
+	return t
+}
+
+// Age returns how long ago the cookie was sent, as it says itself, in whole seconds.
+func (t Token) Age(at time.Time) time.Duration {
+	return time.Duration(uint32(at.Unix())-t.sent) * time.Second
 }
 
 // Parse reads a token. ok is false for anything that String cannot have
@@ -137,6 +155,7 @@ func Parse(s string, m Mark) (t Token, ok bool) {
 	t.timeouts.Idle = time.Duration(getUint48(rest)) * time.Millisecond
 	t.timeouts.Deadline = getUint48(rest[timeBytes:])
 	t.mark = Mark(rest[2*timeBytes:])
+	t.sent = binary.BigEndian.Uint32(half[provedBytes:])
 	if t.mark != m || t.timeouts.Idle <= 0 || t.timeouts.Idle > MaxTimeout {
 		return Token{}, false
 	}
@@ -157,6 +176,9 @@ func (t Token) String() string {
 // Proof returns what Redis may know of the secret, in the name of the live key and in
 // the record: ProofLength bytes of a SHA-256 over secret, timeouts and mark.
 func (t Token) Proof() string { return t.proof }
+
+// Same reports whether two tokens are one, whenever they were sent.
+func (t Token) Same(other Token) bool { return t.ID == other.ID && t.proof == other.proof }
 
 // Proves reports whether proof is this token's.
 func (t Token) Proves(proof string) bool {

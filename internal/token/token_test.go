@@ -56,7 +56,8 @@ func TestProofCoversTheWholeSecretHalf(t *testing.T) {
 	t.Parallel()
 	k := New(mark, Timeouts{Idle: time.Minute, Deadline: 1_800_000_000_000})
 	s := k.String()
-	for i := IDLength + 1; i < len(s); i++ {
+	const last = 6 // characters say when it was sent, and are not covered
+	for i := IDLength + 1; i < len(s)-last; i++ {
 		for _, c := range []byte("Aa0_") {
 			forged, ok := Parse(s[:i]+string(c)+s[i+1:], mark)
 			if ok && c != s[i] && (forged.Proof() == k.Proof() || forged.Proves(k.Proof())) {
@@ -77,6 +78,11 @@ func TestProofCoversTheWholeSecretHalf(t *testing.T) {
 		if m == mark {
 			t.Error("two stores and names have one mark")
 		}
+	}
+	now := time.Unix(1_800_000_000, 0)
+	sent, ok := Parse(k.Sent(now).String(), mark)
+	if !ok || !sent.Same(k) || sent.Proof() != k.Proof() || sent.Age(now) != 0 || sent.Age(now.Add(90*time.Minute)) != 90*time.Minute || sent.Same(k.Rotate()) {
+		t.Errorf("sent: %+v", sent)
 	}
 	longer := k.WithTimeouts(Timeouts{Idle: time.Hour})
 	if longer.Proof() == k.Proof() || longer.SecretProof() != k.SecretProof() || longer.WithTimeouts(k.Timeouts()) != k || !longer.Proves(longer.Proof()) {
