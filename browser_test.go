@@ -39,13 +39,20 @@ func newBrowser(t testing.TB, s *httptest.Server) *browser {
 	return &browser{t: t, jar: jar, c: http.Client{Jar: jar, Transport: transport}}
 }
 
+// page is an answer.
+type page struct {
+	status  int
+	body    string
+	cookies []*http.Cookie
+}
+
 // get asks for a page of example.com, or of a whole URL.
-func (b *browser) get(at string, header ...string) (body string, resp *http.Response) {
+func (b *browser) get(at string, header ...string) page {
 	b.t.Helper()
 	return b.send(http.MethodGet, at, header...)
 }
 
-func (b *browser) send(method, at string, header ...string) (body string, resp *http.Response) {
+func (b *browser) send(method, at string, header ...string) page {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(within(b.t), method, resolve(b.t, at).String(), nil)
 	if err != nil {
@@ -54,7 +61,7 @@ func (b *browser) send(method, at string, header ...string) (body string, resp *
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err = b.c.Do(r)
+	resp, err := b.c.Do(r)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -63,24 +70,24 @@ func (b *browser) send(method, at string, header ...string) (body string, resp *
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return string(text), resp
+	return page{resp.StatusCode, string(text), resp.Cookies()}
 }
 
 // ok fails unless the answer is 200; it returns the body.
 func (b *browser) ok(at string) string {
 	b.t.Helper()
-	body, resp := b.get(at)
-	if resp.StatusCode != http.StatusOK {
-		b.t.Fatalf("GET %s: %d %s", at, resp.StatusCode, body)
+	p := b.get(at)
+	if p.status != http.StatusOK {
+		b.t.Fatalf("GET %s: %d %s", at, p.status, p.body)
 	}
-	return body
+	return p.body
 }
 
-// has returns the values of the cookies of a name that the browser sends to a page.
-func (b *browser) has(name, at string) (values []string) {
+// has returns the values of the cookies "session" that the browser sends to a page.
+func (b *browser) has(at string) (values []string) {
 	b.t.Helper()
 	for _, c := range b.jar.Cookies(resolve(b.t, at)) {
-		if c.Name == name {
+		if c.Name == "session" {
 			values = append(values, c.Value)
 		}
 	}

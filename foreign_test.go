@@ -81,13 +81,13 @@ func TestForeignRequests(t *testing.T) {
 				acting(a)
 				for _, what := range actions {
 					b := newBrowser(t, a.serve())
-					body, resp := b.send(c.method, "/do/"+what, c.header...)
+					got := b.send(c.method, "/do/"+what, c.header...)
 					begins := c.begins && (!lazy || what == "save")
 					switch {
-					case begins && what != "destroy" && what != "logout" && len(b.has("session", "/")) != 1:
-						t.Errorf("%s: no cookie; %s", what, body)
-					case !c.begins && len(resp.Cookies()) > 0:
-						t.Errorf("%s: cookies %v", what, resp.Cookies())
+					case begins && what != "destroy" && what != "logout" && len(b.has("/")) != 1:
+						t.Errorf("%s: no cookie; %s", what, got.body)
+					case !c.begins && len(got.cookies) > 0:
+						t.Errorf("%s: cookies %v", what, got.cookies)
 					}
 					if n := len(a.created); begins != (n == 1) {
 						t.Errorf("%s: %d sessions began", what, n)
@@ -138,14 +138,14 @@ func TestForeignRequestsThatAreMeant(t *testing.T) {
 	for _, a := range []*app{none, meant} {
 		acting(a)
 		b := newBrowser(t, a.serve())
-		if body, resp := b.send(http.MethodPost, "/do/save", form...); resp.StatusCode != http.StatusOK || len(resp.Cookies()) != 1 {
-			t.Errorf("%d %s, cookies %v", resp.StatusCode, body, resp.Cookies())
+		if got := b.send(http.MethodPost, "/do/save", form...); got.status != http.StatusOK || len(got.cookies) != 1 {
+			t.Errorf("%+v", got)
 		}
-		if _, resp := newBrowser(t, a.serve()).send(http.MethodOptions, "/do/save", append(form, "Origin", "https://a.example", "Access-Control-Request-Method", "PUT")...); len(resp.Cookies()) != 0 {
-			t.Errorf("a preflight set cookies %v", resp.Cookies())
+		if got := newBrowser(t, a.serve()).send(http.MethodOptions, "/do/save", append(form, "Origin", "https://a.example", "Access-Control-Request-Method", "PUT")...); len(got.cookies) != 0 {
+			t.Errorf("a preflight set cookies %v", got.cookies)
 		}
 	}
-	if _, resp := newBrowser(t, meant.serve()).send(http.MethodPost, "/other", form...); len(resp.Cookies()) != 0 {
-		t.Errorf("cookies %v", resp.Cookies())
+	if got := newBrowser(t, meant.serve()).send(http.MethodPost, "/other", form...); len(got.cookies) != 0 {
+		t.Errorf("cookies %v", got.cookies)
 	}
 }

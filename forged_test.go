@@ -13,7 +13,6 @@ import (
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
 )
@@ -75,39 +74,6 @@ func forgeries(t testing.TB, a *app, v *visitor) map[string]string {
 	}
 }
 
-// liveWatch sees every command of a Redis that gives a live key a time to live.
-type liveWatch struct {
-	redis.Hook
-	mu   sync.Mutex
-	seen []string
-}
-
-func (w *liveWatch) note(cmd redis.Cmder) {
-	if cmd.Name() == "getex" {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.seen = append(w.seen, cmd.String())
-	}
-}
-
-func (w *liveWatch) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (w *liveWatch) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		w.note(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (w *liveWatch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			w.note(cmd)
-		}
-		return next(ctx, cmds)
-	}
-}
-
 // A visitor with the right secret and other numbers is let in, with the record's
 // timeouts, and gets the good cookie again. Between the commands of his request, too, no
 // live key ever has a time to live that this fleet has not given it.
@@ -141,21 +107,19 @@ func TestForgedTimeouts(t *testing.T) {
 func TestForgedTimeoutsNameNoKey(t *testing.T) {
 	t.Parallel()
 	d, p := shared(t), prefix()
-	watch := new(liveWatch)
 	a := newApp(t, d, p)
-	a.rdb.AddHook(watch)
+	sent := watch(a.rdb)
 	_, v := a.begin()
 	live := a.key("live:*")
 	all := forgeries(t, a, v)
 	for _, cookie := range all {
 		a.ok(&visitor{cookie}, "/")
 	}
-	watch.mu.Lock()
-	defer watch.mu.Unlock()
-	if len(watch.seen) < len(all) {
+	seen := sent.of("getex")
+	if len(seen) < len(all) {
 		t.Fatal("the store's commands were not seen")
 	}
-	for _, cmd := range watch.seen {
+	for _, cmd := range seen {
 		words := strings.Fields(cmd)
 		if words[1] == live && !strings.HasPrefix(words[3], "1800000") {
 			t.Errorf("the live key was given another time to live: %s", cmd)
@@ -346,46 +310,10 @@ func TestTokenUnderAnotherName(t *testing.T) {
 	}
 }
 
-// tripCount counts what a client sends.
-type tripCount struct {
-	mu             sync.Mutex
-	trips, scripts int
-	commands       []string
-}
-
-func (h *tripCount) note(cmds ...redis.Cmder) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.trips++
-	for _, cmd := range cmds {
-		h.commands = append(h.commands, cmd.Name())
-		if strings.HasPrefix(cmd.Name(), "eval") {
-			h.scripts++
-		}
-	}
-}
-
-func (h *tripCount) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h *tripCount) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h.note(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (h *tripCount) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		h.note(cmds...)
-		return next(ctx, cmds)
-	}
-}
-
 // A read takes one round trip and no script, with four tokens too; a forged token takes no
 // more than an unknown one, which begins a session.
 func TestCostOfTokens(t *testing.T) {
 	t.Parallel()
-	count := new(tripCount)
 	a := newApp(t, shared(t), prefix())
 	// A bare store, so that nothing else is sent.
 	r := gin.New()
@@ -402,17 +330,13 @@ func TestCostOfTokens(t *testing.T) {
 	v, others := new(visitor), new(visitor)
 	bare.ok(v, "/write")
 	bare.ok(others, "/write")
-	a.rdb.AddHook(count)
+	sent := watch(a.rdb)
 	cost := func(what, cookie, path string, trips, scripts int) {
 		t.Helper()
-		count.mu.Lock()
-		count.trips, count.scripts, count.commands = 0, 0, nil
-		count.mu.Unlock()
+		sent.reset()
 		bare.ok(&visitor{cookie}, path)
-		count.mu.Lock()
-		defer count.mu.Unlock()
-		if count.trips > trips || count.scripts != scripts {
-			t.Errorf("%s: %d round trips, %v; want %d, %d scripts", what, count.trips, count.commands, trips, scripts)
+		if n := sent.trips(); n > trips || len(sent.of("eval")) != scripts {
+			t.Errorf("%s: %d round trips, %q; want %d, %d scripts", what, n, sent.of(""), trips, scripts)
 		}
 	}
 	cost("a read", v.cookie, "/read", 1, 0)

@@ -84,7 +84,7 @@ func TestNoSecretLeaks(t *testing.T) {
 	}
 	eventually(t, "all are dead", func() bool { return a.m.Stats().Buried == 5 })
 	for dead, err := range a.m.Dead(within(t)) {
-		fmt.Fprintln(logs, dead.Error, err)
+		_, _ = fmt.Fprintln(logs, dead.Error, err)
 	}
 	_, v := a.begin()
 	note(v)
@@ -127,7 +127,7 @@ func TestNoSecretLeaks(t *testing.T) {
 		forms := map[string]string{
 			"as in the cookie": half[:42], // the last characters are not of the secret alone
 			"raw":              string(raw), "as Redis prints it": redisRepr(raw), "as Go prints it": fmt.Sprintf("%q", raw),
-			"in hex": hex.EncodeToString(raw), "as a list": strings.Trim(fmt.Sprint(raw), "[]"), "in base64": base64.StdEncoding.EncodeToString(raw)[:42],
+			"in hex": hex.EncodeToString(raw), "as a list": strings.Trim(fmt.Sprintf("%v", raw), "[]"), "in base64": base64.StdEncoding.EncodeToString(raw)[:42],
 		}
 		for place, text := range places {
 			for form, secret := range forms {

@@ -62,8 +62,6 @@ func TestUnconfirmedTimeout(t *testing.T) {
 			if got := left(id); got > c.first || got < c.first-10*time.Second {
 				t.Errorf("unconfirmed, %v left", got)
 			}
-			watch := new(liveWatch)
-			a.rdb.AddHook(watch)
 			if got := a.ok(v, "/"); got != id {
 				t.Errorf("session %q", got)
 			}
@@ -111,8 +109,7 @@ func TestSkipper(t *testing.T) {
 	a := newApp(t, shared(t), prefix(), lifecycle.WithSkipper(func(c *gin.Context) bool {
 		return strings.HasPrefix(c.Request.URL.Path, "/skip/")
 	}))
-	watch := new(liveWatch)
-	a.rdb.AddHook(watch)
+	sent := watch(a.rdb)
 	for what, do := range map[string]func(c *lifecycle.Context) error{
 		"nothing": func(*lifecycle.Context) error { return nil },
 		"save":    func(c *lifecycle.Context) error { return save(c, "k", "v") },
@@ -136,14 +133,14 @@ func TestSkipper(t *testing.T) {
 			c.String(http.StatusOK, "page")
 		})
 		_, known := a.begin()
-		asked := len(watch.seen)
+		asked := len(sent.of("getex"))
 		for _, v := range []*visitor{{}, known} {
 			w := a.visit(v, "/skip/"+what)
 			if h := w.Header(); w.Code != http.StatusOK || len(h.Values("Set-Cookie")) != 0 || h.Get("Vary") != "" || h.Get("Cache-Control") != "public" {
 				t.Errorf("%s: %d %v", what, w.Code, h)
 			}
 		}
-		if len(watch.seen) != asked {
+		if len(sent.of("getex")) != asked {
 			t.Errorf("%s: Redis was asked", what)
 		}
 	}
@@ -156,9 +153,9 @@ func TestSkipper(t *testing.T) {
 		}
 	})
 	_, known := a.begin()
-	asked := len(watch.seen)
-	if w := (&app{t: t, router: r}).visit(known, "/skip/page"); w.Code != http.StatusOK || len(watch.seen) != asked {
-		t.Errorf("%d, Redis was asked %d times", w.Code, len(watch.seen)-asked)
+	asked := len(sent.of("getex"))
+	if w := (&app{t: t, router: r}).visit(known, "/skip/page"); w.Code != http.StatusOK || len(sent.of("getex")) != asked {
+		t.Errorf("%d, Redis was asked %d times", w.Code, len(sent.of("getex"))-asked)
 	}
 }
 
