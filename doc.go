@@ -27,7 +27,7 @@ clean-up for its own session with [Context.OnSessionDestroyed].
   - Its ID is public and stable for the session's whole life. It may be logged and
     shown, and is the idempotency key of hooks.
   - Its secret is known to the visitor only. ID and secret make the token, which is
-    the cookie's value. Redis holds the first half of the secret's SHA-256.
+    the cookie's value. Redis holds a part of a SHA-256 over the secret.
   - The live key is the Redis key whose time to live is the session's.
   - The record is what is known of the session: values and metadata. It outlives
     the live key until the end is handled.
