@@ -66,12 +66,12 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 	}
 }
 
-// skip leaves the request without a session.
+// skip leaves the request without a session, even if somebody in front of the middleware
+// has read it.
 func (b *binding) skip(m *Manager) {
-	b.manager = m
-	if !b.loaded {
-		b.loaded, b.withheld = true, withheldSkipped
-	}
+	b.manager, b.loaded, b.err = m, true, nil
+	b.state, b.withheld, b.resend = absent, withheldSkipped, false
+	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
 }
 
 // prepare starts the background work if it has not been, and the session.

@@ -152,7 +152,25 @@ func TestSkipper(t *testing.T) {
 			t.Error("there is a session")
 		}
 	})
-	_, known := a.begin()
+	id, known := a.begin()
+	// Where something in between has replaced the request, or read the session.
+	between := gin.New()
+	between.Use(sessions.Sessions("session", a.store), func(c *gin.Context) {
+		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), t, true))
+		if c.Query("read") != "" && sessions.Default(c).ID() != id {
+			t.Error("there is no session in front of the middleware")
+		}
+	}, a.m.Middleware())
+	between.GET("/skip/page", func(c *gin.Context) {
+		if sessions.Default(c).ID() != "" || lifecycle.From(c).Session() != nil {
+			t.Error("there is a session")
+		}
+	})
+	for _, query := range []string{"", "?read=1"} {
+		if w := (&app{t: t, router: between}).visit(&visitor{known.cookie}, "/skip/page"+query); w.Code != http.StatusOK || len(w.Header()) != 0 {
+			t.Errorf("%d, %v", w.Code, w.Header())
+		}
+	}
 	asked := len(sent.of("getex"))
 	if w := (&app{t: t, router: r}).visit(known, "/skip/page"); w.Code != http.StatusOK || len(sent.of("getex")) != asked {
 		t.Errorf("%d, Redis was asked %d times", w.Code, len(sent.of("getex"))-asked)
