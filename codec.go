@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/gin-lifecycle/lifecycle/internal/gobs"
 )
 
 // Codec turns a session's values into bytes and back. It must be safe for
@@ -12,6 +14,10 @@ type Codec interface {
 	Encode(values map[any]any) ([]byte, error)
 	Decode(data []byte) (map[any]any, error)
 }
+
+// Gob is the default Codec, as in gin-contrib/sessions' own stores. Types other
+// than Go's basic ones must be known to gob.Register in every process.
+var Gob Codec = new(gobs.Codec)
 
 // JSON is a Codec for values that other programs should be able to read. Keys
 // must be strings. Values come back as encoding/json decodes them into an

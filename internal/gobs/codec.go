@@ -1,4 +1,5 @@
-package lifecycle
+// Package gobs writes and reads a session's values in the format of encoding/gob.
+package gobs
 
 import (
 	"bytes"
@@ -8,12 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// Gob is the default Codec, as in gin-contrib/sessions' own stores. Types other
-// than Go's basic ones must be known to gob.Register in every process.
-var Gob Codec = &gobCodec{}
-
-// gobCodec writes and reads the format of encoding/gob; every encoding is
-// complete in itself.
+// Codec writes and reads the format of encoding/gob; every encoding is complete in
+// itself. The zero value is ready, and safe for concurrent use.
 //
 // A gob stream describes its types before its values, and a new encoder or
 // decoder takes several times longer over the description than over a session's
@@ -23,7 +20,7 @@ var Gob Codec = &gobCodec{}
 // kept, and the commonest values are read by decodeBasic. Where values bring
 // descriptions of their own, a new encoder writes, and a new decoder reads, the
 // whole.
-type gobCodec struct {
+type Codec struct {
 	mu           sync.Mutex
 	descriptions map[string]*description // by their bytes
 }
@@ -35,7 +32,7 @@ const maxDescriptions = 16
 // ownDescription returns this process's description of the map, and the id that
 // it gives it.
 var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
-	data, err := encodeGob(map[any]any{})
+	data, err := encode(map[any]any{})
 	if err != nil {
 		panic(err) // an empty map has nothing that cannot be encoded
 	}
@@ -43,28 +40,30 @@ var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
 	return message, describedID(message)
 })
 
-func (c *gobCodec) Encode(values map[any]any) ([]byte, error) {
+// Encode encodes values.
+func (c *Codec) Encode(values map[any]any) ([]byte, error) {
 	first, id := ownDescription()
 	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
 		return data, nil
 	}
-	return encodeGob(values)
+	return encode(values)
 }
 
-func encodeGob(values map[any]any) ([]byte, error) {
+func encode(values map[any]any) ([]byte, error) {
 	var out bytes.Buffer
 	err := gob.NewEncoder(&out).Encode(values)
 	return out.Bytes(), err
 }
 
-func (c *gobCodec) Decode(data []byte) (map[any]any, error) {
+// Decode decodes what Encode wrote, in this process or another.
+func (c *Codec) Decode(data []byte) (map[any]any, error) {
 	n := messageLength(data)
 	if n <= 0 || n >= len(data) {
-		return decodeGob(data)
+		return decode(data)
 	}
 	known := c.description(data[:n])
 	if known == nil {
-		return decodeGob(data)
+		return decode(data)
 	}
 	if known.accepted.Load() {
 		if values, ok := decodeBasic(data[n:], known.id); ok {
@@ -80,7 +79,7 @@ func (c *gobCodec) Decode(data []byte) (map[any]any, error) {
 	d.in.Write(data[n:])
 	var values map[any]any
 	if err := d.dec.Decode(&values); err != nil || d.in.Len() > 0 {
-		return decodeGob(data)
+		return decode(data)
 	}
 	known.accepted.Store(true)
 	known.decoders.Put(d)
@@ -100,7 +99,7 @@ type description struct {
 }
 
 // description returns what is known of a description, nil if there are too many.
-func (c *gobCodec) description(message []byte) *description {
+func (c *Codec) description(message []byte) *description {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := c.descriptions[string(message)]
@@ -117,11 +116,11 @@ func (c *gobCodec) description(message []byte) *description {
 // describedID returns the id that a description gives its type: the message
 // begins with it, negated.
 func describedID(message []byte) int64 {
-	r := gobReader{b: message[1:]}
+	r := reader{b: message[1:]}
 	return -r.int()
 }
 
-func decodeGob(data []byte) (map[any]any, error) {
+func decode(data []byte) (map[any]any, error) {
 	r := bytes.NewReader(data)
 	var values map[any]any
 	if err := gob.NewDecoder(r).Decode(&values); err != nil {

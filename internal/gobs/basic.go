@@ -1,4 +1,4 @@
-package lifecycle
+package gobs
 
 import (
 	"math"
@@ -7,12 +7,12 @@ import (
 
 // The type ids of gob's basic types, see the documentation of encoding/gob.
 const (
-	gobBool   = 1
-	gobInt    = 2
-	gobUint   = 3
-	gobFloat  = 4
-	gobBytes  = 5
-	gobString = 6
+	boolID   = 1
+	intID    = 2
+	uintID   = 3
+	floatID  = 4
+	bytesID  = 5
+	stringID = 6
 )
 
 // appendBasic appends the gob message of a map[any]any, whose type has the given
@@ -20,7 +20,7 @@ const (
 // are those that need no description. ok is false for everything else.
 func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) {
 	m := make([]byte, 0, 64+64*len(values))
-	m = appendGobUint(append(appendGobInt(m, id), 0), uint64(len(values)))
+	m = appendUint(append(appendInt(m, id), 0), uint64(len(values)))
 	for k, v := range values {
 		for _, x := range []any{k, v} {
 			if m, ok = appendValue(m, x); !ok {
@@ -28,7 +28,7 @@ func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) 
 			}
 		}
 	}
-	return append(appendGobUint(data, uint64(len(m))), m...), true
+	return append(appendUint(data, uint64(len(m))), m...), true
 }
 
 // appendValue appends an interface's value: the name and the id of its type, the
@@ -36,61 +36,61 @@ func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) 
 func appendValue(m []byte, v any) (_ []byte, ok bool) {
 	switch v := v.(type) {
 	case string:
-		return appendGobText(appendType(m, "string", gobString, textLength(len(v))), v), true
+		return appendText(appendType(m, "string", stringID, textLength(len(v))), v), true
 	case []byte:
-		return appendGobText(appendType(m, "[]uint8", gobBytes, textLength(len(v))), v), true
+		return appendText(appendType(m, "[]uint8", bytesID, textLength(len(v))), v), true
 	case bool:
 		n := uint64(0)
 		if v {
 			n = 1
 		}
-		return appendNumber(m, "bool", gobBool, n), true
+		return appendNumber(m, "bool", boolID, n), true
 	case int:
-		return appendNumber(m, "int", gobInt, gobSigned(int64(v))), true
+		return appendNumber(m, "int", intID, signed(int64(v))), true
 	case int8:
-		return appendNumber(m, "int8", gobInt, gobSigned(int64(v))), true
+		return appendNumber(m, "int8", intID, signed(int64(v))), true
 	case int16:
-		return appendNumber(m, "int16", gobInt, gobSigned(int64(v))), true
+		return appendNumber(m, "int16", intID, signed(int64(v))), true
 	case int32:
-		return appendNumber(m, "int32", gobInt, gobSigned(int64(v))), true
+		return appendNumber(m, "int32", intID, signed(int64(v))), true
 	case int64:
-		return appendNumber(m, "int64", gobInt, gobSigned(v)), true
+		return appendNumber(m, "int64", intID, signed(v)), true
 	case uint:
-		return appendNumber(m, "uint", gobUint, uint64(v)), true
+		return appendNumber(m, "uint", uintID, uint64(v)), true
 	case uint8:
-		return appendNumber(m, "uint8", gobUint, uint64(v)), true
+		return appendNumber(m, "uint8", uintID, uint64(v)), true
 	case uint16:
-		return appendNumber(m, "uint16", gobUint, uint64(v)), true
+		return appendNumber(m, "uint16", uintID, uint64(v)), true
 	case uint32:
-		return appendNumber(m, "uint32", gobUint, uint64(v)), true
+		return appendNumber(m, "uint32", uintID, uint64(v)), true
 	case uint64:
-		return appendNumber(m, "uint64", gobUint, v), true
+		return appendNumber(m, "uint64", uintID, v), true
 	case float32:
-		return appendNumber(m, "float32", gobFloat, gobFloating(float64(v))), true
+		return appendNumber(m, "float32", floatID, floating(float64(v))), true
 	case float64:
-		return appendNumber(m, "float64", gobFloat, gobFloating(v)), true
+		return appendNumber(m, "float64", floatID, floating(v)), true
 	}
 	return nil, false
 }
 
 // appendType appends what stands before a value of n bytes.
 func appendType(m []byte, name string, id int64, n int) []byte {
-	m = appendGobInt(appendGobText(m, name), id)
-	return append(appendGobUint(m, uint64(1+n)), 0)
+	m = appendInt(appendText(m, name), id)
+	return append(appendUint(m, uint64(1+n)), 0)
 }
 
 func appendNumber(m []byte, name string, id int64, v uint64) []byte {
-	return appendGobUint(appendType(m, name, id, uintLength(v)), v)
+	return appendUint(appendType(m, name, id, uintLength(v)), v)
 }
 
-func appendGobText[T string | []byte](m []byte, v T) []byte {
-	return append(appendGobUint(m, uint64(len(v))), v...)
+func appendText[T string | []byte](m []byte, v T) []byte {
+	return append(appendUint(m, uint64(len(v))), v...)
 }
 
 func textLength(n int) int { return uintLength(uint64(n)) + n }
 
-// appendGobUint appends an unsigned integer as gobReader.uint reads it.
-func appendGobUint(m []byte, v uint64) []byte {
+// appendUint appends an unsigned integer as reader.uint reads it.
+func appendUint(m []byte, v uint64) []byte {
 	if v < 128 {
 		return append(m, byte(v))
 	}
@@ -109,20 +109,20 @@ func uintLength(v uint64) int {
 	return 1 + (bits.Len64(v)+7)/8
 }
 
-func appendGobInt(m []byte, v int64) []byte { return appendGobUint(m, gobSigned(v)) }
+func appendInt(m []byte, v int64) []byte { return appendUint(m, signed(v)) }
 
-// gobSigned is a signed integer as gob has it: all bits but the lowest, which
+// signed is a signed integer as gob has it: all bits but the lowest, which
 // says whether they are complemented.
-func gobSigned(v int64) uint64 {
+func signed(v int64) uint64 {
 	if v < 0 {
 		return uint64(^v)<<1 | 1
 	}
 	return uint64(v) << 1
 }
 
-// gobFloating is a floating-point number as gob has it: the exponent comes last,
+// floating is a floating-point number as gob has it: the exponent comes last,
 // for numbers with few digits to be short.
-func gobFloating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits(v)) }
+func floating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits(v)) }
 
 // decodeBasic decodes a gob message that holds a map[any]any, whose type has the
 // given id, if all its keys and values are of the commonest basic types. It does
@@ -130,7 +130,7 @@ func gobFloating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits
 // be the largest of a request's own. ok is false for everything else: that is
 // encoding/gob's to judge.
 func decodeBasic(message []byte, id int64) (values map[any]any, ok bool) {
-	r := gobReader{b: message}
+	r := reader{b: message}
 	if r.uint() != uint64(len(r.b)) || r.int() != id || r.uint() != 0 {
 		return nil, false
 	}
@@ -149,16 +149,16 @@ func decodeBasic(message []byte, id int64) (values map[any]any, ok bool) {
 	return values, len(r.b) == 0
 }
 
-// gobReader takes the parts of a gob message off the front of b; after the
+// reader takes the parts of a gob message off the front of b; after the
 // first misfit it is bad and yields zero values.
-type gobReader struct {
+type reader struct {
 	b   []byte
 	bad bool
 }
 
 // value reads an interface's value: the name and the id of its type, the length
 // of the rest, a zero, and the value.
-func (r *gobReader) value() (v any) {
+func (r *reader) value() (v any) {
 	name := r.bytes()
 	id := r.int()
 	rest := r.uint()
@@ -168,17 +168,17 @@ func (r *gobReader) value() (v any) {
 		return nil
 	}
 	switch {
-	case id == gobString && string(name) == "string":
+	case id == stringID && string(name) == "string":
 		v = string(r.bytes())
-	case id == gobInt && string(name) == "int64":
+	case id == intID && string(name) == "int64":
 		v = r.int()
-	case id == gobInt && string(name) == "int":
+	case id == intID && string(name) == "int":
 		n := r.int()
 		r.bad = r.bad || int64(int(n)) != n
 		v = int(n)
-	case id == gobBool && string(name) == "bool":
+	case id == boolID && string(name) == "bool":
 		v = r.uint() != 0
-	case id == gobFloat && string(name) == "float64":
+	case id == floatID && string(name) == "float64":
 		v = math.Float64frombits(bits.ReverseBytes64(r.uint()))
 	default:
 		r.bad = true
@@ -187,7 +187,7 @@ func (r *gobReader) value() (v any) {
 	return v
 }
 
-func (r *gobReader) bytes() []byte {
+func (r *reader) bytes() []byte {
 	n := r.uint()
 	if r.bad || n > uint64(len(r.b)) {
 		r.bad = true
@@ -200,7 +200,7 @@ func (r *gobReader) bytes() []byte {
 
 // uint reads an unsigned integer: one byte below 128, or the negated number of
 // the bytes that follow, most significant first.
-func (r *gobReader) uint() uint64 {
+func (r *reader) uint() uint64 {
 	if r.bad || len(r.b) == 0 {
 		r.bad = true
 		return 0
@@ -225,7 +225,7 @@ func (r *gobReader) uint() uint64 {
 
 // int reads a signed integer: its lowest bit says whether the others are to be
 // complemented.
-func (r *gobReader) int() int64 {
+func (r *reader) int() int64 {
 	u := r.uint()
 	if u&1 != 0 {
 		return ^int64(u >> 1)
