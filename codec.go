@@ -17,6 +17,12 @@ type Codec interface {
 
 // Gob is the default Codec, as in gin-contrib/sessions' own stores. Types other
 // than Go's basic ones must be known to gob.Register in every process.
+//
+// Decode takes any bytes: what it cannot read is an error, and so is what would take
+// far more memory, time or stack than the bytes are worth. Values may lie 10,000 deep
+// within each other, be of 4,096 types, and take 16 MiB and 256 times their encoded
+// size in memory; Encode returns an error for more. What GobDecode methods of the
+// application's types do with their bytes is not bounded, but their panics are errors.
 var Gob Codec = new(gobs.Codec)
 
 // JSON is a Codec for values that other programs should be able to read. Keys

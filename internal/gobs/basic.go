@@ -5,14 +5,16 @@ import (
 	"math/bits"
 )
 
-// The type ids of gob's basic types, see the documentation of encoding/gob.
+// The type ids of gob's predefined types, see the documentation of encoding/gob.
 const (
-	boolID   = 1
-	intID    = 2
-	uintID   = 3
-	floatID  = 4
-	bytesID  = 5
-	stringID = 6
+	boolID      = 1
+	intID       = 2
+	uintID      = 3
+	floatID     = 4
+	bytesID     = 5
+	stringID    = 6
+	complexID   = 7
+	interfaceID = 8
 )
 
 // appendBasic appends the gob message of a map[any]any, whose type has the given
@@ -124,6 +126,12 @@ func signed(v int64) uint64 {
 // for numbers with few digits to be short.
 func floating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits(v)) }
 
+// leastEntry is the length of the shortest entry that decodeBasic reads: two values
+// of type int, which take 4 bytes for the name and one each for the type's id, the
+// length, the zero and the number. A map is made for no more entries than there can
+// be.
+const leastEntry = 2 * (4 + 1 + 1 + 1 + 1)
+
 // decodeBasic decodes a gob message that holds a map[any]any, whose type has the
 // given id, if all its keys and values are of the commonest basic types. It does
 // what encoding/gob does, without reflection, at a quarter of the cost, which would
@@ -135,7 +143,7 @@ func decodeBasic(message []byte, id int64) (values map[any]any, ok bool) {
 		return nil, false
 	}
 	n := r.uint()
-	if r.bad || n > uint64(len(r.b)) {
+	if r.bad || n > uint64(len(r.b)/leastEntry) {
 		return nil, false
 	}
 	values = make(map[any]any, n)

@@ -1,4 +1,11 @@
 // Package gobs writes and reads a session's values in the format of encoding/gob.
+//
+// Whoever can write a record in Redis chooses the bytes that are read here. They may
+// yield an error, but must not take memory, time or stack that has nothing to do with
+// their number, and must not stop the process. encoding/gob promises nothing of the
+// kind, so it is given only what has passed check. Methods by which the application's
+// types decode themselves get bytes as they are, and must look after themselves, but
+// their panics are errors too.
 package gobs
 
 import (
@@ -6,7 +13,6 @@ import (
 	"encoding/gob"
 	"fmt"
 	"sync"
-	"sync/atomic"
 )
 
 // Codec writes and reads the format of encoding/gob; every encoding is complete in
@@ -29,6 +35,18 @@ type Codec struct {
 // build of an application may write its own.
 const maxDescriptions = 16
 
+// description is a description of the map that encoding/gob has accepted as that of
+// a map[any]any, with what has read it.
+type description struct {
+	id       int64 // of the type that it describes
+	decoders sync.Pool
+}
+
+type primedDecoder struct {
+	in  bytes.Buffer
+	dec *gob.Decoder
+}
+
 // ownDescription returns this process's description of the map, and the id that
 // it gives it.
 var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
@@ -40,14 +58,30 @@ var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
 	return message, describedID(message)
 })
 
-// Encode encodes values.
+// Encode encodes values. It returns an error for values that encoding/gob cannot
+// write, and for large ones that Decode would refuse: a session that is saved and
+// never read again is worse than one that is not saved.
 func (c *Codec) Encode(values map[any]any) ([]byte, error) {
 	first, id := ownDescription()
 	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
 		return data, nil
 	}
-	return encode(values)
+	data, err := encode(values)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > unchecked {
+		if _, err := check(data); err != nil {
+			return nil, fmt.Errorf("the values could not be read again: %w", err)
+		}
+	}
+	return data, nil
 }
+
+// unchecked is how many bytes Encode does not check. So few reach no limit: a level of
+// depth takes one at least, a type several, and an element in memory would have to be
+// of 4 KiB that are all zero.
+const unchecked = 4096
 
 func encode(values map[any]any) ([]byte, error) {
 	var out bytes.Buffer
@@ -55,20 +89,45 @@ func encode(values map[any]any) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Decode decodes what Encode wrote, in this process or another.
+// Decode decodes what Encode wrote, in this process or another. For all other bytes
+// it returns an error, or what encoding/gob reads in them; it does not panic.
 func (c *Codec) Decode(data []byte) (map[any]any, error) {
 	n := messageLength(data)
-	if n <= 0 || n >= len(data) {
-		return decode(data)
+	var known *description
+	if 0 < n && n < len(data) {
+		known = c.description(data[:n])
 	}
-	known := c.description(data[:n])
-	if known == nil {
-		return decode(data)
-	}
-	if known.accepted.Load() {
+	if known != nil {
 		if values, ok := decodeBasic(data[n:], known.id); ok {
 			return values, nil
 		}
+	}
+	return c.decodeChecked(data, n, known)
+}
+
+// decodeChecked lets encoding/gob decode data, whose first message has n bytes, if it
+// passes the check.
+func (c *Codec) decodeChecked(data []byte, n int, known *description) (_ map[any]any, err error) {
+	// Panics of encoding/gob, of the methods of the application's types, and of a key
+	// that cannot be one.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("gob: panic: %v", r)
+		}
+	}()
+	types, err := check(data)
+	if err != nil {
+		return nil, err
+	}
+	// A decoder takes the description of a type once: those that are kept read only
+	// what brings no other than the map's.
+	plain := types == 1 && n > 0
+	if !plain || known == nil {
+		values, err := decode(gob.NewDecoder(bytes.NewReader(data)))
+		if err == nil && plain {
+			c.accept(data[:n])
+		}
+		return values, err
 	}
 	d, _ := known.decoders.Get().(*primedDecoder)
 	if d == nil {
@@ -77,40 +136,44 @@ func (c *Codec) Decode(data []byte) (map[any]any, error) {
 		d.in.Write(data[:n])
 	}
 	d.in.Write(data[n:])
-	var values map[any]any
-	if err := d.dec.Decode(&values); err != nil || d.in.Len() > 0 {
-		return decode(data)
+	values, err := decode(d.dec)
+	if err == nil {
+		known.decoders.Put(d)
 	}
-	known.accepted.Store(true)
-	known.decoders.Put(d)
+	return values, err
+}
+
+func decode(d *gob.Decoder) (map[any]any, error) {
+	var values map[any]any
+	if err := d.Decode(&values); err != nil {
+		return nil, err
+	}
 	return values, nil
 }
 
-type primedDecoder struct {
-	in  bytes.Buffer
-	dec *gob.Decoder
-}
-
-// description is a description of the map, with what has read it.
-type description struct {
-	id       int64       // of the type that it describes
-	accepted atomic.Bool // by encoding/gob, as that of a map[any]any
-	decoders sync.Pool
-}
-
-// description returns what is known of a description, nil if there are too many.
+// description returns the description that these bytes are, nil if it has not been
+// accepted.
 func (c *Codec) description(message []byte) *description {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := c.descriptions[string(message)]
-	if d == nil && len(c.descriptions) < maxDescriptions {
-		if c.descriptions == nil {
-			c.descriptions = make(map[string]*description)
-		}
-		d = &description{id: describedID(message)}
-		c.descriptions[string(message)] = d
+	return c.descriptions[string(message)]
+}
+
+// accept keeps a description, unless there are too many. There is always room for
+// that of this process: others' records cannot take it.
+func (c *Codec) accept(message []byte) {
+	own, _ := ownDescription()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.descriptions) >= maxDescriptions && !bytes.Equal(message, own) {
+		return
 	}
-	return d
+	if c.descriptions == nil {
+		c.descriptions = make(map[string]*description)
+	}
+	if c.descriptions[string(message)] == nil {
+		c.descriptions[string(message)] = &description{id: describedID(message)}
+	}
 }
 
 // describedID returns the id that a description gives its type: the message
@@ -118,18 +181,6 @@ func (c *Codec) description(message []byte) *description {
 func describedID(message []byte) int64 {
 	r := reader{b: message[1:]}
 	return -r.int()
-}
-
-func decode(data []byte) (map[any]any, error) {
-	r := bytes.NewReader(data)
-	var values map[any]any
-	if err := gob.NewDecoder(r).Decode(&values); err != nil {
-		return nil, err
-	}
-	if r.Len() > 0 {
-		return nil, fmt.Errorf("%d bytes behind the values", r.Len())
-	}
-	return values, nil
 }
 
 // messageLength returns the length of data's first message with its count, or 0.
