@@ -9,7 +9,8 @@ import (
 
 // Codec turns a session's values into bytes and back. It must be safe for
 // concurrent use, and Decode must read what Encode wrote, in other processes
-// too. Values are never empty when Encode is called.
+// too. Values are never empty when Encode is called. Decode must return an error for
+// bytes that Encode cannot have written; if it panics, that counts as one.
 type Codec interface {
 	Encode(values map[any]any) ([]byte, error)
 	Decode(data []byte) (map[any]any, error)

@@ -31,8 +31,9 @@ var (
 	ErrUnavailable = errors.New("lifecycle: the session store is unavailable")
 
 	// ErrUndecodable is returned for a session whose record or values cannot be
-	// decoded, for example after a change of codec or of a gob type. The record is
-	// left as it is. By default the middleware answers 500.
+	// decoded, for example after a change of codec or of a gob type, whatever its bytes
+	// and even if the codec panics. The record is left as it is. By default the
+	// middleware answers 500.
 	ErrUndecodable = errors.New("lifecycle: the session cannot be decoded")
 
 	// ErrRefused is what the error handler gets when a created hook failed and

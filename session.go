@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -103,8 +104,13 @@ type Request struct {
 }
 
 // Get returns the value that the application last saved under key, nil if there
-// is none.
-func (s *Session) Get(key any) any { return s.Values()[key] }
+// is none, as for a key that cannot be one, such as a slice.
+func (s *Session) Get(key any) any {
+	if !reflect.ValueOf(key).Comparable() {
+		return nil
+	}
+	return s.Values()[key]
+}
 
 // Values returns all values that the application last saved. It is nil if they
 // cannot be decoded; see Err.
@@ -128,10 +134,21 @@ func (s *Session) Err() error {
 // returned: who keeps the Session must not ask it for its request.
 func (s *Session) HTTPRequest() *http.Request { return s.live }
 
-func decodeValues(codec Codec, raw []byte) (map[any]any, error) {
-	values, err := codec.Decode(raw)
+// decodeValues never returns nil without an error. A panic of the codec, which may be
+// the application's own, is an error too: Values is called by goroutines in which
+// nothing recovers.
+func decodeValues(codec Codec, raw []byte) (values map[any]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			values, err = nil, fmt.Errorf("%w: values: panic: %v", ErrUndecodable, r)
+		}
+	}()
+	values, err = codec.Decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: values: %w", ErrUndecodable, err)
+	}
+	if values == nil {
+		values = map[any]any{}
 	}
 	return values, nil
 }
