@@ -2,27 +2,63 @@ package reaper
 
 import (
 	"context"
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
+// queue holds hints in the order in which they came, one for each session. To take
+// some costs no more where very many wait.
+type queue struct {
+	hints map[string]string // session -> what was said of it last
+	order []string
+}
+
+func newQueue() queue { return queue{hints: make(map[string]string)} }
+
+func (q *queue) len() int { return len(q.order) }
+
+// add adds a hint, or replaces the one that the session has.
+func (q *queue) add(s ledger.Suspect) {
+	if _, known := q.hints[s.ID]; !known {
+		q.order = append(q.order, s.ID)
+	}
+	q.hints[s.ID] = s.Hint
+}
+
+// take takes the first n hints out.
+func (q *queue) take(n int) []ledger.Suspect {
+	n = min(n, len(q.order))
+	taken := make([]ledger.Suspect, n)
+	for i, id := range q.order[:n] {
+		taken[i] = ledger.Suspect{ID: id, Hint: q.hints[id]}
+		delete(q.hints, id)
+	}
+	q.order = q.order[n:]
+	return taken
+}
+
 // suspect asks for a look at one session, in whatever bucket, of whose live key
 // hint was said.
 func (r *Reaper) suspect(id, hint string) {
 	r.mu.Lock()
-	if r.isRecent(id) || len(r.hints)+len(r.expired) >= maxHints {
+	q := r.queueOf(hint)
+	if r.isRecent(id) || q.len() >= maxHints {
 		r.mu.Unlock()
 		return // the event of an end that was found here, or too much at once
 	}
-	if hint == ledger.Expired {
-		r.expired[id] = hint
-	} else {
-		r.hints[id] = hint
-	}
+	q.add(ledger.Suspect{ID: id, Hint: hint})
 	r.mu.Unlock()
 	r.poke()
+}
+
+// queueOf returns where a hint waits. The caller holds mu.
+func (r *Reaper) queueOf(hint string) *queue {
+	if hint == ledger.Expired {
+		return &r.expired
+	}
+	return &r.gone
 }
 
 // isRecent reports whether the session's end was found here a short while ago.
@@ -33,61 +69,53 @@ func (r *Reaper) isRecent(id string) bool {
 	return a || b
 }
 
-// waitingHints returns the hints to follow now, nil if there are none. An expired
-// key's session is mostly due as well, so that hint waits for the due-index, and
-// is seldom needed then.
-func (r *Reaper) waitingHints(due bool) map[string]string {
+// hinted reports whether there are hints.
+func (r *Reaper) hinted() (gone, expired bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.hints) > 0 {
-		return r.hints
-	}
-	if due {
-		return nil
-	}
-	maps.DeleteFunc(r.expired, func(id, _ string) bool { return r.isRecent(id) })
-	if len(r.expired) > 0 {
-		return r.expired
-	}
-	return nil
+	return r.gone.len() > 0, r.expired.len() > 0
 }
 
-// lookHints looks at up to n of the sessions that hints, one of the reaper's own
-// maps, names.
-func (r *Reaper) lookHints(ctx context.Context, hints map[string]string, n int) error {
+// takeHints takes up to n hints out of one of the reaper's queues, and returns those
+// that are still news.
+func (r *Reaper) takeHints(q *queue, n int) []ledger.Suspect {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(q.take(n), func(s ledger.Suspect) bool { return r.isRecent(s.ID) })
+}
+
+// lookHints looks at up to n of the sessions that the hints in one of the reaper's
+// queues name.
+func (r *Reaper) lookHints(ctx context.Context, q *queue, n int) error {
+	taken := r.takeHints(q, min(n, hintTurn))
 	at := make(map[int]int)
 	var buckets []int
 	var suspects [][]ledger.Suspect
-	for id, hint := range hints {
-		if n == 0 {
-			break
-		}
-		if r.c.Sink.Holds(id) {
-			delete(hints, id)
+	for _, s := range taken {
+		if r.c.Sink.Holds(s.ID) {
 			continue
 		}
-		b := r.c.Ledger.Bucket(id)
+		b := r.c.Ledger.Bucket(s.ID)
 		i, ok := at[b]
-		if !ok {
+		if !ok || len(suspects[i]) == batch { // another call for the rest
 			i = len(buckets)
 			at[b] = i
 			buckets, suspects = append(buckets, b), append(suspects, nil)
 		}
-		if len(suspects[i]) < batch {
-			suspects[i] = append(suspects[i], ledger.Suspect{ID: id, Hint: hint})
-			delete(hints, id)
-			n--
-		}
+		suspects[i] = append(suspects[i], s)
 	}
-	r.mu.Unlock()
+	if len(buckets) == 0 {
+		return nil
+	}
 	_, err := r.lookAt(ctx, buckets, suspects)
 	if err != nil {
 		// Out of memory, for one: just when sessions are evicted.
 		r.mu.Lock()
 		for _, suspects := range suspects {
 			for _, s := range suspects {
-				hints[s.ID] = s.Hint
+				if _, again := q.hints[s.ID]; !again {
+					q.add(s)
+				}
 			}
 		}
 		r.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,7 +127,7 @@ func (k *kit) round() (blocked bool) {
 func (k *kit) waiting() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.hints) + len(k.expired)
+	return k.gone.len() + k.expired.len()
 }
 
 // A hint makes the reaper look, at any bucket: what has ended is claimed once,
@@ -179,26 +180,20 @@ func TestEchoOfAnEnd(t *testing.T) {
 	}
 }
 
-// An expired key's hint waits while something is due: the due-index says the
-// same, and its look claims many at once.
-func TestExpiredHintsWaitForTheDueIndex(t *testing.T) {
+// A hint whose end was found before its turn came is not looked at any more.
+func TestHintsOfWhatWasFoundMeanwhile(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
-	k.suspect("a", ledger.Expired)
-	if h := k.waitingHints(true); h != nil {
-		t.Errorf("while something is due: %v", h)
-	}
-	if h := k.waitingHints(false); len(h) != 1 {
-		t.Errorf("nothing is due: %v", h)
-	}
-	k.suspect("b", ledger.Deleted)
-	if h := k.waitingHints(true); len(h) != 1 || h["b"] != ledger.Deleted {
-		t.Errorf("a deletion, which the due-index knows nothing of: %v", h)
-	}
-	k.remember([]*ledger.Claim{{End: ledger.End{ID: "a"}}}) // by a look at what is due
-	delete(k.hints, "b")
-	if h := k.waitingHints(false); h != nil {
-		t.Errorf("found meanwhile: %v", h)
+	for _, hint := range []string{ledger.Expired, ledger.Deleted} {
+		k.suspect("found by a look at what is due "+hint, hint)
+		k.suspect("news "+hint, hint)
+		k.remember([]*ledger.Claim{{End: ledger.End{ID: "found by a look at what is due " + hint}}})
+		k.mu.Lock()
+		q := k.queueOf(hint)
+		k.mu.Unlock()
+		if got := k.takeHints(q, 10); len(got) != 1 || got[0].ID != "news "+hint {
+			t.Errorf("%s: %v", hint, got)
+		}
 	}
 }
 
@@ -238,18 +233,46 @@ func TestHintsOutliveAFailure(t *testing.T) {
 	}
 }
 
-// A flood of hints is bounded: what is dropped is found when due.
+// A flood of hints is bounded: what is dropped is found when due. One of one kind
+// drops none of the other.
 func TestHintsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReaper(Config{}, new(shared))
 	for i := range maxHints + 10 {
-		hint := ledger.Deleted
-		if i%2 == 0 {
-			hint = ledger.Expired
-		}
-		r.suspect(fmt.Sprint(i), hint)
+		r.suspect(fmt.Sprint(i), ledger.Deleted)
 	}
-	if n := len(r.hints) + len(r.expired); n != maxHints {
-		t.Errorf("%d hints wait, want %d", n, maxHints)
+	r.suspect("a", ledger.Evicted)
+	r.suspect("b", ledger.Expired)
+	if gone, expired := r.gone.len(), r.expired.len(); gone != maxHints || expired != 1 {
+		t.Errorf("%d and %d hints wait, want %d and 1", gone, expired, maxHints)
+	}
+}
+
+// Hints are taken in their order, one for each session, and what is said later of it
+// counts. More of a bucket than one call looks at are looked at all the same.
+func TestHintsAreTakenInTheirOrder(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	for _, s := range []ledger.Suspect{{ID: "a", Hint: "1"}, {ID: "b", Hint: "2"}, {ID: "a", Hint: "3"}, {ID: "c", Hint: "4"}} {
+		q.add(s)
+	}
+	if got := q.take(2); !slices.Equal(got, []ledger.Suspect{{ID: "a", Hint: "3"}, {ID: "b", Hint: "2"}}) {
+		t.Errorf("taken: %v", got)
+	}
+	if got := q.take(2); !slices.Equal(got, []ledger.Suspect{{ID: "c", Hint: "4"}}) || q.len() != 0 || len(q.hints) != 0 {
+		t.Errorf("then: %v; %d wait", got, q.len())
+	}
+
+	k := newKit(t, redistest.Shared(t), 1000)
+	const many = batch + 10
+	for range many {
+		id := k.end()
+		for k.c.Ledger.Bucket(id) != 0 {
+			id = k.end()
+		}
+		k.suspect(id, ledger.Deleted)
+	}
+	if k.round(); len(k.sink.got) != many {
+		t.Errorf("%d claims, want %d", len(k.sink.got), many)
 	}
 }

@@ -23,8 +23,8 @@ const (
 	// minDepth is how many sessions of a bucket a look takes at most, as long as it
 	// does not find so many due.
 	minDepth = 8
-	// maxHints bounds the hints that wait, and the ends that are remembered so
-	// as not to be looked at again; what is dropped is found when due.
+	// maxHints bounds the hints of each kind that wait, and the ends that are
+	// remembered so as not to be looked at again; what is dropped is found when due.
 	maxHints = 100_000
 
 	minBackoff = 50 * time.Millisecond
@@ -74,14 +74,17 @@ type Reaper struct {
 	mu      sync.Mutex
 	next    map[int]int64       // own bucket -> when its next entry is due
 	unread  map[int]struct{}    // own buckets whose next entry is to be read again
-	hints   map[string]string   // session -> what was said of it
-	expired map[string]string   // the same for Expired: mostly the due-index says so too
+	gone    queue               // hints of live keys that were deleted or evicted
+	expired queue               // hints of expired ones: mostly the due-index says so too
 	foreign map[int]int         // own bucket -> entries that name no session of it
 	broken  map[string]struct{} // what cannot be read, as far as the log says so
 	recent  [2]map[string]struct{}
 	turned  time.Time
 
-	deepest int // how many sessions of one bucket were due at the last look; of run alone
+	// Of run alone.
+	turns   turns
+	full    time.Time // of the last look at everything
+	deepest int       // how many sessions of one bucket were due at the last look
 }
 
 // newReaper returns a reaper that looks after nothing yet.
@@ -92,8 +95,8 @@ func newReaper(c Config, s *shared) *Reaper {
 		wake:    make(chan struct{}, 1),
 		next:    make(map[int]int64),
 		unread:  make(map[int]struct{}),
-		hints:   make(map[string]string),
-		expired: make(map[string]string),
+		gone:    newQueue(),
+		expired: newQueue(),
 		foreign: make(map[int]int),
 		broken:  make(map[string]struct{}),
 		recent:  [2]map[string]struct{}{{}, {}},
@@ -169,23 +172,16 @@ func (r *Reaper) poke() {
 
 // run looks until ctx ends.
 func (r *Reaper) run(ctx context.Context) {
-	var (
-		full    time.Time // of the last look at everything
-		backoff time.Duration
-		timer   = time.NewTimer(0)
-	)
+	var backoff time.Duration
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if time.Since(full) >= r.c.Interval {
-			r.lookAtAll()
-			full = time.Now()
-		}
 		room := r.c.Sink.Ready() // from before the look: what comes free meanwhile counts
 		blocked, err := r.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		wait := r.pause(full)
+		wait := r.pause()
 		wake := r.wake
 		if err != nil {
 			if backoff == 0 {
@@ -215,11 +211,11 @@ func (r *Reaper) run(ctx context.Context) {
 }
 
 // pause returns how long there is nothing to do.
-func (r *Reaper) pause(full time.Time) time.Duration {
+func (r *Reaper) pause() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wait := r.c.Interval - time.Since(full)
-	if len(r.hints)+len(r.expired)+len(r.unread) > 0 {
+	wait := r.c.Interval - time.Since(r.full)
+	if r.gone.len()+r.expired.len()+len(r.unread) > 0 {
 		return 0
 	}
 	if first, clock := r.first(); first < never {
@@ -230,26 +226,34 @@ func (r *Reaper) pause(full time.Time) time.Duration {
 }
 
 // look does one round: reads the buckets of which nothing is known, then looks
-// at what is due or hinted at. blocked means that it stopped because the sink
-// is full.
+// at what is due or hinted at, in turns, until there is nothing more. blocked means
+// that it stopped because the sink is full.
 func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 	for ctx.Err() == nil {
-		// With every turn: a burst of ends must not hold up what is said meanwhile.
+		// With every turn: as long as there are hints, or ends come due, there is no
+		// end of a round.
+		if time.Since(r.full) >= r.c.Interval {
+			r.lookAtAll()
+			r.full = time.Now()
+		}
 		if err := r.readHeads(ctx); err != nil {
 			return false, err
 		}
 		due := r.dueBuckets()
-		hints := r.waitingHints(len(due) > 0)
-		if len(due) == 0 && hints == nil {
+		gone, expired := r.hinted()
+		if len(due) == 0 && !gone && !expired {
 			return false, nil
 		}
 		free := r.c.Sink.Reserve(r.fleet.size())
 		if free <= 0 {
 			return true, nil
 		}
-		if hints != nil {
-			err = r.lookHints(ctx, hints, free)
-		} else {
+		switch r.turns.next(len(due) > 0, gone, expired) {
+		case goneTurn:
+			err = r.lookHints(ctx, &r.gone, free)
+		case expiredTurn:
+			err = r.lookHints(ctx, &r.expired, free)
+		default:
 			// Few buckets deep rather than many flat: each costs a script call.
 			n := min(max(free/len(due), minBatch), batch)
 			err = r.lookDue(ctx, due[:min(len(due), max(free/n, 1))], min(n, free))

@@ -197,7 +197,7 @@ func TestHints(t *testing.T) {
 	r.Suspect(gone.ID, ledger.Expired)
 	one := r.reaperOf(0)
 	one.mu.Lock()
-	waiting := len(one.expired) + len(one.hints)
+	waiting := one.expired.len() + one.gone.len()
 	one.mu.Unlock()
 	if waiting != 0 {
 		t.Errorf("%d hints wait", waiting)
@@ -275,7 +275,7 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 	if n := k.sink.got[held]; n != 0 {
 		t.Errorf("claimed %d times while it was held", n)
 	}
-	if k.pause(time.Now()) > 2*heldPause*time.Millisecond {
+	if k.pause() > 2*heldPause*time.Millisecond {
 		t.Error("it is not looked at again soon")
 	}
 	k.sink.held = ""
