@@ -44,7 +44,11 @@ func (k keys) wake(b int) string { return k.buckets[b] + "wake" }
 // inbox is the channel of one instance.
 func (k keys) inbox(instance string) string { return k.prefix + ":instance:" + instance }
 
-// parseLive returns the session of a live key.
+// longestProof is how long a proof is in the name of a live key.
+var longestProof = len(token.ProofText(strings.Repeat("x", token.ProofLength)))
+
+// parseLive returns the session of a live key. The ID keeps the whole name in memory,
+// so one that is longer than those of live keys is refused: others may publish it.
 func (k keys) parseLive(key string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(key, k.prefix+":{")
 	if !ok {
@@ -54,8 +58,8 @@ func (k keys) parseLive(key string) (id string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	id, _, ok = strings.Cut(rest, ":")
-	if !ok || !token.ValidID(id) || num != strconv.Itoa(k.bucket(id)) {
+	id, proof, ok := strings.Cut(rest, ":")
+	if !ok || len(proof) > longestProof || !token.ValidID(id) || num != strconv.Itoa(k.bucket(id)) {
 		return "", false
 	}
 	return id, true

@@ -498,6 +498,7 @@ func TestParseLive(t *testing.T) {
 	for _, bad := range []string{
 		"", "p", "x" + good, strings.Replace(good, "live", "session", 1), k.live((b+1)%16, id, "proof"),
 		k.live(b, id[1:], "proof"), k.live(b, id[1:]+"*", "proof"), "p:{}:live:" + id + ":x", k.buckets[b] + "live:" + id,
+		good + strings.Repeat("x", token.ProofLength+token.ProofLength),
 	} {
 		if _, ok := k.parseLive(bad); ok {
 			t.Errorf("%q is a live key", bad)
