@@ -39,6 +39,10 @@ type Membership struct {
 // missed heartbeats after which an instance counts as gone.
 const missed = 3
 
+// pokes is how many heartbeats there are in an interval at most, however often one
+// is asked for: anybody who may publish can ask.
+const pokes = 10
+
 // New returns a membership that beats every interval.
 func New(l *ledger.Ledger, instance string, interval time.Duration) *Membership {
 	return &Membership{ledger: l, instance: instance, interval: interval, poke: make(chan struct{}, 1)}
@@ -92,12 +96,28 @@ func (m *Membership) Run(ctx context.Context, on Events) {
 			}
 			last = alive
 		}
-		select {
-		case <-ctx.Done():
+		if !m.wait(ctx, ticker.C) {
 			m.leave(ctx)
 			return
-		case <-ticker.C:
-		case <-m.poke:
+		}
+	}
+}
+
+// wait waits until it is time for the next heartbeat. false means that ctx has ended.
+func (m *Membership) wait(ctx context.Context, tick <-chan time.Time) bool {
+	rest := time.NewTimer(m.interval / pokes)
+	defer rest.Stop()
+	var poke <-chan struct{} // not heeded before
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick:
+			return true
+		case <-rest.C:
+			poke = m.poke
+		case <-poke:
+			return true
 		}
 	}
 }

@@ -3,6 +3,8 @@ package membership
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -55,4 +57,29 @@ func TestAnInstanceMovesOnlyItsShare(t *testing.T) {
 			t.Errorf("bucket %d moved from %s to %s", b, before, after)
 		}
 	}
+}
+
+// A heartbeat that is asked for comes sooner, but however often somebody asks, there
+// are so many in an interval and no more.
+func TestPokesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // the clock stands still but for what waits
+		m := New(nil, "i", time.Second)
+		began := time.Now()
+		for range pokes {
+			m.Poke()
+			m.Poke()
+			if !m.wait(t.Context(), nil) {
+				t.Error("its context has ended")
+			}
+		}
+		if d := time.Since(began); d != m.interval {
+			t.Errorf("%d heartbeats in %v", pokes, d)
+		}
+		tick := make(chan time.Time, 1)
+		tick <- time.Now()
+		if began = time.Now(); !m.wait(t.Context(), tick) || !time.Now().Equal(began) {
+			t.Error("a heartbeat that nobody asked for has waited")
+		}
+	})
 }
