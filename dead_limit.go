@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
 // watchDead counts the dead set of this instance's buckets now and then, and
@@ -38,16 +40,34 @@ func (bg *background) countDead(ctx context.Context) []deadSize {
 	if err != nil {
 		return nil // the last count stands
 	}
-	sizes := make([]deadSize, len(own))
+	var sizes []deadSize
 	var all int64
 	for i, n := range counted {
-		sizes[i] = deadSize{own[i], n}
+		if n < 0 {
+			bg.deadOverwritten(own[i])
+			continue
+		}
+		sizes = append(sizes, deadSize{own[i], n})
 		all += n
 	}
 	bg.mu.Lock()
 	bg.dead = all
 	bg.mu.Unlock()
 	return sizes
+}
+
+// deadOverwritten says, once, that a bucket's dead set is none any more.
+func (bg *background) deadOverwritten(bucket int) {
+	bg.mu.Lock()
+	_, said := bg.deadError[bucket]
+	if bg.deadError == nil {
+		bg.deadError = make(map[int]struct{})
+	}
+	bg.deadError[bucket] = struct{}{}
+	bg.mu.Unlock()
+	if !said {
+		bg.m.log.Error("lifecycle: a dead set was overwritten with something else, and what stood in it is lost; delete the key", "bucket", bucket)
+	}
 }
 
 // trimDead drops what is beyond this instance's share of the dead set's limit.
@@ -61,7 +81,7 @@ func (bg *background) trimDead(ctx context.Context, sizes []deadSize) {
 	for i, keep := range deadKeep(sizes, share) {
 		n, err := m.store.ledger.TrimDead(ctx, sizes[i].bucket, sizes[i].size, keep, m.config.tombstone)
 		dropped += n
-		if err != nil {
+		if err != nil && !ledger.IsOverwritten(err) {
 			break // the next time, Redis being away for all of them
 		}
 	}

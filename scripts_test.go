@@ -62,7 +62,7 @@ var allKeys = []string{"EXISTS", "DEL", "UNLINK", "MGET", "RENAME"}
 
 var (
 	luaComment = regexp.MustCompile(`--[^\n]*`)
-	luaCall    = regexp.MustCompile(`redis\.call\('([A-Z]+)'`)
+	luaCall    = regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`)
 	luaKey     = regexp.MustCompile(`^(KEYS\[[^\]]+\]|unpack\(KEYS(, [^()]+)?\))$`)
 	luaName    = regexp.MustCompile(`^[a-z]+$`)
 	luaList    = regexp.MustCompile(`^unpack\(([a-z]+)\)$`)

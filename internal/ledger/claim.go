@@ -54,10 +54,13 @@ func errorText(s string) string {
 }
 
 // Settled is the answer to a settlement. With a nil Err, OK is false where the
-// claim was no longer its holder's and nothing was done.
+// claim was no longer its holder's and nothing was done. Overwritten says that a key
+// was overwritten by something else: nothing can be done, and to ask again is of no
+// use.
 type Settled struct {
-	OK  bool
-	Err error
+	OK          bool
+	Err         error
+	Overwritten error
 }
 
 // Settle carries out settlements in one round trip. Where other instances hold
@@ -132,8 +135,7 @@ func (l *Ledger) Renew(ctx context.Context, held []Held, lease time.Duration) []
 	return spread(len(held), ran, results)
 }
 
-// spread puts the 0/1 replies to groups back into the items' order. What is no
-// end any more, but a key of another type, is nobody's claim.
+// spread puts the 0/1 replies to groups back into the items' order.
 func spread(n int, groups [][]int, results []*redis.Cmd) []Settled {
 	out := make([]Settled, n)
 	for i, cmd := range results {
@@ -141,7 +143,8 @@ func spread(n int, groups [][]int, results []*redis.Cmd) []Settled {
 		list, isList := reply.([]any)
 		for j, at := range groups[i] {
 			switch {
-			case isWrongType(err):
+			case IsOverwritten(err):
+				out[at].Overwritten = err
 			case err != nil:
 				out[at].Err = err
 			case isList:

@@ -27,7 +27,8 @@ func (m DeadMark) covers(z redis.Z) bool {
 	return m.ID != "" && (z.Score < m.At || z.Score == m.At && z.Member.(string) <= m.ID)
 }
 
-// DeadSizes returns how many entries the dead set of each of these buckets has.
+// DeadSizes returns how many entries the dead set of each of these buckets has, -1
+// where it was overwritten by something else.
 func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -36,17 +37,23 @@ func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) 
 	for i, b := range buckets {
 		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
+	_, _ = pipe.Exec(ctx) // each has its own error
 	sizes := make([]int64, len(buckets))
 	for i, c := range cmds {
-		sizes[i] = c.Val()
+		switch err := c.Err(); {
+		case IsOverwritten(err):
+			sizes[i] = -1
+		case err != nil:
+			return nil, err
+		default:
+			sizes[i] = c.Val()
+		}
 	}
 	return sizes, nil
 }
 
-// LastDead returns the last entry of each bucket's dead set, in one round trip.
+// LastDead returns the last entry of each bucket's dead set, in one round trip. One
+// that was overwritten by something else has none.
 func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -55,11 +62,12 @@ func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
 	for b := range cmds {
 		cmds[b] = pipe.ZRangeWithScores(ctx, l.keys.dead(b), -1, -1)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
+	_, _ = pipe.Exec(ctx) // each has its own error
 	last := make([]DeadMark, len(cmds))
 	for b, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !IsOverwritten(err) {
+			return nil, err
+		}
 		for _, z := range cmd.Val() {
 			last[b] = DeadMark{z.Score, z.Member.(string)}
 		}
@@ -71,7 +79,7 @@ func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
 // those behind from that are not behind to. The page is complete with done;
 // otherwise the next one begins at next. Places are marked by entries and not
 // counted, so that what is taken out meanwhile makes no other entry be missed.
-// Entries without an end are left out.
+// Entries without an end, or one that was overwritten by something else, are left out.
 func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) (found []Dead, next DeadMark, done bool, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -91,22 +99,26 @@ func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) 
 	for i, z := range entries {
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, z.Member.(string)), "reason", "at", "left", "attempt", "error")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	_, _ = pipe.Exec(ctx) // each has its own error
+	if err := records.Err(); err != nil {
 		return nil, from, false, err
 	}
 	for i, z := range entries {
 		next = DeadMark{z.Score, z.Member.(string)}
-		f := ends[i].Val()
-		if f[0] == nil {
+		f, err := ends[i].Result()
+		if err != nil && !IsOverwritten(err) {
+			return nil, from, false, err
+		}
+		if err != nil || f[0] == nil {
 			continue
 		}
 		found = append(found, Dead{
 			End: End{
-				ID: next.ID, Record: []byte(toString(records.Val()[i])), Reason: toString(f[0]),
-				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
+				ID: next.ID, Record: []byte(toString(records.Val()[i])), Reason: reasonOf(f[0]),
+				At: timeOf(f[1]), Left: leftOf(f[2]), Attempt: attemptOf(f[3]),
 			},
 			Error:  toString(f[4]),
-			Buried: int64(z.Score),
+			Buried: timeOf(score(z.Score)),
 		})
 	}
 	return found, next, done, nil

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,10 +19,15 @@ type Due struct {
 
 // Head is the beginning of a bucket's due-index.
 type Head struct {
-	Entries []Due
-	Foreign int   // how many entries were left out, which name no session of the bucket
-	Err     error // the key is no due-index: somebody has overwritten it
+	Entries  []Due
+	Foreign  int      // how many entries were left out, which name no session of the bucket
+	Misdated []string // sessions that were left out: theirs are times that nobody of ours has written
+	Err      error    // the key is no due-index: somebody has overwritten it
 }
+
+// farthest is how far ahead a due entry can be: a session lives for as long, and a
+// server's clock may have been set back since.
+const farthest = token.MaxTimeout + 30*24*time.Hour
 
 // An estimate of the clock older than this is renewed along with a look at the
 // beginnings of due-indexes.
@@ -49,22 +55,94 @@ func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error
 	heads := make([]Head, len(buckets))
 	for i, cmd := range cmds {
 		zs, err := cmd.Result()
-		if err != nil && !isWrongType(err) {
+		if err != nil && !IsOverwritten(err) {
 			l.noticed(err)
 			return nil, err
 		}
-		h := Head{Entries: make([]Due, 0, len(zs)), Err: err}
-		for _, z := range zs {
-			id := z.Member.(string)
-			if !token.ValidID(id) || l.keys.bucket(id) != buckets[i] {
-				h.Foreign++
-				continue
-			}
-			h.Entries = append(h.Entries, Due{ID: id, At: int64(z.Score)})
-		}
-		heads[i] = h
+		heads[i] = l.head(buckets[i], zs)
+		heads[i].Err = err
 	}
 	return heads, nil
+}
+
+// head tells apart what stands in the due-index of a bucket.
+func (l *Ledger) head(b int, zs []redis.Z) Head {
+	h := Head{Entries: make([]Due, 0, len(zs))}
+	last := float64(l.latest(b))
+	for _, z := range zs {
+		switch id := z.Member.(string); {
+		case !token.ValidID(id) || l.keys.bucket(id) != b:
+			h.Foreign++
+		case z.Score < 1 || z.Score > last:
+			h.Misdated = append(h.Misdated, id)
+		default:
+			h.Entries = append(h.Entries, Due{ID: id, At: int64(z.Score)})
+		}
+	}
+	return h
+}
+
+// latest returns the latest time at which an entry of a bucket can be due.
+func (l *Ledger) latest(b int) int64 {
+	now := l.Clock(b).Unix()
+	if now == 0 { // not known yet
+		return maxUnix
+	}
+	return now + farthest.Milliseconds()
+}
+
+// Tails is Heads of what is due at a time that cannot be, for the first n such entries
+// of each bucket: nothing else would ever come upon them.
+func (l *Ledger) Tails(ctx context.Context, buckets []int, n int) ([]Head, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	if len(buckets) == 0 {
+		return nil, nil
+	}
+	pipe := l.rdb.Pipeline()
+	cmds := make([]*redis.ZSliceCmd, len(buckets))
+	for i, b := range buckets {
+		cmds[i] = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
+			Key: l.keys.due(b), Start: strconv.FormatInt(l.latest(b), 10), Stop: "+inf", ByScore: true, Count: int64(n),
+		})
+	}
+	_, _ = pipe.Exec(ctx) // each has its own error
+	tails := make([]Head, len(buckets))
+	for i, cmd := range cmds {
+		zs, err := cmd.Result()
+		if err != nil && !IsOverwritten(err) {
+			l.noticed(err)
+			return nil, err
+		}
+		tails[i] = l.head(buckets[i], zs)
+	}
+	return tails, nil
+}
+
+// Postpone puts off the looks at sessions, grouped by bucket, in one round trip, where
+// they are due, or due at a time that cannot be.
+func (l *Ledger) Postpone(ctx context.Context, buckets []int, ids [][]string, pause time.Duration) error {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	var calls []call
+	for i, b := range buckets {
+		if len(ids[i]) == 0 {
+			continue
+		}
+		c := call{b, postponeScript, []string{l.keys.due(b)}, []any{pause.Milliseconds(), l.latest(b)}}
+		for _, id := range ids[i] {
+			c.args = append(c.args, id)
+		}
+		calls = append(calls, c)
+	}
+	cmds, _ := l.runAll(ctx, calls) // each has its own error
+	var errs []error
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !IsOverwritten(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Suspect is a session to look at. Hint is what an event said of its live key
@@ -81,12 +159,22 @@ type Looked struct {
 	// due, 0 if none is.
 	Next int64
 	// Unreadable are sessions that nothing can be done for: a key of theirs was
-	// overwritten by something else, Err says with what words of Redis.
-	Unreadable []string
+	// overwritten by something else.
+	Unreadable []Unreadable
 	// Moving is true where nothing was done, as the bucket's slot is on its way from
 	// one server to another: it takes until it is there.
 	Moving bool
-	Err    error
+}
+
+// Unreadable is a session that a script fails for.
+type Unreadable struct {
+	ID  string
+	Err error // Redis's words
+}
+
+// Pattern returns a pattern, as SCAN takes it, that the names of a session's keys match.
+func (l *Ledger) Pattern(id string) string {
+	return l.keys.buckets[l.keys.bucket(id)] + "*:" + id + "*"
 }
 
 // Look looks at sessions, grouped by bucket, in two round trips. Result i is
@@ -114,7 +202,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 	found := make([]Looked, len(buckets))
 	_, _ = pipe.Exec(ctx) // each has its own error
 	for _, x := range items {
-		if err := x.proof.Err(); err != nil && !isWrongType(err) {
+		if err := x.proof.Err(); err != nil && !IsOverwritten(err) {
 			l.noticed(err)
 			return found, err
 		}
@@ -143,9 +231,8 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		looked := &found[items[ran[i][0]].at]
 		reply, err := cmd.Slice()
 		switch {
-		case isWrongType(err):
-			looked.Unreadable = append(looked.Unreadable, items[ran[i][0]].s.ID)
-			looked.Err = err
+		case IsOverwritten(err):
+			looked.Unreadable = append(looked.Unreadable, Unreadable{items[ran[i][0]].s.ID, err})
 			continue
 		case IsMoving(err):
 			looked.Moving = true

@@ -34,7 +34,7 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	pipe = l.rdb.Pipeline()
 	records := make(map[int]*redis.StringCmd)
 	for i, id := range ids {
-		if err := ends[i].Err(); isWrongType(err) {
+		if err := ends[i].Err(); IsOverwritten(err) {
 			continue // the end was overwritten by something else
 		} else if err = cmp.Or(err, exists[i].Err()); err != nil {
 			l.noticed(err)
@@ -44,8 +44,8 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 		switch f := ends[i].Val(); {
 		case f[0] != nil:
 			fates[i] = Fate{Ended: true, Claim: toString(f[4]), End: End{
-				ID: id, Reason: toString(f[0]),
-				At: toInt(f[1]), Left: toInt(f[2]), Attempt: int(toInt(f[3])),
+				ID: id, Reason: reasonOf(f[0]),
+				At: timeOf(f[1]), Left: leftOf(f[2]), Attempt: attemptOf(f[3]),
 			}}
 			records[i] = pipe.Get(ctx, l.keys.session(l.keys.bucket(id), id))
 		case exists[i].Val() == 0:
@@ -57,7 +57,7 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	}
 	_, _ = pipe.Exec(ctx) // each has its own error
 	for i, cmd := range records {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
 			fates[i] = Fate{Err: err}
 			continue
 		}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Durati
 	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, instance, ttl.Milliseconds()).Slice()
 	if err != nil {
 		l.noticed(err)
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", l.keys.instances(), err)
 	}
 	if !l.Clustered() {
 		l.shards.base.Sample(toInt(reply[0]), sent)

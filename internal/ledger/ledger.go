@@ -108,7 +108,7 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	}
 	if err != nil {
 		l.noticed(err)
-		return false, err
+		return false, fmt.Errorf("%s: %w", l.keys.foundation(), err)
 	}
 
 	n, epoch, _ := strings.Cut(got, " ")

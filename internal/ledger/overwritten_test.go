@@ -58,20 +58,20 @@ func TestOverwrittenKeys(t *testing.T) {
 	if len(reasons) != 2 || reasons[noRecord] != Lost || reasons[fine] != Deleted {
 		t.Errorf("claimed: %v", reasons)
 	}
-	if u := found[0].Unreadable; len(u) != 1 || u[0] != noEnd || found[0].Err == nil {
-		t.Errorf("unreadable: %v, %v", u, found[0].Err)
+	if u := found[0].Unreadable; len(u) != 1 || u[0].ID != noEnd || u[0].Err == nil {
+		t.Errorf("unreadable: %v", u)
 	}
 
 	overwrite(l.keys.end(0, noRecord))
 	held := []Held{{noRecord, "i:1"}, {fine, "i:1"}}
-	if r := l.Renew(ctx, held, time.Minute); r[0] != (Settled{}) || r[1] != (Settled{OK: true}) {
+	if r := l.Renew(ctx, held, time.Minute); r[0].OK || r[0].Err != nil || r[0].Overwritten == nil || r[1] != (Settled{OK: true}) {
 		t.Errorf("renewed: %+v", r)
 	}
 	if f := l.Fates(ctx, []string{noRecord, fine}); f[0].Err != nil || f[0].Ended || !f[1].Ended {
 		t.Errorf("fates: %+v", f)
 	}
 	acks := []Settlement{{Held: held[0]}, {Held: held[1]}}
-	if r := l.Settle(ctx, "i", acks, time.Minute); r[0] != (Settled{}) || r[1] != (Settled{OK: true}) {
+	if r := l.Settle(ctx, "i", acks, time.Minute); r[0].OK || r[0].Err != nil || r[0].Overwritten == nil || r[1] != (Settled{OK: true}) {
 		t.Errorf("acked: %+v", r)
 	}
 

@@ -86,11 +86,15 @@ func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[s
 }
 
 // Scan reads the next page of a bucket's live sessions. It begins with cursor
-// 0 and is complete when it returns cursor 0. A session may come twice.
+// 0 and is complete when it returns cursor 0. A session may come twice. A due-index
+// that was overwritten by something else names none.
 func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([]Found, uint64, error) {
 	bctx, cancel := l.bound(ctx)
 	entries, next, err := l.rdb.ZScan(bctx, l.keys.due(b), cursor, "", count).Result()
 	cancel()
+	if IsOverwritten(err) {
+		return nil, 0, nil
+	}
 	if err != nil || len(entries) == 0 {
 		return nil, next, err
 	}
@@ -102,7 +106,8 @@ func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([
 	return found, next, err
 }
 
-// Count returns how many entries of all due-indexes are due in the future.
+// Count returns how many entries of all due-indexes are due in the future. One that
+// was overwritten by something else has none.
 func (l *Ledger) Count(ctx context.Context) (int64, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -111,11 +116,12 @@ func (l *Ledger) Count(ctx context.Context) (int64, error) {
 	for b := range cmds {
 		cmds[b] = pipe.ZCount(ctx, l.keys.due(b), strconv.FormatInt(l.Clock(b).Unix(), 10), "+inf")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, err
-	}
+	_, _ = pipe.Exec(ctx) // each has its own error
 	var n int64
 	for _, c := range cmds {
+		if err := c.Err(); err != nil && !IsOverwritten(err) {
+			return 0, err
+		}
 		n += c.Val()
 	}
 	return n, nil

@@ -5,10 +5,11 @@ import (
 	"embed"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
 //go:embed lua/*.lua
@@ -27,6 +28,7 @@ var (
 	retryScript     = script("retry")
 	dropScript      = script("drop")
 	watchScript     = script("watch")
+	postponeScript  = script("postpone")
 	unwatchScript   = script("unwatch")
 	heartbeatScript = script("heartbeat")
 )
@@ -124,9 +126,8 @@ func isRedirection(err error) bool {
 }
 
 // runGroups runs a call for each group of items, in one round trip. Where a key of
-// a group turns out to be of another type than ours, somebody else's doing, each of
-// its items gets a call of its own, so that the others do not fail with it. Result i
-// is that of ran[i].
+// a group turns out to have been overwritten, each of its items gets a call of its own,
+// so that the others do not fail with it. Result i is that of ran[i].
 func (l *Ledger) runGroups(ctx context.Context, groups [][]int, build func(group []int) call) (ran [][]int, results []*redis.Cmd) {
 	run := func(groups [][]int) []*redis.Cmd {
 		calls := make([]call, len(groups))
@@ -138,7 +139,7 @@ func (l *Ledger) runGroups(ctx context.Context, groups [][]int, build func(group
 	}
 	var apart [][]int
 	for i, cmd := range run(groups) {
-		if g := groups[i]; len(g) > 1 && isWrongType(cmd.Err()) {
+		if g := groups[i]; len(g) > 1 && IsOverwritten(cmd.Err()) {
 			for _, item := range g {
 				apart = append(apart, []int{item})
 			}
@@ -152,40 +153,6 @@ func (l *Ledger) runGroups(ctx context.Context, groups [][]int, build func(group
 	return ran, results
 }
 
-// isWrongType reports whether a key is of another type than the ledger made it. A
-// script wraps the server's words.
-func isWrongType(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "WRONGTYPE")
-}
-
-// toInt reads a number from a script's reply, which gives those that it had
-// from Redis as text.
-func toInt(v any) int64 {
-	switch v := v.(type) {
-	case int64:
-		return v
-	case string:
-		var n int64
-		neg := false
-		for i, c := range []byte(v) {
-			switch {
-			case c >= '0' && c <= '9':
-				n = n*10 + int64(c-'0')
-			case c == '-' && i == 0:
-				neg = true
-			default:
-				return n
-			}
-		}
-		if neg {
-			return -n
-		}
-		return n
-	}
-	return 0
-}
-
-func toString(v any) string {
-	s, _ := v.(string)
-	return s
-}
+// IsOverwritten reports whether err says that somebody else has overwritten a key: it
+// is the trouble of what the key belongs to, and of nothing else.
+func IsOverwritten(err error) bool { return reply.Overwritten(err) }

@@ -14,26 +14,26 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// endedIn begins a session in bucket b and deletes its live key.
-func endedIn(t *testing.T, l *Ledger, b int) string {
+// overdue begins a session in the first bucket, whose live key is gone.
+func overdue(t *testing.T, l *Ledger) string {
 	t.Helper()
-	ctx, id := context.Background(), beginIn(t, l, b)
-	live, err := l.rdb.Keys(ctx, l.keys.buckets[b]+"live:"+id+":*").Result()
+	ctx, id := context.Background(), beginIn(t, l, 0)
+	live, err := l.rdb.Keys(ctx, l.keys.buckets[0]+"live:"+id+":*").Result()
 	if err != nil || len(live) != 1 || l.rdb.Del(ctx, live[0]).Err() != nil {
 		t.Fatal(live, err)
 	}
-	l.rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 1, Member: id})
+	l.rdb.ZAdd(ctx, l.keys.due(0), redis.Z{Score: 1, Member: id})
 	return id
 }
 
-// lookIn looks at sessions of bucket b.
-func lookIn(t *testing.T, l *Ledger, b int, claim string, ids ...string) Looked {
+// lookAll looks at sessions of the first bucket, as instance i.
+func lookAll(t *testing.T, l *Ledger, ids ...string) Looked {
 	t.Helper()
 	suspects := make([]Suspect, len(ids))
 	for i, id := range ids {
 		suspects[i].ID = id
 	}
-	found, err := l.Look(context.Background(), []int{b}, [][]Suspect{suspects}, Lease{claim, time.Minute})
+	found, err := l.Look(context.Background(), []int{0}, [][]Suspect{suspects}, Lease{"i:1", time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,11 +68,11 @@ func TestWrongBytesInAnEnd(t *testing.T) {
 			t.Parallel()
 			l, rdb := newLedger(t)
 			ctx := context.Background()
-			bad, fine := endedIn(t, l, 0), endedIn(t, l, 0)
+			bad, fine := overdue(t, l), overdue(t, l)
 			if err := rdb.HSet(ctx, l.keys.end(0, bad), c.fields...).Err(); err != nil {
 				t.Fatal(err)
 			}
-			found := lookIn(t, l, 0, "i:1", bad, fine)
+			found := lookAll(t, l, bad, fine)
 			if len(found.Claims) != 2 || len(found.Unreadable) != 0 {
 				t.Fatalf("%d claims, unreadable: %v", len(found.Claims), found.Unreadable)
 			}
@@ -114,11 +114,11 @@ func TestOverwrittenWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ids := []string{endedIn(t, l, 0), endedIn(t, l, 0), endedIn(t, l, 0), endedIn(t, l, 0)}
+	ids := []string{overdue(t, l), overdue(t, l), overdue(t, l), overdue(t, l)}
 	for _, id := range ids[1:] {
 		overwrite(id)
 	}
-	if found := lookIn(t, l, 0, "i:1", ids...); len(found.Claims) != 4 || len(found.Claims[1].Watchers) != 0 {
+	if found := lookAll(t, l, ids...); len(found.Claims) != 4 || len(found.Claims[1].Watchers) != 0 {
 		t.Fatalf("claimed: %+v", found)
 	}
 	for i, r := range l.Settle(ctx, "i", []Settlement{
@@ -296,6 +296,19 @@ func TestOverwrittenIndexes(t *testing.T) {
 	}
 	if n := rdb.ZCard(ctx, l.keys.dead(2)).Val(); n != int64(len(dead[2])) {
 		t.Errorf("%d entries of %d are left", n, len(dead[2]))
+	}
+}
+
+// A number that none of ours can be is taken for one that is not known.
+func TestNumbersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{nil, int64(-5), int64(0), "-5", "x", "99999999999999999999", int64(math.MinInt64)} {
+		if n, at, left := attemptOf(v), timeOf(v), leftOf(v); n != 1 || at != 0 || left > 0 {
+			t.Errorf("%v: attempt %d at %d with %d left", v, n, at, left)
+		}
+	}
+	if n, at, left := attemptOf(int64(7)), timeOf("1800000000000"), leftOf("60000"); n != 7 || at != 1_800_000_000_000 || left != 60_000 {
+		t.Errorf("attempt %d at %d with %d left", n, at, left)
 	}
 }
 

@@ -117,9 +117,11 @@ func (k *kit) end() string {
 // round does what Run does when it is woken.
 func (k *kit) round() (blocked bool) {
 	k.t.Helper()
-	blocked, err := k.look(context.Background())
-	if err != nil {
-		k.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	blocked, err := k.look(ctx)
+	if err != nil || ctx.Err() != nil {
+		k.t.Fatalf("no end of a round: %v", err)
 	}
 	return blocked
 }

@@ -74,6 +74,7 @@ type Reaper struct {
 	mu      sync.Mutex
 	next    map[int]int64       // own bucket -> when its next entry is due
 	unread  map[int]struct{}    // own buckets whose next entry is to be read again
+	tails   bool                // the ends of the due-indexes are to be read
 	gone    queue               // hints of live keys that were deleted or evicted
 	expired queue               // hints of expired ones: mostly the due-index says so too
 	foreign map[int]int         // own bucket -> entries that name no session of it
@@ -84,6 +85,7 @@ type Reaper struct {
 	// Of run alone.
 	turns   turns
 	full    time.Time // of the last look at everything
+	looks   int       // at everything so far
 	deepest int       // how many sessions of one bucket were due at the last look
 }
 
@@ -112,6 +114,7 @@ func (r *Reaper) keep(buckets []int) {
 		r.next[b] = never
 		r.unread[b] = struct{}{}
 	}
+	r.tails = true
 	r.mu.Unlock()
 	r.poke()
 }
@@ -232,11 +235,11 @@ func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 	for ctx.Err() == nil {
 		// With every turn: as long as there are hints, or ends come due, there is no
 		// end of a round.
-		if time.Since(r.full) >= r.c.Interval {
-			r.lookAtAll()
-			r.full = time.Now()
-		}
+		r.lookNowAndThen()
 		if err := r.readHeads(ctx); err != nil {
+			return false, err
+		}
+		if err := r.readTails(ctx); err != nil {
 			return false, err
 		}
 		due := r.dueBuckets()
@@ -266,6 +269,20 @@ func (r *Reaper) look(ctx context.Context) (blocked bool, err error) {
 	return false, nil
 }
 
+// lookNowAndThen asks for a look at everything if the last one was long ago.
+func (r *Reaper) lookNowAndThen() {
+	if time.Since(r.full) < r.c.Interval {
+		return
+	}
+	r.lookAtAll()
+	r.full = time.Now()
+	if r.looks++; r.looks%tailLooks == 0 {
+		r.mu.Lock()
+		r.tails = true
+		r.mu.Unlock()
+	}
+}
+
 // readHeads reads when the next entry is due in the buckets that need it.
 func (r *Reaper) readHeads(ctx context.Context) error {
 	r.mu.Lock()
@@ -289,7 +306,7 @@ func (r *Reaper) readHeads(ctx context.Context) error {
 		at := never
 		if h := heads[i]; len(h.Entries) > 0 {
 			at = h.Entries[0].At
-		} else if h.Foreign > 0 {
+		} else if h.Foreign > 0 || len(h.Misdated) > 0 {
 			at = r.c.Ledger.Clock(b).Unix() - 1 // behind them something may be due
 		}
 		r.setNext(b, at)
@@ -333,6 +350,9 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	if err != nil {
 		return err
 	}
+	if err := r.redate(ctx, buckets, heads); err != nil {
+		return err
+	}
 	suspects := make([][]ledger.Suspect, 0, len(buckets))
 	looked := make([]int, 0, len(buckets))
 	rest := make([]int64, 0, len(buckets)) // when the first entry not looked at is due
@@ -357,7 +377,7 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		if held {
 			next = min(next, now+heldPause)
 		}
-		r.deepest = max(r.deepest, len(due))
+		r.deepest = max(r.deepest, len(due), len(heads[i].Misdated))
 		if len(due) == n { // there may be as many as before, only less room for them
 			r.deepest = max(r.deepest, deepest)
 		}
@@ -371,6 +391,11 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		return nil
 	}
 	found, err := r.lookAt(ctx, looked, suspects)
+	broken := make([][]string, len(looked))
+	for i := range looked {
+		broken[i] = r.unreadable(found[i])
+	}
+	postponed := r.postpone(ctx, looked, broken, brokenLooks*r.c.Interval) == nil
 	for i, b := range looked {
 		if err != nil {
 			r.lookAtBucket(b)
@@ -382,7 +407,7 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 		if at := found[i].Next; at != 0 {
 			rest[i] = min(rest[i], at)
 		}
-		if n := len(found[i].Unreadable); n > 0 && n == len(suspects[i]) {
+		if n := len(broken[i]); n > 0 && n == len(suspects[i]) && !postponed {
 			// The rest of the bucket may be nothing else: not before the next full look.
 			rest[i] = never
 		}
@@ -399,10 +424,6 @@ func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.
 		Duration: r.c.Lease,
 	})
 	for _, f := range found {
-		for _, id := range f.Unreadable {
-			r.complain(id, "lifecycle: an end cannot be handled, a key of its session was overwritten with something else; delete the key",
-				"session", id, "error", f.Err)
-		}
 		if len(f.Claims) > 0 {
 			r.remember(f.Claims)
 			r.c.Sink.Submit(f.Claims)

@@ -258,17 +258,7 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 	for k.c.Ledger.Bucket(other) != k.c.Ledger.Bucket(held) {
 		other = claim()
 	}
-	rounds := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(30 * time.Second); !ok(); {
-			if time.Now().After(end) {
-				t.Fatalf("never: %s", what)
-			}
-			k.lookAtAll()
-			k.round()
-		}
-	}
-	rounds("the other one is claimed", func() bool { return k.sink.got[other] == 1 })
+	k.rounds("the other one is claimed", func() bool { return k.sink.got[other] == 1 })
 	k.suspect(held, ledger.Deleted)
 	k.lookAtAll()
 	k.round()
@@ -279,7 +269,7 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 		t.Error("it is not looked at again soon")
 	}
 	k.sink.held = ""
-	rounds("it is claimed once nobody holds it", func() bool { return k.sink.got[held] == 1 })
+	k.rounds("it is claimed once nobody holds it", func() bool { return k.sink.got[held] == 1 })
 }
 
 // A due-index that others have overwritten, or written to, keeps nobody from the

@@ -5,7 +5,8 @@
 -- Reply {r1, r2, ...}: 1 acked, 0 the claim is no longer the holder's: nothing was done
 --
 -- Invariant: only the holder of the claim acks. Where other instances still
--- hold closures of the session, its record and end stay as a tombstone for them.
+-- hold closures of the session, its record and end stay as a tombstone for them. A
+-- watch that others have overwritten names nobody, and goes.
 local n = (#KEYS - 1) / 3
 local session, fin, watch = 1, 1 + n, 1 + 2 * n
 local id, claim = 2, 2 + n
@@ -19,7 +20,9 @@ for i = 1, n do
     acked[#acked + 1] = ARGV[id + i]
     local watched = watches and redis.call('EXISTS', KEYS[watch + i]) == 1
     if watched then
-      redis.call('SREM', KEYS[watch + i], ARGV[1])
+      if type(redis.pcall('SREM', KEYS[watch + i], ARGV[1])) == 'table' then
+        redis.call('DEL', KEYS[watch + i])
+      end
       watched = redis.call('EXISTS', KEYS[watch + i]) == 1
     end
     if watched then

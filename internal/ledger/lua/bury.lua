@@ -6,12 +6,13 @@
 --
 -- Invariant: an end is in the due-index or in the dead set, never in both or
 -- neither, until it is acked or dropped. Its record stays. The holder has run its
--- closures of the session, so it waits for nothing more.
+-- closures of the session, so it waits for nothing more. A watch that others have
+-- overwritten names nobody, and is left alone.
 if redis.call('HGET', KEYS[3], 'by') ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 redis.call('HSET', KEYS[3], 'by', '', 'attempt', ARGV[3], 'done', ARGV[4], 'error', ARGV[5])
 redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('SREM', KEYS[4], ARGV[6])
+redis.pcall('SREM', KEYS[4], ARGV[6])
 return 1

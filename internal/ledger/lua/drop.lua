@@ -18,10 +18,11 @@ for i = 1, n do
   local id = ARGV[3 + i]
   local at = size > keep and redis.call('ZSCORE', KEYS[2], id)
   if at and (not latest or tonumber(at) <= latest) then
+    local due = redis.call('ZSCORE', KEYS[1], id) -- of a key that is no due-index nothing is dropped
     redis.call('ZREM', KEYS[2], id)
     size = size - 1
     -- What is due as well is the due-index's.
-    if not redis.call('ZSCORE', KEYS[1], id) then
+    if not due then
       out[i] = redis.call('EXISTS', KEYS[fin + i])
       if out[i] == 1 and redis.call('EXISTS', KEYS[watch + i]) == 1 then
         redis.call('PEXPIRE', KEYS[session + i], ttl)

@@ -34,4 +34,6 @@ if ARGV[4] == '' then
   redis.call('PUBLISH', ARGV[6], ARGV[1])
   return {now, 1}
 end
-return {now, 1, {redis.call('GET', KEYS[2]), e[1], e[2], e[3], 1, '', redis.call('SMEMBERS', KEYS[5])}}
+local watchers = redis.pcall('SMEMBERS', KEYS[5])
+if watchers.err then watchers = {} end -- of another type: overwritten by others, it names nobody
+return {now, 1, {redis.call('GET', KEYS[2]), e[1], e[2], e[3], 1, '', watchers}}

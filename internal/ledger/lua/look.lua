@@ -98,7 +98,9 @@ for j, e in ipairs(open) do
       end
     end
   elseif e.by ~= claim then
-    e.attempt = e.attempt + 1
+    -- What cannot be a number of attempts was written by others, and counts as none.
+    local before = tonumber(e.attempt) or 0
+    e.attempt = (before >= 0 and before < 1000000) and before + 1 or 1
   end
   if e.reason then
     if e.by ~= claim then due(i, leased) end
@@ -117,7 +119,9 @@ for _, e in ipairs(claimed) do
   elseif e.by ~= claim then
     redis.call('HSET', KEYS[fin + i], 'by', claim, 'attempt', e.attempt)
   end
-  if watches then watchers = redis.call('SMEMBERS', KEYS[watch + i]) end
+  -- Of another type, it was overwritten by others, and names nobody.
+  if watches then watchers = redis.pcall('SMEMBERS', KEYS[watch + i]) end
+  if watchers.err then watchers = {} end
   out[1 + i] = {e.record, e.reason, e.at, e.left, e.attempt, e.done or '', watchers}
 end
 return out

@@ -6,7 +6,8 @@
 -- Reply 1 given back, 0 the claim is no longer the holder's
 --
 -- Where hooks have run the holder has run its closures of the session too, so it
--- waits for nothing more. Else the last error text stays.
+-- waits for nothing more. Else the last error text stays. A watch that others have
+-- overwritten names nobody, and is left alone.
 if redis.call('HGET', KEYS[2], 'by') ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -14,7 +15,7 @@ redis.call('ZADD', KEYS[1], 'XX', now + ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], 'by', '', 'attempt', ARGV[4], 'done', ARGV[5])
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'error', ARGV[6])
-  redis.call('SREM', KEYS[3], ARGV[8])
+  redis.pcall('SREM', KEYS[3], ARGV[8])
 end
 if redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[7], ARGV[1])

@@ -5,12 +5,13 @@
 -- Reply number of tombstones removed
 --
 -- Invariant: a tombstone goes with the last instance that could ask for it. An
--- end that is not acked, in the due-index or the dead set, is left alone.
+-- end that is not acked, in the due-index or the dead set, is left alone, and so is a
+-- watch that others have overwritten.
 local removed = 0
 for i = 1, (#KEYS - 2) / 3 do
   local session, fin, watch = KEYS[3 * i], KEYS[3 * i + 1], KEYS[3 * i + 2]
   local id = ARGV[i + 1]
-  if redis.call('SREM', watch, ARGV[1]) == 1 and redis.call('EXISTS', watch) == 0
+  if redis.pcall('SREM', watch, ARGV[1]) == 1 and redis.call('EXISTS', watch) == 0
     and redis.call('EXISTS', fin) == 1
     and not redis.call('ZSCORE', KEYS[1], id) and not redis.call('ZSCORE', KEYS[2], id) then
     redis.call('DEL', session, fin)
