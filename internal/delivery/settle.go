@@ -132,7 +132,7 @@ func (s *settler) hopeless() bool {
 // carryOut carries out a batch, and puts aside what is to be repeated. It reports
 // whether anything succeeded.
 func (s *settler) carryOut(batch []ledger.Settlement) bool {
-	results := s.c.Ledger.Settle(context.Background(), s.c.Instance, batch, s.c.Tombstone)
+	results := s.settleBatch(batch)
 	done := make([]ledger.Held, 0, len(batch))
 	var err error
 	for i, r := range results {
@@ -156,6 +156,28 @@ func (s *settler) carryOut(batch []ledger.Settlement) bool {
 		s.again = time.After(s.backoff)
 	}
 	return len(done) > 0
+}
+
+// settleBatch settles a batch. An end that cannot be buried, as its bucket's dead set
+// was overwritten by something else, is put off for as long as any is: what is given
+// up must not be tried again with every lease. The batch then says what was done.
+func (s *settler) settleBatch(batch []ledger.Settlement) []ledger.Settled {
+	results := s.c.Ledger.Settle(context.Background(), s.c.Instance, batch, s.c.Tombstone)
+	var at []int
+	var instead []ledger.Settlement
+	for i, r := range results {
+		if batch[i].Verdict == ledger.Bury && r.Overwritten != nil {
+			batch[i].Verdict, batch[i].Delay = ledger.Release, s.c.Retry.Max
+			at, instead = append(at, i), append(instead, batch[i])
+		}
+	}
+	if len(instead) == 0 {
+		return results
+	}
+	for j, r := range s.c.Ledger.Settle(context.Background(), s.c.Instance, instead, s.c.Tombstone) {
+		results[at[j]] = r
+	}
+	return results
 }
 
 // tell counts and logs what became of a settlement.
