@@ -38,6 +38,7 @@ type background struct {
 	instances int
 	own       []int
 	dead      int64
+	deadError map[int]struct{} // buckets whose dead sets are said to be overwritten
 	beatError bool
 	full      bool // of hung hooks
 	givenUp   givenUp
@@ -148,6 +149,8 @@ func (bg *background) beat(err error) {
 	bg.mu.Unlock()
 	switch {
 	case bg.m.mismatch(err):
+	case ledger.IsOverwritten(err) && !was:
+		bg.m.log.Error("lifecycle: the heartbeat fails, a key of the whole fleet was overwritten with something else; delete it", "error", err)
 	case err != nil && !was:
 		bg.m.log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks wait until it is back", "error", err)
 	case err == nil && was:

@@ -62,7 +62,7 @@ func (bg *background) runLeft(ctx context.Context) {
 				if len(rec) > 0 {
 					end.Record = rec
 				}
-				if err != nil {
+				if err != nil && !ledger.IsOverwritten(err) {
 					away.Store(true)
 				}
 			}

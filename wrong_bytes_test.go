@@ -1,10 +1,10 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -13,11 +13,11 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// dueAt moves the due entries of sessions, all of one bucket.
-func (a *app) dueAt(at float64, ids ...string) {
+// dueAt moves the due entries of sessions, all of one bucket; at is what ZADD takes.
+func (a *app) dueAt(at string, ids ...string) {
 	a.t.Helper()
 	for _, id := range ids {
-		if err := a.admin.ZAddXX(within(a.t), a.prefix+":{0}:due", zAt(id, at)).Err(); err != nil {
+		if err := a.admin.Do(within(a.t), "zadd", a.prefix+":{0}:due", "xx", at, id).Err(); err != nil {
 			a.t.Fatal(err)
 		}
 	}
@@ -54,11 +54,9 @@ func TestWrongBytesTroubleTheirOwnSession(t *testing.T) {
 	overwritten := func(kind string) func(*app, string) {
 		return func(a *app, id string) { a.overwrite(a.prefix + ":{0}:" + kind + ":" + id) }
 	}
-	due := func(at float64) func(*app, string) {
-		return func(a *app, id string) { a.dueAt(at, id) }
-	}
 	for name, c := range map[string]struct {
-		write  func(a *app, id string) // what others write; the session's time is over then
+		write  func(a *app, id string) // what others write
+		at     string                  // when it is due then, after its live key is gone
 		reason lifecycle.Reason        // with which it ends all the same
 		mend   func(a *app, id string) // without which it does not
 		said   []string                // by one line
@@ -81,20 +79,22 @@ func TestWrongBytesTroubleTheirOwnSession(t *testing.T) {
 			a.admin.SAdd(within(a.t), a.prefix+":{0}:watch:"+id, "", "nobody", "a b\r\n*", strings.Repeat("x", 10_000))
 		}, reason: lifecycle.ReasonIdleTimeout},
 		"a record that is none": {write: overwritten("session"), reason: lifecycle.ReasonLost},
-		"due before everything": {write: due(math.Inf(-1)), reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
-		"due at the beginning":  {write: due(0), reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
-		"due at a fraction":     {write: due(1.5), reason: lifecycle.ReasonIdleTimeout},
-		"due far off":           {write: due(1e300), reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
-		"due never":             {write: due(math.Inf(1)), reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due before everything": {at: "-inf", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due at the beginning":  {at: "0", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due at a fraction":     {at: "1.5", reason: lifecycle.ReasonIdleTimeout},
+		"due far off":           {at: "1e300", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due never":             {at: "inf", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t, shared(t), prefix(), lifecycle.WithBuckets(1), lifecycle.WithNotifications(false),
 				lifecycle.WithLookInterval(10*time.Millisecond), lifecycle.WithLease(time.Second))
 			bad, _ := a.begin()
+			if c.write != nil {
+				c.write(a, bad)
+			}
 			a.del(a.liveKey(bad))
-			a.dueAt(1, bad)
-			c.write(a, bad)
+			a.dueAt(cmp.Or(c.at, "1"), bad)
 			a.start()
 			ended := make(map[string]lifecycle.Reason)
 			until := func(ids ...string) {
@@ -115,7 +115,7 @@ func TestWrongBytesTroubleTheirOwnSession(t *testing.T) {
 					ids = append(ids, id)
 					a.del(a.liveKey(id))
 				}
-				a.dueAt(2, ids...)
+				a.dueAt("2", ids...)
 				until(ids...)
 			}
 			others()
@@ -156,7 +156,7 @@ func TestAttemptsThatOthersHaveWritten(t *testing.T) {
 			id, _ := a.begin()
 			a.admin.HSet(within(t), a.prefix+":{0}:end:"+id, "reason", "r", "attempt", attempt)
 			a.del(a.liveKey(id))
-			a.dueAt(1, id)
+			a.dueAt("1", id)
 			a.start()
 			for want := 1; want <= 2; want++ {
 				if got := receive(t, attempts); got != want {
@@ -224,7 +224,7 @@ func TestOverwrittenDeadSet(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, strings.Join(a.log.severe(), ""))
 	}
 	a.del(a.prefix + ":{0}:dead")
-	a.dueAt(1, there)
+	a.dueAt("1", there)
 	eventually(t, "it is buried", func() bool { return a.m.Stats().Buried == 2 })
 }
 
@@ -281,5 +281,28 @@ func TestOverwrittenKeysInQueries(t *testing.T) {
 	}
 	if left := a.keys("watch:*"); len(left) != 0 {
 		t.Errorf("it is still noted as a holder: %v", left)
+	}
+}
+
+// A list of instances that others have overwritten is told of as what it is. Those
+// who knew their buckets go on, and when the key is deleted all of it works again.
+func TestOverwrittenInstances(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithBuckets(1))
+	a.start()
+	eventually(t, "it is alone", func() bool { return a.m.Stats().Instances == 1 })
+	key := a.prefix + ":instances"
+	a.overwrite(key)
+	eventually(t, "it is told", func() bool { return a.told("a key of the whole fleet", "delete it", key) == 1 })
+	id, _ := a.begin()
+	a.del(a.liveKey(id))
+	a.dueAt("1", id)
+	if s := a.nextDestroyed(); s.ID != id {
+		t.Errorf("ended: %s, want %s", s.ID, id)
+	}
+	a.del(key)
+	eventually(t, "it works again", func() bool { return contains(a.log, "the heartbeat works again") })
+	if n := a.told("heartbeat"); n != 1 {
+		t.Errorf("%d lines:\n%s", n, strings.Join(a.log.severe(), ""))
 	}
 }
