@@ -30,20 +30,24 @@ func rule(t testing.TB, start string) []string {
 	return strings.Fields(start + words)
 }
 
-// leastRights returns the smallest set of rights for a prefix, without those that
-// README calls optional.
-func leastRights(t testing.TB, prefix string) []string {
+// readmeRights returns the rights that people copy, for a prefix.
+func readmeRights(t testing.TB, prefix string) []string {
 	t.Helper()
 	var rights []string
-	for _, r := range rule(t, "on ") {
-		if r != "+info" && !strings.HasPrefix(r, "+config") {
-			rights = append(rights, strings.ReplaceAll(r, "life:", prefix+":"))
-		}
+	for _, r := range rule(t, "reset ") {
+		rights = append(rights, strings.ReplaceAll(r, "life:", prefix+":"))
 	}
 	return rights
 }
 
-// lockedRights returns them without the channels of notifications.
+// leastRights returns them without INFO, which README calls optional.
+func leastRights(t testing.TB, prefix string) []string {
+	t.Helper()
+	return slices.DeleteFunc(readmeRights(t, prefix), func(r string) bool { return r == "+info" })
+}
+
+// lockedRights returns them without the channels of notifications, which are optional
+// as well.
 func lockedRights(t testing.TB, prefix string) []string {
 	t.Helper()
 	return slices.DeleteFunc(leastRights(t, prefix), func(r string) bool { return strings.HasPrefix(r, "&__keyevent@") })
@@ -105,14 +109,80 @@ func (d deployment) allUsed(t testing.TB, rights []string) {
 	}
 }
 
-// All of the library works with the rights that README calls the smallest.
+// All of the library works with the rights that people copy from README, and without
+// those that it calls optional.
 func TestLeastRights(t *testing.T) {
 	t.Parallel()
-	d, p := onServer(t, startServer(t, "--notify-keyspace-events", "Exeg")), prefix()
-	rights := leastRights(t, p)
-	liveEveryLife(t, d.asUser(t, "app", rights), p)
-	d.allUsed(t, rights)
-	d.nothingRefused(t, "app")
+	for name, c := range map[string]struct {
+		rights        func(t testing.TB, prefix string) []string
+		notifications bool
+	}{
+		"all":                            {readmeRights, true},
+		"without INFO":                   {leastRights, true},
+		"without INFO and notifications": {lockedRights, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, p := onServer(t, startServer(t, "--notify-keyspace-events", "Exeg")), prefix()
+			rights := c.rights(t, p)
+			if !c.notifications {
+				d.opts, d.notifications = []lifecycle.Option{lifecycle.WithNotifications(false)}, lifecycle.NotificationsOff
+			}
+			liveEveryLife(t, d.asUser(t, "app", rights), p)
+			d.allUsed(t, rights)
+			d.nothingRefused(t, "app")
+		})
+	}
+}
+
+// What people copy takes from a user what it had before, and gives it nothing of
+// others: no setting of the server, which would be its passwords too, and no key.
+func TestRightsGiveNothingElse(t *testing.T) {
+	t.Parallel()
+	d, p := onServer(t, startServer(t)), prefix()
+	rights := readmeRights(t, p)
+	for _, r := range slices.Concat(rights, rule(t, "+")) {
+		name, _ := strings.CutPrefix(r, "+")
+		name, _, _ = strings.Cut(name, "|")
+		if slices.Contains(slices.Concat(forbidden, []string{"config", "acl", "debug", "nopass", "~*", "&*"}), name) ||
+			strings.HasPrefix(r, "all") || strings.HasPrefix(r, "+@") {
+			t.Errorf("%s gives too much", r)
+		}
+	}
+	ctx := within(t)
+	if err := d.admin.ACLSetUser(ctx, "app", "on", "nopass", "+@all", "allkeys", "allchannels").Err(); err != nil {
+		t.Fatal(err)
+	}
+	d.admin.Set(ctx, "another's", "secret", 0)
+	user := d.asUser(t, "app", rights)
+	app := user.at.dial()
+	defer func() { _ = app.Close() }()
+	if err := app.Set(ctx, p+":x", "", 0).Err(); err != nil {
+		t.Fatalf("its own key: %v", err)
+	}
+	for what, err := range map[string]error{
+		"CONFIG GET requirepass":     app.ConfigGet(ctx, "requirepass").Err(),
+		"CONFIG SET maxmemory":       app.ConfigSet(ctx, "maxmemory", "1").Err(),
+		"CONFIG SET notifications":   app.ConfigSet(ctx, "notify-keyspace-events", "").Err(),
+		"CONFIG REWRITE":             app.ConfigRewrite(ctx).Err(),
+		"ACL SETUSER":                app.ACLSetUser(ctx, "app", "+@all").Err(),
+		"GET of another's key":       app.Get(ctx, "another's").Err(),
+		"the same in a script":       app.Eval(ctx, "return redis.call('GET', KEYS[1])", []string{"another's"}).Err(),
+		"PUBLISH to others":          app.Publish(ctx, "another's", "").Err(),
+		"FLUSHALL":                   app.FlushAll(ctx).Err(),
+		"a script with CONFIG in it": app.Eval(ctx, "return redis.call('CONFIG', 'GET', 'requirepass')", nil).Err(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "The user executing the script can't") &&
+			!strings.Contains(err.Error(), "not allowed from script") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	user.at.Password = "the old one"
+	old := user.at.dial()
+	defer func() { _ = old.Close() }()
+	if err := old.Ping(ctx).Err(); err == nil {
+		t.Error("it goes on without a password")
+	}
 }
 
 // And on a cluster, with the further ones that README names for it. Each of these is
@@ -189,7 +259,8 @@ func liveEveryLife(t *testing.T, d deployment, p string) {
 		// The first must have something to unsubscribe from when the second one comes.
 		eventually(t, "it listens", func() bool {
 			state := x.m.Stats().Notifications
-			return state == lifecycle.NotificationsRefused || state == lifecycle.NotificationsStandby
+			listens := state == lifecycle.NotificationsRefused || state == lifecycle.NotificationsStandby || state == d.notifications
+			return listens && len(d.channels(t, p+":{*}:wake")) > 0
 		})
 	}
 	closures := make(chan lifecycle.Reason, 10)
@@ -237,11 +308,16 @@ func liveEveryLife(t *testing.T, d deployment, p string) {
 
 	// Redis is another user's too: by a deletion, and by an early expiry, ends are
 	// found that nobody has told of.
-	id, _ = begin("carol")
-	a.del(a.liveKey(id))
-	ended(id, lifecycle.ReasonDeleted)
+	if d.notifications != lifecycle.NotificationsOff {
+		id, _ = begin("carol")
+		a.del(a.liveKey(id))
+		ended(id, lifecycle.ReasonDeleted)
+	}
 	id, _ = begin("dave")
 	a.admin.PExpire(within(t), a.liveKey(id), time.Millisecond)
+	if d.notifications == lifecycle.NotificationsOff {
+		a.makeAllDue() // its time would come, but nobody tells
+	}
 	ended(id, lifecycle.ReasonIdleTimeout)
 
 	_, v = begin("mallory")

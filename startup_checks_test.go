@@ -133,7 +133,7 @@ func TestStartUpChecks(t *testing.T) {
 			user := ""
 			if c.acl != nil {
 				user = "app"
-				rights := append([]string{"on", ">secret", "allkeys", "allchannels"}, c.acl...)
+				rights := append(slices.Clone(c.acl), "on", ">secret", "allkeys", "allchannels")
 				if err := redistest.Client(t, server.Addr).ACLSetUser(within(t), user, rights...).Err(); err != nil {
 					t.Fatal(err)
 				}
