@@ -39,6 +39,7 @@ type binding struct {
 
 	// resend asks for the cookie to be sent with the response even if nothing is saved.
 	resend    bool
+	setAt     time.Time       // when it was set for this response, zero if it was not
 	stands    *cookies.Place  // where the browser has the session's cookie, nil if it has none
 	elsewhere []cookies.Place // where it may have others, of a crowded request
 	lines     cookies.Lines
@@ -148,6 +149,12 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	if rw, ok := w.(interface{ Written() bool }); ok && rw.Written() {
 		return ErrHeadersWritten
 	}
+	f := s.canonical(b.session.Options) // where no Save has brought it here
+	f.MaxAge = max(f.MaxAge, 0)
+	b.session.Options = &f
+	if err := s.checkCookie(b.name, f); err != nil {
+		return fmt.Errorf("lifecycle: begin a session: %w", err)
+	}
 	ctx := context.WithoutCancel(r.Context())
 	if err := s.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
@@ -215,9 +222,12 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 	return finish, nil
 }
 
-// replace saves values and options of a live session.
+// replace saves values and options of a live session. The browser has the cookie already,
+// unless its form changes: it is not sent again then, as the request may be answered long
+// after another one has rotated the secret.
 func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s, ctx := b.store, context.WithoutCancel(r.Context())
+	before := s.canonical(cookieOptions(b.record.Cookie, s.options.Load()))
 	err := b.whileLive(ctx, "save", func() (bool, error) {
 		rec := b.record
 		now := s.ledger.ClockOf(b.token.ID).Unix()
@@ -238,7 +248,9 @@ func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte)
 		return err
 	}
 	b.session.IsNew = false
-	b.sendCookie(r, w)
+	if *b.session.Options != before || b.fresh || !b.setAt.IsZero() || b.gin == nil { // without a middleware nothing sends it later
+		b.sendCookie(r, w)
+	}
 	return nil
 }
 
@@ -267,9 +279,10 @@ func (b *binding) rotate(r *http.Request, w http.ResponseWriter) error {
 
 // whileLive does something to the live session: do reports whether it was live under the
 // binding's token. If it was not, another request may have saved other timeouts, and given
-// the live key another name with them; that is followed, and do is called again.
+// the live key another name with them; that is followed, and do is called again. It is also
+// where they are the same by now: they may have been changed and changed back.
 func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, error)) error {
-	for {
+	for same := 0; ; {
 		ok, err := do()
 		if err != nil {
 			return unavailable(op, err)
@@ -277,10 +290,14 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 		if ok {
 			return nil
 		}
+		before := b.token
 		if ok, err = b.follow(ctx); err != nil {
 			return err
 		}
-		if !ok {
+		if same++; !b.token.Same(before) {
+			same = 0
+		}
+		if !ok || same > 1 {
 			b.state = ended
 			return ErrSessionEnded
 		}
@@ -288,7 +305,7 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 }
 
 // follow takes up the timeouts, and the cookie's form, that another request has saved
-// meanwhile. ok is false if there are no others, or the secret is no longer good.
+// meanwhile. ok is false if there is no record, or the secret is no longer good.
 func (b *binding) follow(ctx context.Context) (ok bool, err error) {
 	packed, err := b.store.ledger.Record(ctx, b.token.ID)
 	if err != nil {
@@ -299,7 +316,7 @@ func (b *binding) follow(ctx context.Context) (ok bool, err error) {
 		return false, nil // it has ended, or is lost
 	}
 	t := b.token.WithTimeouts(rec.Timeouts)
-	if t.Same(b.token) || !t.Proves(rec.Proof) {
+	if !t.Proves(rec.Proof) {
 		return false, nil
 	}
 	store := b.store.options.Load()
@@ -311,11 +328,14 @@ func (b *binding) follow(ctx context.Context) (ok bool, err error) {
 }
 
 // idle returns by how much a request prolongs the session, whose idle timeout is given.
+// One that began in this very request is not prolonged: nobody has sent its cookie back.
 func (b *binding) idle(timeout time.Duration) time.Duration {
-	if b.fresh {
-		return b.store.config.first(timeout)
+	if !b.fresh || b.store.config.unconfirmed == 0 {
+		return timeout
 	}
-	return timeout
+	first := b.record.Created + b.store.config.first(timeout).Milliseconds()
+	left := time.Duration(first-b.clock().UnixMilli()) * time.Millisecond
+	return min(timeout, max(left, time.Millisecond))
 }
 
 // destroy ends the session; its hooks run in the background. Where it seems to have

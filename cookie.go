@@ -21,28 +21,33 @@ const maxTokens = 4
 
 // readTokens returns the tokens that the request brings, in the order in which it does:
 // browsers send the cookie with the longest path first, and of those the oldest (RFC
-// 6265, section 5.4). What cannot be a token of this name is left out. several reports
-// whether there is more than one cookie of the name.
-func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, several bool) {
-	all := r.CookiesNamed(name)
-	if len(all) == 0 {
-		return nil, false
+// 6265, section 5.4). What cannot be a token of this name is left out. all is how many
+// different cookies of the name there are.
+func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, all int) {
+	cookies := r.CookiesNamed(name)
+	if len(cookies) == 0 {
+		return nil, 0
 	}
 	mark := token.MarkOf(s.config.prefix, name)
-	for _, c := range all {
+	for _, c := range cookies {
 		t, ok := token.Parse(c.Value, mark)
-		if ok && len(tokens) < maxTokens && !slices.ContainsFunc(tokens, t.Same) {
+		if ok && slices.ContainsFunc(tokens, t.Same) {
+			continue
+		}
+		all++
+		if ok && len(tokens) < maxTokens {
 			tokens = append(tokens, t)
 		}
 	}
-	return tokens, len(all) > 1
+	return tokens, all
 }
 
 // sendCookie sets the cookie, and takes it away where the browser has others.
 func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
 	b.resend = false
 	f := b.form(r)
-	b.token = b.token.Sent(b.clock())
+	f.MaxAge = max(f.MaxAge, 0) // of a removal that nothing has saved
+	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
 	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.away())
 	cookies.MarkCached(w.Header())
 }
@@ -57,15 +62,28 @@ func (b *binding) resendDue() bool {
 	return age > 0 && b.token.Age(b.clock()) >= min(resendAfter, age/10)
 }
 
+// A cookie that was set so long before the response goes out is looked at once more.
+const settled = 100 * time.Millisecond
+
+// liveTimeout bounds that look: without it the browser keeps what it has.
+const liveTimeout = 250 * time.Millisecond
+
 // resendCookie sends the cookie again with a response that goes out now, if its token is
 // still good: the request may have waited while another one has rotated it, and the
-// browser would lose the new one.
+// browser would lose the new one. For the same reason it takes back a cookie that was set
+// long before the response goes out. Nobody else has had the one of a session that began here.
 func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
-	if !b.resend || b.state != live {
+	set := !b.setAt.IsZero()
+	if b.state != live || b.fresh || !b.resend && (!set || time.Since(b.setAt) < settled) {
 		return
 	}
 	b.resend = false
-	if ok, err := b.store.ledger.Live(context.WithoutCancel(r.Context()), b.token); ok && err == nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), liveTimeout)
+	defer cancel()
+	switch ok, err := b.store.ledger.Live(ctx, b.token); {
+	case err == nil && !ok:
+		b.lines.Set(w.Header(), b.name, "", cookies.Form{}, nil)
+	case err == nil && !set:
 		b.sendCookie(r, w)
 	}
 }
@@ -124,6 +142,7 @@ func forwardedTLS(c *gin.Context) bool {
 		RemoteAddr: c.Request.RemoteAddr,
 		Header:     http.Header{"X-Forwarded-For": {client}, "X-Real-Ip": {client}},
 	}
+	probe.Request = probe.Request.WithContext(c.Request.Context()) // which knows whether it is a Unix socket
 	return probe.ClientIP() == client
 }
 

@@ -49,7 +49,7 @@ func ExampleContext_Session() {
 	router.Use(manager.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		s := c.Session()
-		fmt.Println("live for", s.ExpiresAt.Sub(s.LastSeenAt))
+		fmt.Println("live for", s.ExpiresAt.Sub(s.LastSeenAt).Round(time.Second))
 		if err := c.DestroySession(); err != nil {
 			log.Print(err)
 		}

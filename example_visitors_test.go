@@ -44,7 +44,7 @@ func ExampleWithUnconfirmedTimeout() {
 	router.Use(manager.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		s := c.Session()
-		c.String(http.StatusOK, "%v", s.ExpiresAt.Sub(s.LastSeenAt))
+		c.String(http.StatusOK, "%v", s.ExpiresAt.Sub(s.LastSeenAt).Round(time.Second))
 	}))
 
 	first := visit(router, "/")

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookies"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -18,54 +21,66 @@ func (b *binding) load(r *http.Request) {
 		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
 		return
 	}
-	switch {
-	case cookies.IsPreflight(r):
-		b.withheld = withheldPreflight
-	case cookies.IsForeign(r):
-		b.withheld = withheldForeign
-	}
-	tokens, several := s.readTokens(r, b.name)
+	b.judge(r)
+	tokens, all := s.readTokens(r, b.name)
 	if len(tokens) > 0 {
 		b.err = b.read(r.Context(), tokens)
 	}
-	if !several {
+	if all < 2 {
 		return
 	}
 	s.say("several "+b.name, "lifecycle: a browser sent several cookies of the session's name: that of another path, domain or application, or somebody's attempt; "+
-		"the one whose session lives counts, what else is the library's own is taken away", "name", b.name)
-	if len(tokens) > 1 {
+		"the one whose session lives counts, what is the library's own is taken away if that is all", "name", b.name)
+	// Where one is not the library's own nobody can say whose cookie is at which place.
+	if len(tokens) > 1 && len(tokens) == all && (b.state != live || s.healing.begin(b.token.ID)) {
 		b.elsewhere = cookies.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
 		b.resend = b.resend || b.state == live
 	}
 }
 
+// judge notes whether a session may begin in this request.
+func (b *binding) judge(r *http.Request) {
+	switch {
+	case cookies.IsPreflight(r):
+		b.withheld = withheldPreflight
+	case cookies.IsForeign(r):
+		b.withheld = withheldForeign
+		if r.Header.Get("Sec-Fetch-Site") == "" {
+			b.store.say("origin", "lifecycle: a request was taken for another site's, and got no session, since its Origin is not of the Host; a proxy that changes Host must send X-Forwarded-Host",
+				"origin", r.Header.Get("Origin"), "host", r.Host)
+		}
+	}
+}
+
+// maxReadings is how often a request reads sessions again whose timeouts are not its
+// token's.
+const maxReadings = 2
+
 // read takes up the session of the first of the tokens that names a live one. If none
-// does, the binding stays absent, and the visitor gets a new ID.
-func (b *binding) read(ctx context.Context, tokens []token.Token) error {
-	s := b.store
-	if err := s.ledger.Open(ctx); err != nil {
+// does, the binding stays absent, and the visitor gets a new ID, unless one of them could
+// not be read.
+func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error) {
+	if err := b.store.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
 	}
-	found, err := s.ledger.Load(ctx, tokens)
-	if err != nil {
-		return unavailable("load", err)
-	}
-	for i, t := range tokens {
-		x := found[i]
-		if !x.Live {
-			if t, x, err = b.reissued(ctx, t, x.Record); err != nil {
-				return err
-			}
+	readings := maxReadings
+	for i, x := range b.store.ledger.Load(ctx, tokens...) {
+		t, err := tokens[i], unavailable("load", x.Err)
+		if err == nil && !x.Live {
+			t, x, err = b.reissued(ctx, t, x.Record, &readings)
 		}
-		if !x.Live {
-			continue
+		if err == nil && x.Live {
+			err = b.take(t, x.Record)
 		}
-		if err := b.take(t, x.Record); err != nil || b.state == live {
+		if b.state == live {
 			b.resend = b.resend || !t.Same(tokens[i])
-			return err
+			return nil
+		}
+		if failed == nil {
+			failed = err
 		}
 	}
-	return nil
+	return failed
 }
 
 // take takes up the session of t, whose live key is there.
@@ -87,7 +102,7 @@ func (b *binding) take(t token.Token, packed []byte) error {
 	b.token, b.record, b.packed, b.state = t, rec, packed, live
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
-	stands := cookies.PlaceOf(*b.session.Options)
+	stands := cookies.PlaceOf(s.canonical(b.session.Options))
 	b.stands = &stands
 	b.resend = b.resend || b.resendDue()
 	return nil
@@ -97,24 +112,67 @@ func (b *binding) take(t token.Token, packed []byte) error {
 // the right secret and other timeouts, and what it finds: the response that was to bring
 // the new ones was lost, or is on its way. Or the timeouts were forged: they are not used.
 // packed is the record of the session that t names, empty if there is none.
-func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte) (now token.Token, x ledger.Loaded, err error) {
-	rec, err := decodeRecord(packed)
-	if err != nil {
-		return t, x, nil // nobody has proved that it is the visitor's
-	}
-	now = t.WithTimeouts(rec.Timeouts)
-	if now.Same(t) || !now.Proves(rec.Proof) {
-		secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
-		for _, old := range rec.Rotated {
-			if old.Secret == secret && clock < old.Until {
-				b.withheld = withheldRotated
-			}
+func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, readings *int) (now token.Token, x ledger.Loaded, err error) {
+	for now = t; ; *readings-- {
+		rec, err := decodeRecord(packed)
+		if err != nil {
+			return t, ledger.Loaded{}, nil // nobody has proved that it is the visitor's
 		}
-		return t, x, nil
+		next := t.WithTimeouts(rec.Timeouts)
+		if !next.Proves(rec.Proof) {
+			b.remember(t, rec)
+			return t, ledger.Loaded{}, nil
+		}
+		if next.Same(now) {
+			return t, ledger.Loaded{}, nil // it was asked for, and is not there: the session has ended
+		}
+		if *readings == 0 {
+			return t, ledger.Loaded{}, fmt.Errorf("%w: load: other requests change the session's timeouts all the time", ErrUnavailable)
+		}
+		now = next
+		if x = b.store.ledger.Load(ctx, now)[0]; x.Err != nil {
+			return t, x, unavailable("load", x.Err)
+		}
+		if x.Live {
+			return now, x, nil
+		}
+		packed = x.Record // it was changed once more, rotated, or has ended
 	}
-	found, err := b.store.ledger.Load(ctx, []token.Token{now})
-	if err != nil {
-		return t, x, unavailable("load", err)
+}
+
+// remember withholds a session from who has the secret from before a rotation.
+func (b *binding) remember(t token.Token, rec record.Record) {
+	secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
+	for _, old := range rec.Rotated {
+		if old.Secret == secret && clock < old.Until {
+			b.withheld = withheldRotated
+		}
 	}
-	return now, found[0], nil
+}
+
+// healing remembers of which sessions cookies were taken away a short while ago. What is
+// still there could not be taken away: it is not tried with every request.
+type healing struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+const (
+	healAgain = time.Minute
+	maxHealed = 1000
+)
+
+// begin reports whether to take cookies away now.
+func (h *healing) begin(id string) bool {
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if at, ok := h.last[id]; ok && now.Sub(at) < healAgain {
+		return false
+	}
+	if h.last == nil || len(h.last) >= maxHealed {
+		h.last = make(map[string]time.Time)
+	}
+	h.last[id] = now
+	return true
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookies"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
@@ -42,6 +44,12 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		err := m.serve(b.store)
 		if errors.Is(err, ErrShutdown) {
 			err = nil // requests are served on
+		}
+		if own := m.config.ownName; err == nil && own != "" && b.name != own {
+			err = fmt.Errorf("lifecycle: Middleware: the request has the session %q of a middleware in front already, and this manager's is %q: one session for each request", b.name, own)
+		}
+		if err != nil {
+			b.store.say(err.Error(), "lifecycle: every request of a middleware is refused", "error", err)
 		}
 		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
 			b.skip(m)
@@ -92,7 +100,10 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
 		b.withheld = ""
 	}
-	if b.state == absent && !m.config.lazy && b.withholds() == nil {
+	// A visitor who comes from another site brings no Strict cookie: a session that began
+	// by itself would take his own away.
+	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookies.IsForeignLink(c.Request)
+	if b.state == absent && !m.config.lazy && !stray && b.withholds() == nil {
 		values, err := b.encode(b.session.Values)
 		if err != nil {
 			return err

@@ -58,6 +58,7 @@ type config struct {
 	// Of managers.
 	log           *slog.Logger
 	sessionName   string
+	ownName       string // of WithSessionName
 	hookTimeout   time.Duration
 	concurrency   int
 	lease         time.Duration

@@ -39,7 +39,7 @@ func WithSessionName(name string) Option {
 		if !cookies.ValidName(name) {
 			return fmt.Errorf("WithSessionName(%q): not a cookie name", name)
 		}
-		c.sessionName = name
+		c.sessionName, c.ownName = name, name
 		return nil
 	}
 }

@@ -31,9 +31,9 @@ func (w *response) seal() {
 	}
 	if len(h["Set-Cookie"]) > 0 {
 		mark := token.MarkOf(b.store.config.prefix, b.name)
-		b.lines.DropForeign(h, b.name, func(value string) bool {
-			_, is := token.Parse(value, mark)
-			return is
+		cookies.DropForeign(h, b.name, func(value string) bool {
+			t, is := token.Parse(value, mark)
+			return is && !b.token.Same(t) && (b.gin == nil || !bindingsOf(b.gin.Request).has(t))
 		})
 	}
 	cookies.MarkCached(h)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Store struct {
 	client  redis.UniversalClient
 	options atomic.Pointer[gsessions.Options] // canonical
 	said    sync.Map                          // what the log says once
+	healing healing
 }
 
 var _ sessions.Store = (*Store)(nil)
@@ -136,6 +138,7 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
 	b := s.bind(name)
 	b.load(r)
+	bindingsOf(r).issue(b)
 	return b.session, b.err
 }
 
@@ -148,6 +151,8 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 	}
 	// A session that gorilla's NewSession made: it begins here.
 	b := s.bind(session.Name())
+	b.judge(r)
+	bindingsOf(r).issue(b)
 	b.session.Values, b.session.Options = session.Values, session.Options
 	if err := b.Save(r, w, b.session); err != nil {
 		return err
@@ -183,6 +188,24 @@ type bindings struct {
 	first *binding
 	more  []*binding
 	held  bool // a middleware decides first whether to read them
+
+	mu     sync.Mutex
+	issued []*binding // others, of sessions that gorilla's own functions made
+}
+
+// issue notes that a binding's token may go out with this request's response.
+func (all *bindings) issue(b *binding) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.issued = append(all.issued, b)
+}
+
+// has reports whether a token is of one of the request's sessions.
+func (all *bindings) has(t token.Token) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	is := func(b *binding) bool { return b != nil && b.token.Same(t) }
+	return is(all.first) || slices.ContainsFunc(all.more, is) || slices.ContainsFunc(all.issued, is)
 }
 
 // bindingsOf returns the request's bindings. They are kept in its context, and the

@@ -40,6 +40,9 @@ func (b *binding) summary(r *http.Request) record.Request {
 		}
 	}
 	if edit := b.store.config.summary; edit != nil {
+		if sum.Header == nil {
+			sum.Header = make(http.Header)
+		}
 		edit(&sum)
 	}
 	return sum.bounded()

@@ -128,8 +128,9 @@ func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 		return lags{}, err
 	}
 	err = parallel(ctx, (len(tokens)+2)/3, func(i int) error {
-		found, err := p.ledger.Load(ctx, tokens[3*i:3*i+1])
-		if err == nil && !found[0].Live {
+		found := p.ledger.Load(ctx, tokens[3*i])[0]
+		err := found.Err
+		if err == nil && !found.Live {
 			err = fmt.Errorf("session %s ended too early", tokens[3*i].ID)
 		}
 		return err

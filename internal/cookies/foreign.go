@@ -25,13 +25,22 @@ func IsPreflight(r *http.Request) bool {
 func IsForeign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "cross-site":
-		dest := r.Header.Get("Sec-Fetch-Dest")
-		page := r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && (dest == "document" || dest == "")
-		return !page
+		return !isPage(r)
 	case "":
 		return r.Method != http.MethodGet && r.Method != http.MethodHead && foreignOrigin(r)
 	}
 	return false
+}
+
+// IsForeignLink reports whether a browser says that a visitor has come from another site to a
+// page of this one. Such a request carries Lax cookies and no Strict ones.
+func IsForeignLink(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && isPage(r)
+}
+
+func isPage(r *http.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && (dest == "document" || dest == "")
 }
 
 func foreignOrigin(r *http.Request) bool {
@@ -40,8 +49,9 @@ func foreignOrigin(r *http.Request) bool {
 		return false // none; "null", which a page that sends no referrer says too; or an app's
 	}
 	from := site(origin.Hostname())
-	for _, host := range []string{r.Host, r.Header.Get("X-Forwarded-Host")} {
-		own := url.URL{Host: host}
+	hosts := append(strings.Split(r.Header.Get("X-Forwarded-Host"), ","), r.Host)
+	for _, host := range hosts {
+		own := url.URL{Host: strings.TrimSpace(host)}
 		if site(own.Hostname()) == from {
 			return false
 		}

@@ -71,13 +71,12 @@ func (l *Lines) add(h http.Header, name, value string, f Form) {
 	h[setCookie] = append(h[setCookie], line)
 }
 
-// DropForeign takes lines out of h that are not of this session but set a cookie of its
-// name to a value that is one of another: a cache within the application has kept the
-// response to another visitor.
-func (l *Lines) DropForeign(h http.Header, name string, is func(value string) bool) {
+// DropForeign takes lines out of h that set a cookie of this name to a value that is
+// another visitor's: a cache within the application has kept the response to that one.
+func DropForeign(h http.Header, name string, is func(value string) bool) {
 	foreign := func(line string) bool {
 		rest, ok := strings.CutPrefix(line, name)
-		if !ok || !strings.HasPrefix(rest, "=") || slices.Contains(l.lines, line) {
+		if !ok || !strings.HasPrefix(rest, "=") {
 			return false
 		}
 		value, _, _ := strings.Cut(rest[1:], ";")
@@ -91,20 +90,24 @@ func (l *Lines) DropForeign(h http.Header, name string, is func(value string) bo
 	}
 }
 
-// maxFolders bounds for how many folders of a request's path a cookie is taken away.
-const maxFolders = 6
+// maxFolders bounds for how many folders of a request's path a cookie is taken away, and
+// maxPath how long they may be: a browser ignores a longer Path (RFC 6265bis, section 5.6).
+const (
+	maxFolders = 6
+	maxPath    = 1024
+)
 
 // Elsewhere returns the places within these domains from which the browser may have sent a
 // cookie with this request: RFC 6265, section 5.1.4, on which paths match.
 func Elsewhere(r *http.Request, domains ...string) []Place {
 	paths := []string{"/"}
 	path := r.URL.EscapedPath()
-	for i := 1; i < len(path) && len(paths) < 2*maxFolders; i++ {
+	for i := 1; i < min(len(path), maxPath) && len(paths) < 2*maxFolders; i++ {
 		if path[i] == '/' {
 			paths = append(paths, path[:i], path[:i+1])
 		}
 	}
-	if len(path) > 1 && path[0] == '/' && path[len(path)-1] != '/' {
+	if len(path) > 1 && len(path) <= maxPath && path[0] == '/' && path[len(path)-1] != '/' {
 		paths = append(paths, path)
 	}
 	slices.Sort(domains)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -13,16 +14,18 @@ import (
 // An estimate of the clock older than this is renewed along with a load.
 const clockLife = time.Minute
 
-// Loaded is what a token found. Record is empty where there is none.
+// Loaded is what a token found. Record is empty where there is none, or where a key was
+// overwritten with something else.
 type Loaded struct {
 	Live   bool // under this very token; the session was prolonged
 	Record []byte
+	Err    error // Redis did not tell
 }
 
 // Load reads the records of the sessions that tokens name and prolongs those that are
 // live, in one round trip. What a token says reaches Redis as a time to live only
 // where the token is good: it is a part of what names the live key.
-func (l *Ledger) Load(ctx context.Context, tokens []token.Token) ([]Loaded, error) {
+func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 
@@ -37,25 +40,21 @@ func (l *Ledger) Load(ctx context.Context, tokens []token.Token) ([]Loaded, erro
 		_ = pipe.Process(ctx, touches[i])
 		gets[i] = pipe.Get(ctx, l.keys.session(b, t.ID))
 	}
-	_, err := pipe.Exec(ctx)
-	if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
-		l.noticed(err)
-		return nil, err
-	}
-	_ = taken() // as good as what was known
+	_, _ = pipe.Exec(ctx) // each has its own error
+	_ = taken()           // as good as what was known
 	found := make([]Loaded, len(tokens))
 	for i := range tokens {
-		// Each has its own error: the pipeline's is only the first of them.
+		x := &found[i]
 		for _, err := range []error{touches[i].Err(), gets[i].Err()} {
-			if err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err) {
+			if err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
 				l.noticed(err)
-				return nil, err
+				x.Err = cmp.Or(x.Err, err)
 			}
 		}
-		found[i].Record, _ = gets[i].Bytes()
-		found[i].Live = touches[i].Err() == nil && gets[i].Err() == nil
+		x.Record, _ = gets[i].Bytes()
+		x.Live = touches[i].Err() == nil && gets[i].Err() == nil
 	}
-	return found, nil
+	return found
 }
 
 // Live reports whether a session is live under t. It does not prolong it.

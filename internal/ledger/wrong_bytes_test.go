@@ -222,7 +222,7 @@ func TestMisdatedEntries(t *testing.T) {
 		t.Errorf("tails: %+v, %v", tails, err)
 	}
 
-	unknown := token.New(token.Timeouts{}).ID
+	unknown := token.New(token.Mark{}, token.Timeouts{}).ID
 	all := slices.Concat(early, late, []string{live, unknown})
 	if err := l.Postpone(ctx, []int{0, 1}, [][]string{all, nil}, time.Minute); err != nil {
 		t.Fatal(err)

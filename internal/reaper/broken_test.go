@@ -25,9 +25,9 @@ func (k *kit) logging() *strings.Builder {
 
 // idIn returns a new ID in bucket b.
 func (k *kit) idIn(b int) string {
-	id := token.New(token.Timeouts{}).ID
+	id := token.New(token.Mark{}, token.Timeouts{}).ID
 	for k.c.Ledger.Bucket(id) != b {
-		id = token.New(token.Timeouts{}).ID
+		id = token.New(token.Mark{}, token.Timeouts{}).ID
 	}
 	return id
 }

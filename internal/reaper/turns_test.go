@@ -82,7 +82,7 @@ func (k *kit) during(more func(), what string, ok func(got map[string]int) bool)
 
 // lost adds a session of which nothing is left but its due entry.
 func (k *kit) lost() string {
-	id := token.New(token.Timeouts{}).ID
+	id := token.New(token.Mark{}, token.Timeouts{}).ID
 	due := fmt.Sprintf("%s:{%d}:due", k.prefix, k.c.Ledger.Bucket(id))
 	if err := k.rdb.ZAdd(context.Background(), due, redis.Z{Score: 1, Member: id}).Err(); err != nil {
 		k.t.Error(err)
@@ -95,7 +95,7 @@ func (k *kit) lost() string {
 func (k *kit) forge(hints ...string) {
 	for range 2 * hintTurn {
 		for _, hint := range hints {
-			k.suspect(token.New(token.Timeouts{Idle: time.Hour}).ID, hint)
+			k.suspect(token.New(token.Mark{}, token.Timeouts{Idle: time.Hour}).ID, hint)
 		}
 	}
 }
