@@ -5,10 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gin-contrib/sessions"
-	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
 )
@@ -214,6 +212,40 @@ func TestSeveralCookiesHeal(t *testing.T) {
 	})
 }
 
+// What cannot be taken away is not tried with every request, and where another application
+// has a cookie of the name nothing is: nobody can say which one is where.
+func TestHealingIsCareful(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	everywhere(a)
+	id, v := a.begin()
+	_, dead := a.begin()
+	a.ok(dead, "/destroy")
+	_, dead = a.begin()
+	before := dead.cookie
+	a.ok(dead, "/destroy")
+	_, neighbour := newApp(t, a.on, prefix()).begin()
+	visit := func(cookies ...string) int {
+		t.Helper()
+		w := a.visit(&visitor{strings.Join(cookies, "; ")}, "/page")
+		if got := w.Body.String(); got != id+" <nil>" {
+			t.Errorf("session %q, want %s", got, id)
+		}
+		return len(w.Header().Values("Set-Cookie"))
+	}
+	if n := visit(before, v.cookie, neighbour.cookie); n != 0 {
+		t.Errorf("%d cookies beside another application's", n)
+	}
+	if n := visit(before, v.cookie); n == 0 {
+		t.Error("nothing was taken away")
+	}
+	for range 3 {
+		if n := visit(before, v.cookie); n != 0 {
+			t.Errorf("%d cookies once more", n)
+		}
+	}
+}
+
 // Of two live sessions the first counts, as browsers send them: that of the longer path.
 // Of more than four tokens the first four are asked for, in one round trip.
 func TestSeveralLiveCookies(t *testing.T) {
@@ -284,119 +316,5 @@ func TestRemovalComesFirst(t *testing.T) {
 	w := a.visit(new(visitor), "/folder")
 	if got := w.Result().Cookies(); len(got) != 1 || got[0].Path != "/folder" {
 		t.Errorf("cookies: %v", w.Header().Values("Set-Cookie"))
-	}
-}
-
-// A name that begins with __Host- or __Secure- is refused where browsers would refuse the
-// cookie, and brings Secure.
-func TestPrefixedNames(t *testing.T) {
-	t.Parallel()
-	rdb := shared(t).client(t, prefix())
-	secure, never := lifecycle.WithSecureCookie(lifecycle.SecureAlways), lifecycle.WithSecureCookie(lifecycle.SecureNever)
-	store := func(opts ...lifecycle.Option) *lifecycle.Store {
-		t.Helper()
-		s, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(prefix()))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	for _, name := range []string{"__Host-id", "__host-id", "__Secure-id", "__SECURE-id"} {
-		if _, err := lifecycle.NewStore(rdb, lifecycle.WithSessionName(name), never); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("NewStore with %s and without Secure: %v", name, err)
-		}
-		if _, err := lifecycle.New(store(never), lifecycle.WithSessionName(name)); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("New with %s and without Secure: %v", name, err)
-		}
-		s := store(secure, lifecycle.WithSessionName(name))
-		for what, o := range map[string]sessions.Options{"Path": {Path: "/app"}, "Domain": {Domain: "example.com"}} {
-			refused := func() (text any) {
-				defer func() { text = recover() }()
-				s.Options(o)
-				return nil
-			}()
-			if host := strings.Contains(strings.ToLower(name), "host"); host != (refused != nil) {
-				t.Errorf("Options of %s with a %s: %v", name, what, refused)
-			}
-			other := store(secure)
-			other.Options(o)
-			_, err := lifecycle.New(other, lifecycle.WithSessionName(name))
-			if host := strings.Contains(strings.ToLower(name), "host"); host != (err != nil) {
-				t.Errorf("New with %s and a %s: %v", name, what, err)
-			}
-		}
-	}
-	// Where gin-contrib names the session the store hears of it with the first request.
-	a := newApp(t, shared(t), prefix(), never)
-	r := gin.New()
-	r.Use(sessions.Sessions("__Host-id", a.store), a.m.Middleware())
-	r.GET("/", func(*gin.Context) {})
-	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
-		t.Errorf("a request: %d", w.Code)
-	}
-
-	b := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("__Host-id"))
-	login(b, "/elsewhere", false, sessions.Options{Path: "/app"})
-	w := b.visit(new(visitor), "/")
-	if line := w.Header().Get("Set-Cookie"); !strings.HasPrefix(line, "__Host-id=") || !strings.Contains(line, "; Secure") || !strings.Contains(line, "; Path=/;") {
-		t.Errorf("cookie: %s", line)
-	}
-	if w := b.visit(new(visitor), "/elsewhere"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "__Host-id") {
-		t.Errorf("Options of one session: %d %s", w.Code, w.Body)
-	}
-}
-
-// SecureAuto believes a proxy that gin trusts, and nobody else.
-func TestSecureBehindAProxy(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		trusted []string
-		proto   string
-		want    bool
-	}{
-		"trusted, https":         {[]string{"192.0.2.1"}, "https", true},
-		"trusted, http":          {[]string{"192.0.2.1"}, "http", false},
-		"trusted, several":       {[]string{"192.0.2.0/24"}, "HTTPS, http", true},
-		"trusted, says nothing":  {[]string{"192.0.2.1"}, "", false},
-		"not trusted":            {[]string{"198.51.100.1"}, "https", false},
-		"nobody is trusted":      {nil, "https", false},
-		"trusted, http in front": {[]string{"192.0.2.1"}, "http, https", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a := newApp(t, shared(t), prefix())
-			if err := a.router.SetTrustedProxies(c.trusted); err != nil {
-				t.Fatal(err)
-			}
-			w := a.visit(new(visitor), "/", "X-Forwarded-Proto", c.proto) // from 192.0.2.1, see httptest
-			if got := strings.Contains(w.Header().Get("Set-Cookie"), "; Secure"); got != c.want {
-				t.Errorf("cookie: %s", w.Header().Get("Set-Cookie"))
-			}
-		})
-	}
-}
-
-// What of the Options is not as it seems is said, once.
-func TestOptionsAreMentioned(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(24*time.Hour))
-	week := sessions.Options{MaxAge: 7 * 24 * 3600, SameSite: http.SameSiteNoneMode}
-	login(a, "/login", false, week)
-	for range 3 {
-		a.ok(new(visitor), "/login")
-	}
-	a.store.Options(week)
-	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure"} {
-		if n := strings.Count(a.log.String(), text); n != 1 {
-			t.Errorf("%q is said %d times", text, n)
-		}
-	}
-	b := newApp(t, shared(t), prefix())
-	b.store.Options(week)
-	b.store.Options(sessions.Options{Path: "app", Domain: "no domain"})
-	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure", "Path must begin", "Domain is none"} {
-		if n := strings.Count(b.log.String(), text); n != 1 {
-			t.Errorf("%q is said %d times", text, n)
-		}
 	}
 }

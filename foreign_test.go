@@ -68,6 +68,7 @@ func TestForeignRequests(t *testing.T) {
 		"an opaque origin":         {http.MethodPost, []string{"Origin", "null"}, true},
 		"an app":                   {http.MethodPost, []string{"Origin", "capacitor://localhost"}, true},
 		"behind a proxy":           {http.MethodPost, []string{"Origin", "https://shop.example", "X-Forwarded-Host", "shop.example"}, true},
+		"behind two proxies":       {http.MethodPost, []string{"Origin", "https://shop.example", "X-Forwarded-Host", "shop.example, inner.local"}, true},
 		"GET with an origin":       {http.MethodGet, []string{"Origin", "https://evil.example"}, true},
 	} {
 		for _, lazy := range []bool{false, true} {
@@ -98,6 +99,26 @@ func TestForeignRequests(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A link on a foreign page brings no Strict cookie, so that no session begins by itself and
+// takes the visitor's cookie away; what the page saves has one.
+func TestForeignLinkToAStrictCookie(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	a.store.Options(sessions.Options{SameSite: http.SameSiteStrictMode})
+	acting(a)
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	b := newBrowser(t, a.serve())
+	if got := b.get("/do/nothing", link...); got.status != http.StatusOK || len(got.cookies) != 0 {
+		t.Errorf("a link: %+v", got)
+	}
+	if got := b.get("/do/save", link...); got.status != http.StatusOK || len(got.cookies) != 1 {
+		t.Errorf("a page that saves: %+v", got)
+	}
+	if got := b.get("/do/nothing"); got.status != http.StatusOK || got.body == "" {
+		t.Errorf("the next page: %+v", got)
 	}
 }
 

@@ -349,4 +349,14 @@ func TestCostOfTokens(t *testing.T) {
 	cost("a wrong secret", wrong, "/read", 1, 0)
 	cost("four tokens", strings.Join([]string{"session=" + unknown, wrong, others.cookie, v.cookie}, "; "), "/read", 1, 0)
 	cost("no token", "session=eyJh", "/read", 0, 0)
+	// Of a session that has ended, and whose record is still there.
+	if err := a.m.Destroy(within(t), strings.SplitN(strings.TrimPrefix(v.cookie, "session="), ".", 2)[0], ""); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, cookie := range forgeries(t, a, v) {
+		all = append(all, cookie)
+	}
+	cost("forged, of an ended session", all[0], "/read", 2, 0)
+	cost("four of them", strings.Join(all[:4], "; "), "/read", 3, 0)
 }

@@ -70,6 +70,16 @@ func TestLateAnswerSendsNoOldCookie(t *testing.T) {
 		})
 		login(x, "/login", true, sessions.Options{MaxAge: 3600})
 	}
+	for _, x := range []*app{a, other} {
+		x.get("/saving", func(c *lifecycle.Context) {
+			if err := save(c, "k", "v"); err != nil {
+				t.Error(err)
+			}
+			entered <- struct{}{}
+			<-resume
+			c.String(http.StatusOK, idOf(c))
+		})
+	}
 	for name, crowd := range map[string]bool{"aged": false, "crowded": true} {
 		for _, x := range []*app{a, other} {
 			id, v := a.begin()
@@ -79,7 +89,11 @@ func TestLateAnswerSendsNoOldCookie(t *testing.T) {
 				cookie += "; " + w.cookie
 			}
 			answer := make(chan *httptest.ResponseRecorder)
-			go func() { answer <- x.visit(&visitor{cookie}, "/poll") }()
+			page := "/poll"
+			if x == a {
+				page = "/saving"
+			}
+			go func() { answer <- x.visit(&visitor{cookie}, page) }()
 			<-entered
 			if got := a.ok(v, "/login"); got != id {
 				t.Errorf("%s: session %q", name, got)
@@ -88,6 +102,40 @@ func TestLateAnswerSendsNoOldCookie(t *testing.T) {
 			if w := <-answer; len(w.Header().Values("Set-Cookie")) != 0 || w.Body.String() != id {
 				t.Errorf("%s: session %q, cookies %v", name, w.Body, w.Header().Values("Set-Cookie"))
 			}
+		}
+	}
+}
+
+// So it is with a cookie that a request has set itself, if it is answered long after.
+func TestLateAnswerTakesItsCookieBack(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	entered, resume := make(chan struct{}), make(chan struct{})
+	a.get("/rotating", func(c *lifecycle.Context) {
+		since := time.Now()
+		if err := c.RotateSession(); err != nil {
+			t.Error(err)
+		}
+		entered <- struct{}{}
+		<-resume
+		eventually(t, "a while is over", func() bool { return time.Since(since) > 150*time.Millisecond })
+		c.String(http.StatusOK, idOf(c))
+	})
+	for _, again := range []bool{true, false} {
+		id, v := a.begin()
+		slow := &visitor{v.cookie}
+		answer := make(chan *httptest.ResponseRecorder)
+		go func() { answer <- a.visit(slow, "/rotating") }()
+		<-entered
+		if again { // by its ID, as if another request had come with the new secret
+			if err := a.m.Destroy(within(t), id, ""); err != nil {
+				t.Error(err)
+			}
+		}
+		resume <- struct{}{}
+		w := <-answer
+		if sets := len(w.Header().Values("Set-Cookie")) > 0; sets == again {
+			t.Errorf("ended meanwhile: %v, cookies %v", again, w.Header().Values("Set-Cookie"))
 		}
 	}
 }
