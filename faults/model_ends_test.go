@@ -178,6 +178,6 @@ func (m *model) doEarly(t *rapid.T) {
 		if err != nil {
 			t.Fatalf("live session %s is not in the due-index: %v", s.id, err)
 		}
-		return time.UnixMilli(int64(at)).After(time.Now().Add(modelIdle / 3))
+		return time.UnixMilli(int64(at)).After(time.Now().Add(s.timeout() / 3))
 	})
 }

@@ -44,6 +44,15 @@ const modelBuckets = 4
 // modelIdle is long enough for sessions to end only when the model says so.
 const modelIdle = 30 * time.Minute
 
+// modelUnconfirmed is how long a session lives until its cookie has come back once.
+const modelUnconfirmed = 5 * time.Minute
+
+// modelGrace is longer than any run: a rotation is remembered for all of it.
+const modelGrace = time.Hour
+
+// modelRemembered is how many rotations of a session are.
+const modelRemembered = 4
+
 // startInstance starts an instance and waits until it has signed on.
 func (m *model) startInstance() *modelInstance {
 	m.started++
@@ -61,6 +70,8 @@ func (m *model) startInstance() *modelInstance {
 		lifecycle.WithPrefix(modelPrefix),
 		lifecycle.WithBuckets(modelBuckets),
 		lifecycle.WithIdleTimeout(modelIdle),
+		lifecycle.WithUnconfirmedTimeout(modelUnconfirmed),
+		lifecycle.WithRotationGrace(modelGrace),
 		lifecycle.WithLease(modelLease),
 		lifecycle.WithLookInterval(20*time.Millisecond),
 		lifecycle.WithNotifications(m.notifications),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"pgregory.net/rapid"
@@ -19,11 +20,37 @@ func (m *model) doCreate(t *rapid.T) {
 	}
 }
 
+// timeout is how long the session lives after its last request.
+func (s *modelSession) timeout() time.Duration {
+	if s.confirmed {
+		return modelIdle
+	}
+	return modelUnconfirmed
+}
+
 // begin makes a request with a cookie that names no live session, or without
 // any: a new session begins.
 func (m *model) begin(i *modelInstance, cookie string) *modelSession {
+	s := m.tryBegin(i, cookie)
+	if s == nil {
+		m.t.Fatalf("no session begins with the cookie of %s", m.owner(cookie))
+	}
+	return s
+}
+
+// tryBegin is begin where perhaps none may begin; it returns nil then.
+func (m *model) tryBegin(i *modelInstance, cookie string) *modelSession {
 	s := &modelSession{values: make(map[any]any)}
-	s.cookie = i.visit(cookie, func(c *lifecycle.Context) { s.id = c.Session().ID })
+	s.cookie = i.visit(cookie, func(c *lifecycle.Context) {
+		if now := c.Session(); now != nil {
+			s.id = now.ID
+		} else if err := modelPut(c, "withheld", 1); !errors.Is(err, lifecycle.ErrSessionWithheld) {
+			m.t.Fatalf("a request without a session saves: %v, want ErrSessionWithheld", err)
+		}
+	})
+	if s.id == "" && s.cookie == cookie {
+		return nil
+	}
 	if s.cookie == cookie || !strings.HasPrefix(s.cookie, s.id+".") {
 		m.t.Fatalf("session %s began with the cookie of %s", s.id, m.owner(s.cookie))
 	}
@@ -35,6 +62,11 @@ func (m *model) begin(i *modelInstance, cookie string) *modelSession {
 	m.t.Logf("session %s begins on %s", s.id, i.name)
 	key := m.liveKey(s.id)
 	s.bucket = key[:strings.Index(key, "}:")+2]
+	left, err := m.rdb.PTTL(m.ctx, key).Result()
+	m.must(err)
+	if left <= 0 || left > modelUnconfirmed {
+		m.t.Fatalf("session %s begins with a time to live of %v", s.id, left)
+	}
 	m.sessions = append(m.sessions, s)
 	return s
 }
@@ -57,6 +89,7 @@ func (m *model) liveKey(id string) string {
 // in makes a request of a live session.
 func (m *model) in(i *modelInstance, s *modelSession, handler func(*lifecycle.Context)) {
 	before := s.cookie
+	s.confirmed = true
 	after := i.visit(s.cookie, func(c *lifecycle.Context) {
 		if got := c.Session().ID; got != s.id {
 			m.t.Fatalf("the cookie of session %s names %s", s.id, got)
@@ -122,20 +155,37 @@ func (m *model) doRotate(t *rapid.T) {
 	}
 }
 
-// doStale visits with a cookie from before a rotation or an end.
+// doStale visits with a cookie from before a rotation or an end. No session begins
+// while the one that it was rotated away from lives and remembers it; once that has
+// ended, one may begin or not.
 func (m *model) doStale(t *rapid.T) {
-	var cookies []string
+	type stale struct {
+		cookie    string
+		of        *modelSession
+		rotations int // since it was good
+	}
+	var cookies []stale
 	for _, s := range m.sessions {
-		cookies = append(cookies, s.old...)
+		for n, cookie := range s.old {
+			cookies = append(cookies, stale{cookie, s, len(s.old) - n})
+		}
 		if s.ended {
-			cookies = append(cookies, s.cookie)
+			cookies = append(cookies, stale{s.cookie, s, 0})
 		}
 	}
 	if len(cookies) == 0 {
 		t.Skip("no stale cookie")
 	}
 	i := m.instance(t)
-	m.begin(i, cookies[rapid.IntRange(0, len(cookies)-1).Draw(t, "cookie")])
+	c := cookies[rapid.IntRange(0, len(cookies)-1).Draw(t, "cookie")]
+	remembered := c.rotations > 0 && c.rotations <= modelRemembered
+	began := m.tryBegin(i, c.cookie) != nil
+	switch {
+	case !remembered && !began:
+		t.Fatalf("no session begins with a cookie of %s from %d rotations ago", c.of.id, c.rotations)
+	case remembered && began && !c.of.ended:
+		t.Fatalf("a session begins with a cookie of %s from %d rotations ago", c.of.id, c.rotations)
+	}
 }
 
 // doHold lets handlers register hooks for a session, mostly on several instances.
@@ -168,6 +218,7 @@ func (m *model) doLate(t *rapid.T) {
 	key, value := modelPair(t)
 	known := maps.Clone(s.values)
 	before := s.cookie
+	s.confirmed = true
 	after := i.visit(s.cookie, func(c *lifecycle.Context) {
 		switch overtaken {
 		case "destroy":
