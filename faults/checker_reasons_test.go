@@ -22,9 +22,12 @@ func (c *trial) noneForLiving() {
 		c.v.living++
 		c.v.violate("I2: session %s: hook %s ran at %s while it lived", c.id, a.hook, clock(a.at))
 	}
-	for _, runs := range c.started {
-		for _, r := range runs {
+	for hook, runs := range c.started {
+		for i, r := range runs {
 			c.endedBefore(r)
+			if i == 0 && hook == hooks[0] && r.reason == string(lifecycle.ReasonDeleted) {
+				c.v.deleted++
+			}
 		}
 	}
 	for _, r := range c.closures {

@@ -58,6 +58,10 @@ func (e *evidence) check(events []event, idle time.Duration) verdict {
 		c.createdFirst()
 		c.closuresOnce()
 	}
+	for _, x := range e.changes {
+		e.nobodySignedOut(&v, x, idle)
+	}
+	v.violations = append(v.violations, e.breaches...)
 	slices.SortFunc(v.lags, cmp.Compare)
 	return v
 }

@@ -10,7 +10,7 @@
 //
 // The rows of the fault matrix are the tests TestRow01 to TestRow25; the numbers
 // are those of docs/guarantees.md. TestSoak breaks everything at random under a
-// constant load.
+// constant load, beside clients that forge what they send.
 //
 // It is a module of its own, so that what it needs is no dependency of lifecycle.
 package faults

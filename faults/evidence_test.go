@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,8 @@ type evidence struct {
 	tombstones map[string]bool // ends that had been acked then, and told to all but some instances
 	unsaved    []window        // what was written then may be gone, or as it was before
 	evicted    []window        // live keys were deleted by others than this library
+	changes    []change        // of the session in a visitor's cookie
+	breaches   []string        // of I11 and I12, each as the test saw it
 	apart      *process        // was on the other side of a split that let both sides write
 	split      window          // in which it was
 }
@@ -29,6 +32,13 @@ type known struct {
 	seen  time.Time // start of the last one
 	alone bool      // it was begun past the instances, without created hooks
 	safe  bool      // it was on disk, or replicated, before anything was lost
+}
+
+// change is an answer after which a visitor had another session than before, or none.
+type change struct {
+	old, new string    // new is "" if his cookie was taken away
+	seen     time.Time // start of the last request that was answered with the old one; zero if it is not known
+	at       time.Time // when the answer had come
 }
 
 // window is a span of time.
@@ -64,6 +74,30 @@ func (e *evidence) answered(id string, from time.Time) {
 	if from.After(s.seen) {
 		s.seen = from
 	}
+}
+
+// changed notes that a visitor has another session now.
+func (e *evidence) changed(x change) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.changes = append(e.changes, x)
+}
+
+// letIn notes that a forged request was answered with a session, and whether it is
+// another one than those that it has the secrets of and than a new one.
+func (e *evidence) letIn(id string, from time.Time, may []string) (wrong bool) {
+	e.mu.Lock()
+	wrong = e.sessions[id] != nil && !slices.Contains(may, id)
+	e.mu.Unlock()
+	e.answered(id, from)
+	return wrong
+}
+
+// breach notes what must never be.
+func (e *evidence) breach(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.breaches = append(e.breaches, fmt.Sprintf(format, args...))
 }
 
 // askedToEnd notes that a visitor asked for the session's end.

@@ -61,6 +61,7 @@ type instance struct {
 	store   *lifecycle.Store
 	manager *lifecycle.Manager
 	router  *gin.Engine
+	admin   *gin.Engine // the same under another cookie's name
 	journal *journal
 	points  failpoints
 
@@ -101,7 +102,8 @@ func (in *instance) run() error {
 	if err := in.manage(); err != nil {
 		return err
 	}
-	in.routes()
+	in.router = in.routes()
+	in.admin = in.routes(sessions.Sessions(adminName, in.store))
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -178,6 +180,7 @@ func (in *instance) manage() error {
 		lifecycle.WithHookTimeout(in.HookTimeout),
 		lifecycle.WithConcurrency(in.Concurrency),
 		lifecycle.WithRetry(in.Attempts, in.Backoff, 8*in.Backoff),
+		lifecycle.WithRequestHeaders(forgedHeader),
 		lifecycle.WithErrorHandler(func(c *gin.Context, err error) { c.String(http.StatusServiceUnavailable, err.Error()) }),
 		testonly.Option(tuning).(lifecycle.Option),
 	)
@@ -321,13 +324,28 @@ func (in *instance) openGate() {
 	}
 }
 
+// withheld is the status of an answer to a request that has no session, and in which
+// none may begin.
+const withheld = http.StatusForbidden
+
+// adminName is the name of the cookie of what is under adminPath.
+const (
+	adminName = "admin"
+	adminPath = "/admin"
+)
+
 // routes are what visitors see. Each answers with the session's ID.
-func (in *instance) routes() {
-	in.router = gin.New()
-	in.router.Use(in.manager.Middleware())
+func (in *instance) routes(before ...gin.HandlerFunc) *gin.Engine {
+	router := gin.New()
+	router.Use(append(before, in.manager.Middleware())...)
 	get := func(path string, do func(c *lifecycle.Context) error) {
-		in.router.GET(path, lifecycle.Handler(func(c *lifecycle.Context) {
-			id := c.Session().ID
+		router.Match([]string{http.MethodGet, http.MethodPost, http.MethodOptions}, path, lifecycle.Handler(func(c *lifecycle.Context) {
+			s := c.Session()
+			if s == nil {
+				c.String(withheld, lifecycle.ErrSessionWithheld.Error())
+				return
+			}
+			id := s.ID
 			if err := do(c); err != nil {
 				status := http.StatusServiceUnavailable
 				if errors.Is(err, lifecycle.ErrSessionEnded) {
@@ -360,12 +378,14 @@ func (in *instance) routes() {
 	})
 	get("/rotate", func(c *lifecycle.Context) error { return c.RotateSession() })
 	get("/destroy", func(c *lifecycle.Context) error { return c.DestroySession() })
+	return router
 }
 
 // handler adds what the test asks for, beside the visitors.
 func (in *instance) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", in.router)
+	mux.Handle(adminPath+"/", http.StripPrefix(adminPath, in.admin))
 	mux.HandleFunc("/-/stats", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(in.manager.Stats())
 	})

@@ -120,6 +120,8 @@ type modelSession struct {
 	values map[any]any
 	holds  []*modelHold
 
+	confirmed bool // its cookie has come back
+
 	ended   bool
 	reason  lifecycle.Reason
 	fails   int  // attempts that fail

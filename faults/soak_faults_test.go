@@ -31,12 +31,14 @@ func fixed(do func(s *soak)) func(*rand.Rand) act {
 	return func(*rand.Rand) act { return always(do) }
 }
 
-// deck returns each fault as often as it weighs, shuffled: what is drawn from it
-// until it is empty leaves no fault out.
-func deck(r *rand.Rand, from []fault) []fault {
-	var cards []fault
+func (f fault) times() int { return f.weight }
+
+// deck returns each card as often as it weighs, shuffled: what is drawn from it
+// until it is empty leaves none out.
+func deck[C interface{ times() int }](r *rand.Rand, from []C) []C {
+	var cards []C
 	for _, f := range from {
-		for range f.weight {
+		for range f.times() {
 			cards = append(cards, f)
 		}
 	}

@@ -2,7 +2,7 @@ package faults
 
 import "time"
 
-func total(by map[int]int) int {
+func total[K comparable](by map[K]int) int {
 	n := 0
 	for _, k := range by {
 		n += k
@@ -15,8 +15,17 @@ var rowsOfLanes = []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 22, 23, 2
 
 // happened fails a soak in which too little did.
 func (s *soak) happened(v verdict) {
-	if floor := int(soakDuration.Seconds()) * *soakRate / 3; v.ends < floor {
+	// At the most one session begins with a request of a forger.
+	if floor := int(soakDuration.Seconds())**soakRate/3 + total(s.answered); v.ends < floor {
 		s.t.Errorf("%d ends were handled, less than %d: the load was hardly there", v.ends, floor)
+	}
+	for _, x := range tricks {
+		if s.answered[x.name] == 0 {
+			s.t.Errorf("no forger was answered: %s", x.name)
+		}
+	}
+	if n := s.seen.samples.Load(); n < int64(soakDuration.Seconds())/2 {
+		s.t.Errorf("the live keys were read %d times only", n)
 	}
 	if *soakDuration < 5*time.Minute {
 		return // too short for the rare ones
@@ -45,6 +54,13 @@ func (s *soak) figures(v verdict) {
 	say("wrong clocks     %d, with the instances that came after a kill (row 18)", s.skewed)
 	say("failing hooks    %d errors and panics, %d that hang, %d that use the API", s.hooks[19], s.hooks[20], s.hooks[21])
 	say("visits           %d, of which %d failed", s.visits.Load(), s.failed.Load())
+	say("forgers          %d requests, of which %d were answered", total(s.forgeries), total(s.answered))
+	for _, x := range tricks {
+		say("    %-12s %d, %d", x.name, s.forgeries[x.name], s.answered[x.name])
+	}
+	say("signed out       %d visitors by others than themselves", v.signedOut)
+	say("live keys        %v", &s.seen)
+	say("told as deleted  %d ends, each of which Redis had evicted", v.deleted)
 	say("lag              p50 %v, p90 %v, p99 %v, longest %v",
 		v.lag(.5).Round(time.Millisecond), v.lag(.9).Round(time.Millisecond), v.lag(.99).Round(time.Millisecond), v.lag(1).Round(time.Millisecond))
 }

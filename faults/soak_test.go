@@ -23,8 +23,8 @@ var (
 	soakRate     = flag.Int("rate", 100, "sessions that TestSoak begins a second")
 )
 
-// soak is three instances under a constant load of visitors, and the faults that
-// hit them. What is drawn is drawn from the seed: the same one gives the same
+// soak is three instances under a constant load of visitors, the faults that hit
+// them, and forgers. What is drawn is drawn from the seed: the same one gives the same
 // faults in the same order, and the same visitors. When exactly each hits is the
 // machine's doing.
 type soak struct {
@@ -40,6 +40,11 @@ type soak struct {
 
 	visits, failed atomic.Int64
 	inFlight       atomic.Int64
+
+	public    []string       // the latest sessions of visitors, as everybody may know them
+	forgeries map[string]int // requests of forgers, by what they try
+	answered  map[string]int // of these, with anything but that Redis is away
+	seen      liveKeys
 }
 
 // slot is a place for an instance, with a network of its own.
@@ -53,7 +58,8 @@ type slot struct {
 	now  *process // nil while there is none
 }
 
-// TestSoak runs for a while what the rows do one at a time, and judges the whole.
+// TestSoak runs for a while what the rows do one at a time, beside clients that forge
+// what they send, and judges the whole.
 func TestSoak(t *testing.T) {
 	seed := *soakSeed
 	for seed == 0 {
@@ -78,7 +84,10 @@ func TestSoak(t *testing.T) {
 	f.client.Timeout = 5 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), *soakDuration)
 	defer cancel()
-	s := &soak{fleet: f, ctx: ctx, faults: make(map[int]int), hooks: make(map[int]int)}
+	s := &soak{
+		fleet: f, ctx: ctx, faults: make(map[int]int), hooks: make(map[int]int),
+		forgeries: make(map[string]int), answered: make(map[string]int),
+	}
 	for _, name := range []string{"a", "b", "c"} {
 		sl := &slot{soak: s, name: name, proxy: newProxy(t, f.redis.Addr)}
 		s.slots = append(s.slots, sl)
@@ -94,6 +103,10 @@ func TestSoak(t *testing.T) {
 	lane(3, s.annoyances)
 	lane(4, s.crashes)
 	lane(5, s.zombies)
+	for i := range forgers {
+		lane(6+uint64(i), func(r *rand.Rand) { s.forger(i, r) })
+	}
+	lanes.Go(s.watch)
 	lanes.Go(s.tell)
 	lanes.Wait()
 
@@ -102,6 +115,9 @@ func TestSoak(t *testing.T) {
 		if sl.process() == nil {
 			sl.start(0)
 		}
+	}
+	if err := poll(patience, func() bool { return s.seen.sample(s.fleet) }); err != nil {
+		t.Errorf("the live keys are read at the end: %v", err)
 	}
 	if err := poll(4*patience, s.settled); err != nil {
 		t.Errorf("the load has ended, and sessions or ends are left: %v", err)
@@ -249,6 +265,7 @@ func (s *soak) step(v *visitor, at int, path string) {
 		s.visits.Add(1)
 		status, _ := v.visit(p, path)
 		if status == http.StatusOK {
+			s.publish(v.id)
 			return
 		}
 		s.failed.Add(1)

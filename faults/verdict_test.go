@@ -18,6 +18,8 @@ type verdict struct {
 	torn       int // runs of an instance in a world of its own
 	lost       int // ends
 	living     int // runs for sessions that lived, or had not ended in the way that the hook was told
+	signedOut  int // visitors, by others than themselves
+	deleted    int // ends that hooks were told of as deleted by others
 	excused    int // sessions that Redis itself lost, by the test's doing
 	violations []string
 	lags       []time.Duration // end to the first hook's start, sorted

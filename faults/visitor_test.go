@@ -12,8 +12,26 @@ import (
 // visitor is a browser with one cookie.
 type visitor struct {
 	f      *fleet
-	cookie string // "name=value", or ""
-	id     string // of its session, as last answered
+	cookie string    // "name=value", or ""
+	id     string    // of its session, as last answered
+	seen   time.Time // start of the request that was
+}
+
+// answer is what an instance has answered.
+type answer struct {
+	status  int
+	body    string
+	cookies []*http.Cookie
+}
+
+func (f *fleet) exchange(r *http.Request) (answer, error) {
+	w, err := f.client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = w.Body.Close() }()
+	b, err := io.ReadAll(w.Body)
+	return answer{w.StatusCode, string(b), w.Cookies()}, err
 }
 
 func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body string, err error) {
@@ -24,17 +42,12 @@ func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body
 	if v != nil && v.cookie != "" {
 		r.Header.Set("Cookie", v.cookie)
 	}
-	w, err := f.client.Do(r)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = w.Body.Close() }()
-	b, err := io.ReadAll(w.Body)
+	a, err := f.exchange(r)
 	if err != nil {
 		return 0, "", err
 	}
 	if v != nil {
-		for _, c := range w.Cookies() {
+		for _, c := range a.cookies {
 			if c.MaxAge < 0 {
 				v.cookie = ""
 			} else {
@@ -42,13 +55,17 @@ func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body
 			}
 		}
 	}
-	return w.StatusCode, string(b), nil
+	return a.status, a.body, nil
 }
 
 // visit requests a page, and notes for the checker what was answered. The
 // status is 0 if nothing was.
 func (v *visitor) visit(p *process, path string) (status int, body string) {
 	from := time.Now()
+	old := change{old: v.session()}
+	if v.id == old.old {
+		old.seen = v.seen
+	}
 	if path == "/destroy" && v.cookie != "" {
 		v.f.known.askedToEnd(v.session(), from)
 	}
@@ -56,12 +73,20 @@ func (v *visitor) visit(p *process, path string) (status int, body string) {
 	if err != nil {
 		return 0, err.Error()
 	}
+	old.new = v.session()
 	if status == http.StatusOK {
-		v.id = body
+		v.id, v.seen = body, from
+		if body != old.old {
+			old.new = body
+		}
 		v.f.known.answered(body, from)
 		if path == "/destroy" { // which may have begun another session
 			v.f.known.askedToEnd(body, from)
 		}
+	}
+	if old.old != "" && old.new != old.old {
+		old.at = time.Now()
+		v.f.known.changed(old)
 	}
 	return status, body
 }
