@@ -33,6 +33,8 @@ type sizes struct {
 	burst  int // sessions that end within one second beside the last of live
 	memory int // sessions
 
+	cookieless int // requests
+
 	costs int   // operations of each kind whose cost is measured
 	moves []int // sessions of buckets that move to another server
 
@@ -52,7 +54,7 @@ var (
 	fullSizes = sizes{
 		anew: 24, rounds: 6, requests: 300,
 		live: []int{0, 10_000, 100_000, 1_000_000}, expiring: 2_000, window: 10 * time.Second, nativeWait: 30 * time.Second,
-		burst: 100_000, memory: 200_000,
+		burst: 100_000, memory: 200_000, cookieless: 100_000,
 		instances: []int{1, 4, 16, 64}, fleetIdle: 15 * time.Second, fleetEnds: 4_000,
 		operations: 2_000, idle: 10 * time.Second,
 		costs: 20_000, moves: []int{25_000, 400_000},
@@ -61,7 +63,7 @@ var (
 	quickSizes = sizes{
 		anew: 2, rounds: 3, requests: 50,
 		live: []int{0, 2_000}, expiring: 200, window: 2 * time.Second, nativeWait: 2 * time.Second,
-		burst: 2_000, memory: 4_000,
+		burst: 2_000, memory: 4_000, cookieless: 2_000,
 		instances: []int{1, 4}, fleetIdle: 2 * time.Second, fleetEnds: 200,
 		operations: 200, idle: 2 * time.Second,
 		costs: 1_000, moves: []int{1_000, 4_000},
@@ -88,6 +90,7 @@ var measurements = []struct {
 	{"request", (*bench).measureRequest},
 	{"commands", (*bench).measureCommands},
 	{"memory", (*bench).measureMemory},
+	{"cookieless", (*bench).measureCookieless},
 	{"fleet", (*bench).measureFleet},
 	{"cost", (*bench).measureCost},
 	{"lag", (*bench).measureLag},
