@@ -4,12 +4,13 @@
 // A record is a head, which scripts read too, and fields:
 //
 //	proof     16 bytes, of the present secret
-//	format    1 byte
+//	format    1 byte: 4, or 5 if a secret was rotated away of late
 //	deadline  6 bytes, big endian: the absolute one, Unix ms, 0 for none
+//	rotated   of format 5 only: 1 byte, the length of what follows, and that; see rotate.lua
+//	times     2 uvarints, ms: from the creation to the deadline, or the creation in Unix
+//	          time where there is none; the idle timeout
 //	fields    each a tag, the length of what follows, both uvarints, and that
-//
-// The first field, if any secret was rotated away of late, is the rotated one: scripts
-// put it there, see rotate.lua. All other fields are Go's alone.
+//	values    their tag, and the rest; not there if there are none
 //
 // A reader passes over fields that it does not know, and Pack writes them again. So a
 // new field takes a new tag and nothing else, as long as an older instance may ignore
@@ -26,26 +27,22 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// The formats. In the first one, of before there were fields, the format byte said
-// also whether a cookie follows.
+// The formats; they stand in rotate.lua and look.lua as well. In the first two, of before
+// there were fields, the second one said that a cookie follows.
 const (
-	format       = 4
-	formatFirst  = 2
-	formatCookie = 3
+	formatFirst   = 2
+	formatCookie  = 3
+	format        = 4
+	formatRotated = 5
 )
 
-// HeadLength is the length of what scripts may read without a look at the fields.
-const HeadLength = token.ProofLength + 1 + 6
-
 // The tags of fields. A tag is never used for something else, even if its field is no
-// longer written. tagRotated stands in rotate.lua as well.
+// longer written.
 const (
-	tagRotated = 1
-	tagTimes   = 2
-	tagCookie  = 3
-	tagRequest = 4
-	tagHeader  = 5
-	tagValues  = 6
+	tagCookie  = 1
+	tagRequest = 2
+	tagHeader  = 3
+	tagValues  = 4
 )
 
 // ErrMalformed is returned for bytes that Pack cannot have written.
@@ -70,8 +67,12 @@ type Rotated struct {
 	Until  int64  // how long it is remembered, Unix ms
 }
 
-// rotatedLength is the length of a Rotated as it is packed.
-const rotatedLength = token.ProofLength + 6
+// rotatedLength is the length of a Rotated as it is packed, and maxRotated how many of
+// them a record has at most.
+const (
+	rotatedLength = token.ProofLength + 6
+	maxRotated    = 4
+)
 
 // Cookie is the cookie's form where a session has its own.
 type Cookie struct {
@@ -104,20 +105,23 @@ const (
 
 // Pack returns the record as Redis keeps it.
 func Pack(r Record) []byte {
-	b := make([]byte, 0, HeadLength+112+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values)+len(r.unknown))
+	b := make([]byte, 0, token.ProofLength+128+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values)+len(r.unknown))
 	b = append(b, r.Proof...)
-	b = append(b, format)
-	b = appendUint48(b, r.Timeouts.Deadline)
-	if len(r.Rotated) > 0 {
-		var f []byte
+	if len(r.Rotated) == 0 {
+		b = appendUint48(append(b, format), r.Timeouts.Deadline)
+	} else {
+		b = appendUint48(append(b, formatRotated), r.Timeouts.Deadline)
+		b = append(b, byte(len(r.Rotated)*rotatedLength))
 		for _, x := range r.Rotated {
-			f = appendUint48(append(f, x.Secret...), x.Until)
+			b = appendUint48(append(b, x.Secret...), x.Until)
 		}
-		b = appendField(b, tagRotated, f)
 	}
-	var scratch [64]byte
-	times := binary.AppendUvarint(scratch[:0], uint64(r.Created))
-	b = appendField(b, tagTimes, binary.AppendUvarint(times, uint64(r.Timeouts.Idle.Milliseconds())))
+	created := r.Created
+	if d := r.Timeouts.Deadline; d != 0 {
+		created = max(d-created, 0) // takes fewer bytes
+	}
+	b = binary.AppendUvarint(b, uint64(created))
+	b = binary.AppendUvarint(b, uint64(r.Timeouts.Idle.Milliseconds()))
 	if r.Cookie != nil {
 		b = appendField(b, tagCookie, packCookie(r.Cookie))
 	}
@@ -129,18 +133,44 @@ func Pack(r Record) []byte {
 		}
 		b = appendField(b, tagHeader, f)
 	}
+	b = append(b, r.unknown...)
 	if len(r.Values) > 0 {
-		b = appendField(b, tagValues, r.Values)
+		b = append(append(b, tagValues), r.Values...)
 	}
-	return append(b, r.unknown...)
+	return b
 }
 
+// Most sessions begin with a GET, which is packed as an empty text, and that as noMethod.
+const (
+	usualMethod = "GET"
+	noMethod    = "\x00"
+)
+
 func packTexts(r *Request) []byte {
-	var f []byte
-	for _, s := range r.texts() {
+	packed := *r
+	switch r.Method {
+	case usualMethod:
+		packed.Method = ""
+	case "":
+		packed.Method = noMethod
+	}
+	f := make([]byte, 0, 64+len(r.URI)+len(r.UserAgent))
+	for _, s := range packed.texts() {
 		f = appendString(f, *s)
 	}
 	return f
+}
+
+func (d *decoder) texts(r *Request) {
+	for _, s := range r.texts() {
+		*s = string(d.bytes())
+	}
+	switch r.Method {
+	case "":
+		r.Method = usualMethod
+	case noMethod:
+		r.Method = ""
+	}
 }
 
 // Unpack reads what Pack wrote, in this release or an earlier one. Values aliases b.
@@ -151,12 +181,12 @@ func Unpack(b []byte) (Record, error) {
 	r := Record{Proof: string(b[:token.ProofLength])}
 	d := decoder{b: b[token.ProofLength+1:]}
 	switch f := b[token.ProofLength]; f {
-	case format:
-		r.fields(&d)
+	case format, formatRotated:
+		r.fields(&d, f == formatRotated)
 	case formatFirst, formatCookie:
 		r.first(&d, f == formatCookie)
 	default:
-		return Record{}, fmt.Errorf("%w: format %d, this release reads up to %d", ErrMalformed, f, format)
+		return Record{}, fmt.Errorf("%w: format %d, this release reads up to %d", ErrMalformed, f, formatRotated)
 	}
 	if d.bad || r.Timeouts.Deadline < 0 || r.Timeouts.Idle <= 0 || r.Timeouts.Idle > token.MaxTimeout {
 		return Record{}, ErrMalformed
@@ -165,34 +195,40 @@ func Unpack(b []byte) (Record, error) {
 }
 
 // fields reads the rest of a record.
-func (r *Record) fields(d *decoder) {
+func (r *Record) fields(d *decoder, rotated bool) {
 	r.Timeouts.Deadline = d.uint48()
+	if rotated {
+		f := decoder{b: d.bytes()}
+		r.Rotated = f.rotated()
+		d.bad = d.bad || len(f.b) > 0 || len(r.Rotated) == 0 || len(r.Rotated) > maxRotated
+	}
+	r.Created = d.int64()
+	if r.Timeouts.Deadline != 0 {
+		r.Created = r.Timeouts.Deadline - r.Created
+		d.bad = d.bad || r.Created < 0
+	}
+	r.Timeouts.Idle = d.milliseconds()
 	for len(d.b) > 0 && !d.bad {
 		whole := d.b
 		tag := d.int64()
+		if tag == tagValues {
+			if len(d.b) > 0 {
+				r.Values = d.b
+			}
+			return
+		}
 		f := decoder{b: d.bytes()}
 		if d.bad {
 			return
 		}
 		switch tag {
-		case tagRotated:
-			r.Rotated = f.rotated()
-		case tagTimes:
-			r.Created = f.int64()
-			r.Timeouts.Idle = f.milliseconds()
 		case tagCookie:
 			r.Cookie = f.cookie()
 		case tagRequest:
-			for _, s := range r.Request.texts() {
-				*s = string(f.bytes())
-			}
+			f.texts(&r.Request)
 		case tagHeader:
 			for len(f.b) > 0 && !f.bad {
 				r.Request.Header = append(r.Request.Header, Field{Name: string(f.bytes()), Value: string(f.bytes())})
-			}
-		case tagValues:
-			if len(f.b) > 0 {
-				r.Values, f.b = f.b, nil
 			}
 		default:
 			r.unknown = append(r.unknown, whole[:len(whole)-len(d.b)]...)

@@ -35,7 +35,7 @@ local out, entries = {now}, {}
 -- layout. A record with another proof is not that of the live key.
 local function absolute(i)
   local head = redis.call('GETRANGE', KEYS[session + i], 0, 22)
-  if #head < 23 or string.sub(head, 1, 16) ~= ARGV[proof + i] or string.byte(head, 17) ~= 4 then return 0 end
+  if #head < 23 or string.sub(head, 1, 16) ~= ARGV[proof + i] or (string.byte(head, 17) ~= 4 and string.byte(head, 17) ~= 5) then return 0 end
   local at = 0
   for k = 18, 23 do at = at * 256 + string.byte(head, k) end
   return at

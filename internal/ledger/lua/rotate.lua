@@ -7,23 +7,24 @@
 --              of the record's rotated field
 --       {0}    not live under the old secret
 --
--- Invariant: at every moment exactly one secret is good. Of the record only the proof
--- and the rotated field, the first one if there is one, are touched, so a save is
--- never undone by a rotation. The field gives no rights. See package record for the layout.
-local PROOF, HEAD, FORMAT, ROTATED, ONE, MOST = 16, 23, 4, 1, 22, 4
+-- Invariant: at every moment exactly one secret is good. Of the record only the proof,
+-- the format and the rotated field are touched, so a save is never undone by a rotation.
+-- The field gives no rights. See package record for the layout.
+local PROOF, HEAD, PLAIN, ROTATED, ONE, MOST = 16, 23, 4, 5, 22, 4
 
 local record = redis.call('GET', KEYS[1]) or ''
+local format = string.byte(record, PROOF + 1)
 local remembered, rest = '', HEAD + 1
-if string.byte(record, rest) == ROTATED then
-  local n = string.byte(record, rest + 1) or 0 -- below 128: one byte
-  remembered = string.sub(record, rest + 2, rest + 1 + n)
-  rest = rest + 2 + n
+if format == ROTATED then
+  local n = string.byte(record, rest) or 0
+  remembered = string.sub(record, rest + 1, rest + n)
+  rest = rest + 1 + n
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then
   if redis.call('EXISTS', KEYS[3]) == 0 then return {0} end
   return {1, remembered}
 end
-if string.byte(record, PROOF + 1) ~= FORMAT then return {0} end
+if format ~= PLAIN and format ~= ROTATED then return {0} end
 if tonumber(ARGV[3]) > 0 then
   local t = redis.call('TIME')
   local untilMs = t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3]
@@ -35,7 +36,10 @@ if tonumber(ARGV[3]) > 0 then
   remembered = string.sub(ARGV[2] .. packed .. remembered, 1, ONE * MOST)
 end
 local field = ''
-if remembered ~= '' then field = string.char(ROTATED, #remembered) .. remembered end
-redis.call('SET', KEYS[1], ARGV[1] .. string.sub(record, PROOF + 1, HEAD) .. field .. string.sub(record, rest))
+if remembered ~= '' then
+  format = ROTATED
+  field = string.char(#remembered) .. remembered
+end
+redis.call('SET', KEYS[1], ARGV[1] .. string.char(format) .. string.sub(record, PROOF + 2, HEAD) .. field .. string.sub(record, rest))
 redis.call('RENAME', KEYS[2], KEYS[3])
 return {1, remembered}
