@@ -254,7 +254,9 @@ func (r *Record) first(d *decoder, cookie bool) {
 	for n := d.int64(); n > 0 && !d.bad; n-- {
 		r.Request.Header = append(r.Request.Header, Field{Name: string(d.bytes()), Value: string(d.bytes())})
 	}
-	r.Values = d.b
+	if len(d.b) > 0 {
+		r.Values = d.b
+	}
 }
 
 // UnpackRotated reads the content of a rotated field.

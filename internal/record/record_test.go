@@ -102,6 +102,19 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 }
 
+func golden(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // What a release has written, later ones read: never change these files.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
@@ -115,14 +128,7 @@ func TestGoldenFiles(t *testing.T) {
 			Request: Request{Method: "GET", URI: "/", Host: "example.com", ClientIP: "192.0.2.1", UserAgent: "ua"}, Values: full.Values},
 		"format-5": full,
 	} {
-		text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := golden(t, name)
 		got, err := Unpack(b)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
@@ -140,6 +146,9 @@ func TestGoldenFiles(t *testing.T) {
 func FuzzUnpack(f *testing.F) {
 	for _, r := range samples() {
 		f.Add(Pack(r))
+	}
+	for _, name := range []string{"format-2", "format-3"} {
+		f.Add(golden(f, name))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Unpack(b)
