@@ -193,6 +193,9 @@ func fail(c *gin.Context, err error) {
 	case errors.Is(err, lifecycle.ErrSessionEnded), errors.Is(err, errWorkspaceClosed):
 		message(c, http.StatusConflict, "Your session has ended meanwhile.")
 		return
+	case errors.Is(err, lifecycle.ErrSessionWithheld):
+		message(c, http.StatusForbidden, "This request came twice, or from another site. Reload the page and try again.")
+		return
 	case errors.Is(err, lifecycle.ErrUnavailable):
 		message(c, http.StatusServiceUnavailable, "Redis does not answer. Try again in a moment.")
 	default:
