@@ -168,15 +168,19 @@ func TestForgedTimeoutsWithMemoryFull(t *testing.T) {
 // Nor does a client choose the reason.
 func TestForgedTimeoutsLoseNoEnd(t *testing.T) {
 	t.Parallel()
+	silent := lifecycle.WithNotifications(false)
+	idle, absolute := lifecycle.WithIdleTimeout(400*time.Millisecond), lifecycle.WithAbsoluteTimeout(700*time.Millisecond)
 	for name, opts := range map[string][]lifecycle.Option{
-		"idle":     {lifecycle.WithIdleTimeout(400 * time.Millisecond)},
-		"absolute": {lifecycle.WithIdleTimeout(time.Minute), lifecycle.WithAbsoluteTimeout(700 * time.Millisecond)},
+		"idle":                   {idle},
+		"idle, without hints":    {idle, silent},
+		"absolute":               {lifecycle.WithIdleTimeout(time.Minute), absolute},
+		"absolute without hints": {lifecycle.WithIdleTimeout(time.Minute), absolute, silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, shared(t), prefix(), append(opts, lifecycle.WithNotifications(false))...).start()
+			a := newApp(t, shared(t), prefix(), opts...).start()
 			want := lifecycle.ReasonIdleTimeout
-			if name == "absolute" {
+			if strings.HasPrefix(name, "absolute") {
 				want = lifecycle.ReasonAbsoluteTimeout
 			}
 			var wg sync.WaitGroup
