@@ -119,3 +119,20 @@ func ExampleWithRotationGrace() {
 	// new cookies of the login: 1
 	// new cookies of the poll:  0
 }
+
+// A page whose script has to know whether there is a cookie. Scripts that an attacker
+// brings into the page can read it as well.
+func ExampleWithScriptAccess() {
+	manager, stop := newManager(lifecycle.WithScriptAccess())
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Options(sessions.Options{HttpOnly: false})
+		_ = session.Save()
+	})
+
+	fmt.Println("HttpOnly:", visit(router, "/").Result().Cookies()[0].HttpOnly)
+	// Output: HttpOnly: false
+}
