@@ -75,6 +75,25 @@ func TestUnconfirmedTimeout(t *testing.T) {
 	}
 }
 
+// A first request that goes on for long, and saves, does not make that time longer.
+func TestUnconfirmedTimeoutOfALongRequest(t *testing.T) {
+	t.Parallel()
+	const first = 3 * time.Second
+	a := newApp(t, shared(t), prefix(), lifecycle.WithUnconfirmedTimeout(first))
+	a.get("/long", func(c *lifecycle.Context) {
+		s := c.Session()
+		eventually(t, "a while is over", func() bool { return time.Since(s.CreatedAt) > first/2 })
+		if err := save(c, "k", "v"); err != nil && !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Error(err)
+		}
+		left := a.admin.PTTL(within(t), a.liveKey(s.ID)).Val()
+		if end := time.Now().Add(left); end.After(s.CreatedAt.Add(first + 500*time.Millisecond)) {
+			t.Errorf("it lives until %v after its beginning", end.Sub(s.CreatedAt))
+		}
+	})
+	a.ok(new(visitor), "/long")
+}
+
 // Sessions of clients that never send their cookie end, and leave nothing behind.
 func TestUnconfirmedSessionsEnd(t *testing.T) {
 	t.Parallel()
