@@ -351,7 +351,11 @@ func TestCostOfTokens(t *testing.T) {
 	}
 	wrong := "session=" + forged(t, a, v, func(b []byte) { b[0]++ })
 	cost("a wrong secret", wrong, "/read", 1, 0)
-	cost("four tokens", strings.Join([]string{"session=" + unknown, wrong, others.cookie, v.cookie}, "; "), "/read", 1, 0)
+	servers := 1
+	if topology() == cluster {
+		servers = 3 // which are asked at the same time
+	}
+	cost("four tokens", strings.Join([]string{"session=" + unknown, wrong, others.cookie, v.cookie}, "; "), "/read", servers, 0)
 	cost("no token", "session=eyJh", "/read", 0, 0)
 	// Of a session that has ended, and whose record is still there.
 	if err := a.m.Destroy(within(t), strings.SplitN(strings.TrimPrefix(v.cookie, "session="), ".", 2)[0], ""); err != nil {

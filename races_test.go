@@ -8,12 +8,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // meddler does something between two round trips of a client: what is queued comes
@@ -187,6 +189,33 @@ func TestUnreadableTokenBesideALiveOne(t *testing.T) {
 	if w := a.visit(bad, "/"); w.Code != http.StatusInternalServerError {
 		t.Errorf("by itself: %d", w.Code)
 	}
+}
+
+// Nor does one whose server does not answer, in a cluster.
+func TestTokenOfAServerThatIsAwayBesideALiveOne(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	a := newApp(t, onCluster(t, c), prefix(), lifecycle.WithRedisTimeout(500*time.Millisecond))
+	master := func(id string) *redistest.Server {
+		return c.MasterOf(within(t), int(a.admin.ClusterKeySlot(within(t), a.liveKey(id)).Val()))
+	}
+	away, v := a.begin()
+	stopped := master(away)
+	id, w := a.begin()
+	for master(id).Addr == stopped.Addr {
+		id, w = a.begin()
+	}
+	stopped.Pause()
+	for _, cookie := range []string{v.cookie + "; " + w.cookie, w.cookie + "; " + v.cookie} {
+		if got := a.visit(&visitor{cookie}, "/"); got.Code != http.StatusOK || got.Body.String() != id {
+			t.Errorf("%d, session %q, want %s", got.Code, got.Body, id)
+		}
+	}
+	if got := a.visit(&visitor{v.cookie}, "/"); got.Code != http.StatusServiceUnavailable {
+		t.Errorf("by itself: %d", got.Code)
+	}
+	stopped.Resume()
+	eventually(t, "the server answers again", func() bool { return a.visit(&visitor{v.cookie}, "/").Body.String() == away })
 }
 
 // bareVisit visits a page of the app's store without a middleware.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,7 +26,36 @@ type Loaded struct {
 // Load reads the records of the sessions that tokens name and prolongs those that are
 // live, in one round trip. What a token says reaches Redis as a time to live only
 // where the token is good: it is a part of what names the live key.
+//
+// In a cluster the servers are asked apart, at the same time: go-redis gives all commands
+// of a pipeline the error of a server that does not answer.
 func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
+	if len(tokens) == 1 || !l.Clustered() {
+		return l.load(ctx, tokens)
+	}
+	of := make(map[*server][]int)
+	for i, t := range tokens {
+		x := l.shards.get(l.keys.bucket(t.ID))
+		of[x] = append(of[x], i)
+	}
+	found := make([]Loaded, len(tokens))
+	var wg sync.WaitGroup
+	for _, at := range of {
+		wg.Go(func() {
+			some := make([]token.Token, len(at))
+			for j, i := range at {
+				some[j] = tokens[i]
+			}
+			for j, x := range l.load(ctx, some) {
+				found[at[j]] = x
+			}
+		})
+	}
+	wg.Wait()
+	return found
+}
+
+func (l *Ledger) load(ctx context.Context, tokens []token.Token) []Loaded {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 
