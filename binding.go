@@ -222,12 +222,12 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 	return finish, nil
 }
 
-// replace saves values and options of a live session. The browser has the cookie already,
-// unless its form changes: it is not sent again then, as the request may be answered long
-// after another one has rotated the secret.
+// replace saves values and options of a live session. It sends the cookie where its token
+// or form changes, and not where the browser has it already: the request may be answered
+// long after another one has rotated the secret.
 func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s, ctx := b.store, context.WithoutCancel(r.Context())
-	before := s.canonical(cookieOptions(b.record.Cookie, s.options.Load()))
+	had, before := b.token, s.canonical(cookieOptions(b.record.Cookie, s.options.Load()))
 	err := b.whileLive(ctx, "save", func() (bool, error) {
 		rec := b.record
 		now := s.ledger.ClockOf(b.token.ID).Unix()
@@ -248,7 +248,7 @@ func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte)
 		return err
 	}
 	b.session.IsNew = false
-	if *b.session.Options != before || b.fresh || !b.setAt.IsZero() || b.gin == nil { // without a middleware nothing sends it later
+	if !b.token.Same(had) || *b.session.Options != before || b.fresh || !b.setAt.IsZero() || b.gin == nil { // without a middleware nothing sends it later
 		b.sendCookie(r, w)
 	}
 	return nil

@@ -195,6 +195,33 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
+// A Save under other timeouts than the session began with gives the browser the token in
+// force, so that its next request takes one round trip again.
+func TestSaveSendsAChangedToken(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), prefix()
+	long := newApp(t, d, p)
+	short := newApp(t, d, p, lifecycle.WithIdleTimeout(10*time.Minute))
+	id, v := long.begin()
+	old := v.cookie
+	if got := short.ok(v, "/set?a=b"); got != id || v.cookie == old {
+		t.Errorf("session %q, cookie %s", got, v.cookie)
+	}
+	sent := watch(short.rdb)
+	if got := short.ok(v, "/"); got != id {
+		t.Errorf("session %q", got)
+	}
+	asked := 0
+	for _, cmd := range sent.of("getex") {
+		if strings.Contains(cmd, id) {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the session was read %d times", asked)
+	}
+}
+
 // A cookie that moves to another path takes the old one away, which would
 // otherwise come along with it and make it worthless.
 func TestChangedPath(t *testing.T) {
