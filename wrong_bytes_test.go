@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/gin-lifecycle/lifecycle"
 )
 
@@ -26,8 +28,12 @@ func (a *app) dueAt(at string, ids ...string) {
 // overwrite replaces a key by one of another type.
 func (a *app) overwrite(key string) {
 	a.t.Helper()
-	a.del(key)
-	if err := a.admin.RPush(within(a.t), key, "something else").Err(); err != nil {
+	_, err := a.admin.TxPipelined(within(a.t), func(tx redis.Pipeliner) error { // nothing comes in between
+		tx.Del(within(a.t), key)
+		tx.RPush(within(a.t), key, "something else")
+		return nil
+	})
+	if err != nil {
 		a.t.Fatal(err)
 	}
 }
