@@ -100,7 +100,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./internal/token
 	$(GO) test -run '^$$' -fuzz FuzzUnpack -fuzztime 30s ./internal/record
 	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime 30s .
-	$(GO) test -run '^$$' -fuzz FuzzGobDecode -fuzztime 30s ./internal/gobs
-	$(GO) test -run '^$$' -fuzz FuzzGobStreams -fuzztime 30s ./internal/gobs
-	$(GO) test -run '^$$' -fuzz FuzzGobValues -fuzztime 30s ./internal/gobs
-	$(GO) test -run '^$$' -fuzz FuzzGobEncode -fuzztime 30s ./internal/gobs
+	$(GO) test -run '^$$' -fuzz FuzzGobDecode -fuzztime 30s ./internal/codec
+	$(GO) test -run '^$$' -fuzz FuzzGobStreams -fuzztime 30s ./internal/codec
+	$(GO) test -run '^$$' -fuzz FuzzGobValues -fuzztime 30s ./internal/codec
+	$(GO) test -run '^$$' -fuzz FuzzGobEncode -fuzztime 30s ./internal/codec

@@ -11,7 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
@@ -39,10 +39,10 @@ type binding struct {
 
 	// resend asks for the cookie to be sent with the response even if nothing is saved.
 	resend    bool
-	setAt     time.Time       // when it was set for this response, zero if it was not
-	stands    *cookies.Place  // where the browser has the session's cookie, nil if it has none
-	elsewhere []cookies.Place // where it may have others, of a crowded request
-	lines     cookies.Lines
+	setAt     time.Time      // when it was set for this response, zero if it was not
+	stands    *cookie.Place  // where the browser has the session's cookie, nil if it has none
+	elsewhere []cookie.Place // where it may have others, of a crowded request
+	lines     cookie.Lines
 
 	// Set by a middleware.
 	manager *Manager

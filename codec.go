@@ -1,11 +1,6 @@
 package lifecycle
 
-import (
-	"encoding/json"
-	"fmt"
-
-	"github.com/gin-lifecycle/lifecycle/internal/gobs"
-)
+import "github.com/gin-lifecycle/lifecycle/internal/codec"
 
 // Codec turns a session's values into bytes and back. It must be safe for
 // concurrent use, and Decode must read what Encode wrote, in other processes
@@ -24,35 +19,9 @@ type Codec interface {
 // within each other, be of 4,096 types, and take 16 MiB and 256 times their encoded
 // size in memory; Encode returns an error for more. What GobDecode methods of the
 // application's types do with their bytes is not bounded, but their panics are errors.
-var Gob Codec = new(gobs.Codec)
+var Gob Codec = new(codec.Gob)
 
 // JSON is a Codec for values that other programs should be able to read. Keys
 // must be strings. Values come back as encoding/json decodes them into an
 // interface: numbers as float64, structs as map[string]any.
-var JSON Codec = jsonCodec{}
-
-type jsonCodec struct{}
-
-func (jsonCodec) Encode(values map[any]any) ([]byte, error) {
-	object := make(map[string]any, len(values))
-	for k, v := range values {
-		key, ok := k.(string)
-		if !ok {
-			return nil, fmt.Errorf("key %v of type %T: JSON needs strings as keys", k, k)
-		}
-		object[key] = v
-	}
-	return json.Marshal(object)
-}
-
-func (jsonCodec) Decode(data []byte) (map[any]any, error) {
-	var object map[string]any
-	if err := json.Unmarshal(data, &object); err != nil {
-		return nil, err
-	}
-	values := make(map[any]any, len(object))
-	for k, v := range object {
-		values[k] = v
-	}
-	return values, nil
-}
+var JSON Codec = codec.JSON{}

@@ -10,7 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -49,7 +49,7 @@ func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
 	f.MaxAge = max(f.MaxAge, 0) // of a removal that nothing has saved
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
 	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.away())
-	cookies.MarkCached(w.Header())
+	cookie.MarkCached(w.Header())
 }
 
 // A cookie with an age is sent again when it is older than this, or a tenth of its age.
@@ -82,7 +82,7 @@ func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
 	defer cancel()
 	switch ok, err := b.store.ledger.Live(ctx, b.token); {
 	case err == nil && !ok:
-		b.lines.Set(w.Header(), b.name, "", cookies.Form{}, nil)
+		b.lines.Set(w.Header(), b.name, "", cookie.Form{}, nil)
 	case err == nil && !set:
 		b.sendCookie(r, w)
 	}
@@ -101,14 +101,14 @@ func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
 		return
 	}
 	f := b.form(r)
-	places := append(b.away(), cookies.PlaceOf(f), cookies.PlaceOf(*b.store.options.Load()))
+	places := append(b.away(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
 	b.lines.Set(w.Header(), b.name, "", f, places)
-	cookies.MarkCached(w.Header())
+	cookie.MarkCached(w.Header())
 }
 
 // away returns the places from which the cookie is to be taken away unless it is set
 // there: those of a crowded request, and the one where the session's cookie has been.
-func (b *binding) away() []cookies.Place {
+func (b *binding) away() []cookie.Place {
 	places := slices.Clone(b.elsewhere)
 	if b.stands != nil {
 		places = append(places, *b.stands)
@@ -117,10 +117,10 @@ func (b *binding) away() []cookies.Place {
 }
 
 // form returns the cookie's form for this request.
-func (b *binding) form(r *http.Request) cookies.Form {
+func (b *binding) form(r *http.Request) cookie.Form {
 	s := b.store
 	f := s.canonical(b.session.Options)
-	f.Secure = f.Secure || cookies.NeedsSecure(b.name) || s.config.secure == SecureAlways ||
+	f.Secure = f.Secure || cookie.NeedsSecure(b.name) || s.config.secure == SecureAlways ||
 		s.config.secure == SecureAuto && (r.TLS != nil || b.gin != nil && forwardedTLS(b.gin))
 	return f
 }
@@ -147,20 +147,20 @@ func forwardedTLS(c *gin.Context) bool {
 }
 
 // canonical returns options as a browser understands them.
-func (s *Store) canonical(o *gsessions.Options) cookies.Form {
-	f := cookies.Canonical(*o, s.config.scripts)
+func (s *Store) canonical(o *gsessions.Options) cookie.Form {
+	f := cookie.Canonical(*o, s.config.scripts)
 	f.MaxAge = min(f.MaxAge, maxAge)
 	return f
 }
 
 // checkCookie returns an error if browsers refuse a cookie of this name and form.
-func (s *Store) checkCookie(name string, f cookies.Form) error {
-	return cookies.Check(name, f, s.config.secure == SecureNever)
+func (s *Store) checkCookie(name string, f cookie.Form) error {
+	return cookie.Check(name, f, s.config.secure == SecureNever)
 }
 
 // mention logs, once for the store each, what of given options is not as it seems; f is
 // their canonical form.
-func (s *Store) mention(o *gsessions.Options, f cookies.Form) {
+func (s *Store) mention(o *gsessions.Options, f cookie.Form) {
 	if o.SameSite == http.SameSiteNoneMode && !o.Secure {
 		s.say("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, browsers refuse it otherwise; over plain HTTP they keep none")
 	}
@@ -185,7 +185,7 @@ func (s *Store) say(about, text string, args ...any) {
 
 // ownCookie returns what the record keeps of options: nil where they are the
 // store's.
-func ownCookie(f, store cookies.Form) *record.Cookie {
+func ownCookie(f, store cookie.Form) *record.Cookie {
 	if f == store {
 		return nil
 	}

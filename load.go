@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
@@ -33,7 +33,7 @@ func (b *binding) load(r *http.Request) {
 		"the one whose session lives counts, what is the library's own is taken away if that is all", "name", b.name)
 	// Where one is not the library's own nobody can say whose cookie is at which place.
 	if len(tokens) > 1 && len(tokens) == all && (b.state != live || s.healing.begin(b.token.ID)) {
-		b.elsewhere = cookies.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
+		b.elsewhere = cookie.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
 		b.resend = b.resend || b.state == live
 	}
 }
@@ -41,9 +41,9 @@ func (b *binding) load(r *http.Request) {
 // judge notes whether a session may begin in this request.
 func (b *binding) judge(r *http.Request) {
 	switch {
-	case cookies.IsPreflight(r):
+	case cookie.IsPreflight(r):
 		b.withheld = withheldPreflight
-	case cookies.IsForeign(r):
+	case cookie.IsForeign(r):
 		b.withheld = withheldForeign
 		if r.Header.Get("Sec-Fetch-Site") == "" {
 			b.store.say("origin", "lifecycle: a request was taken for another site's, and got no session, since its Origin is not of the Host; a proxy that changes Host must send X-Forwarded-Host",
@@ -102,7 +102,7 @@ func (b *binding) take(t token.Token, packed []byte) error {
 	b.token, b.record, b.packed, b.state = t, rec, packed, live
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
-	stands := cookies.PlaceOf(s.canonical(b.session.Options))
+	stands := cookie.PlaceOf(s.canonical(b.session.Options))
 	b.stands = &stands
 	b.resend = b.resend || b.resendDue()
 	return nil

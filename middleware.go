@@ -10,7 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
@@ -102,7 +102,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	}
 	// A visitor who comes from another site brings no Strict cookie: a session that began
 	// by itself would take his own away.
-	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookies.IsForeignLink(c.Request)
+	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
 	if b.state == absent && !m.config.lazy && !stray && b.withholds() == nil {
 		values, err := b.encode(b.session.Values)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 )
 
 // Options of a manager. NewStore takes them too, for every manager of the store.
@@ -36,7 +36,7 @@ func WithLogger(log *slog.Logger) Option {
 // an error.
 func WithSessionName(name string) Option {
 	return func(c *config) error {
-		if !cookies.ValidName(name) {
+		if !cookie.ValidName(name) {
 			return fmt.Errorf("WithSessionName(%q): not a cookie name", name)
 		}
 		c.sessionName, c.ownName = name, name

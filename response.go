@@ -7,7 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/gin-lifecycle/lifecycle/internal/cookies"
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -31,12 +31,12 @@ func (w *response) seal() {
 	}
 	if len(h["Set-Cookie"]) > 0 {
 		mark := token.MarkOf(b.store.config.prefix, b.name)
-		cookies.DropForeign(h, b.name, func(value string) bool {
+		cookie.DropForeign(h, b.name, func(value string) bool {
 			t, is := token.Parse(value, mark)
 			return is && !b.token.Same(t) && (b.gin == nil || !bindingsOf(b.gin.Request).has(t))
 		})
 	}
-	cookies.MarkCached(h)
+	cookie.MarkCached(h)
 }
 
 func (w *response) send() {

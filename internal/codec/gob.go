@@ -1,4 +1,4 @@
-// Package gobs writes and reads a session's values in the format of encoding/gob.
+// Package codec writes and reads a session's values in the format of encoding/gob.
 //
 // Whoever can write a record in Redis chooses the bytes that are read here. They may
 // yield an error, but must not take memory, time or stack that has nothing to do with
@@ -6,7 +6,7 @@
 // kind, so it is given only what has passed check. Methods by which the application's
 // types decode themselves get bytes as they are, and must look after themselves, but
 // their panics are errors too.
-package gobs
+package codec
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"sync"
 )
 
-// Codec writes and reads the format of encoding/gob; every encoding is complete in
+// Gob writes and reads the format of encoding/gob; every encoding is complete in
 // itself. The zero value is ready, and safe for concurrent use.
 //
 // A gob stream describes its types before its values, and a new encoder or
@@ -26,7 +26,7 @@ import (
 // kept, and the commonest values are read by decodeBasic. Where values bring
 // descriptions of their own, a new encoder writes, and a new decoder reads, the
 // whole.
-type Codec struct {
+type Gob struct {
 	mu           sync.Mutex
 	descriptions map[string]*description // by their bytes
 }
@@ -61,7 +61,7 @@ var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
 // Encode encodes values. It returns an error for values that encoding/gob cannot
 // write, and for large ones that Decode would refuse: a session that is saved and
 // never read again is worse than one that is not saved.
-func (c *Codec) Encode(values map[any]any) ([]byte, error) {
+func (c *Gob) Encode(values map[any]any) ([]byte, error) {
 	first, id := ownDescription()
 	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
 		return data, nil
@@ -91,7 +91,7 @@ func encode(values map[any]any) ([]byte, error) {
 
 // Decode decodes what Encode wrote, in this process or another. For all other bytes
 // it returns an error, or what encoding/gob reads in them; it does not panic.
-func (c *Codec) Decode(data []byte) (map[any]any, error) {
+func (c *Gob) Decode(data []byte) (map[any]any, error) {
 	n := messageLength(data)
 	var known *description
 	if 0 < n && n < len(data) {
@@ -107,7 +107,7 @@ func (c *Codec) Decode(data []byte) (map[any]any, error) {
 
 // decodeChecked lets encoding/gob decode data, whose first message has n bytes, if it
 // passes the check.
-func (c *Codec) decodeChecked(data []byte, n int, known *description) (_ map[any]any, err error) {
+func (c *Gob) decodeChecked(data []byte, n int, known *description) (_ map[any]any, err error) {
 	// Panics of encoding/gob, of the methods of the application's types, and of a key
 	// that cannot be one.
 	defer func() {
@@ -153,7 +153,7 @@ func decode(d *gob.Decoder) (map[any]any, error) {
 
 // description returns the description that these bytes are, nil if it has not been
 // accepted.
-func (c *Codec) description(message []byte) *description {
+func (c *Gob) description(message []byte) *description {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.descriptions[string(message)]
@@ -161,7 +161,7 @@ func (c *Codec) description(message []byte) *description {
 
 // accept keeps a description, unless there are too many. There is always room for
 // that of this process: others' records cannot take it.
-func (c *Codec) accept(message []byte) {
+func (c *Gob) accept(message []byte) {
 	own, _ := ownDescription()
 	c.mu.Lock()
 	defer c.mu.Unlock()

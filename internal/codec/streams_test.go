@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"encoding"
@@ -31,11 +31,11 @@ var nameOf = map[reflect.Type]string{
 	reflect.TypeFor[map[any]any]():      "map[interface {}]interface {}",
 	reflect.TypeFor[[3]any]():           "[3]interface {}",
 	reflect.TypeFor[[]map[string]int](): "[]map[string]int",
-	reflect.TypeFor[map[inner]inner]():  "map[gobs.inner]gobs.inner",
+	reflect.TypeFor[map[inner]inner]():  "map[codec.inner]codec.inner",
 	reflect.TypeFor[inner]():            pkg + "inner",
 	reflect.TypeFor[embedded]():         pkg + "embedded",
-	reflect.TypeFor[*node]():            "*gobs.node",
-	reflect.TypeFor[*tree]():            "*gobs.tree",
+	reflect.TypeFor[*node]():            "*codec.node",
+	reflect.TypeFor[*tree]():            "*codec.tree",
 	reflect.TypeFor[nest]():             pkg + "nest",
 	reflect.TypeFor[chain]():            pkg + "chain",
 	reflect.TypeFor[pair]():             pkg + "pair",
@@ -232,7 +232,7 @@ func stream(seed uint64) []byte {
 
 // Streams of which some are good and some are not.
 func TestStreams(t *testing.T) {
-	c := new(Codec)
+	c := new(Gob)
 	good := 0
 	const all = 2000
 	for seed := range uint64(all) {
@@ -249,7 +249,7 @@ func TestStreams(t *testing.T) {
 }
 
 func FuzzGobStreams(f *testing.F) {
-	c := new(Codec)
+	c := new(Gob)
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { checkDecode(t, c, stream(seed)) })
 }

@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"bytes"
@@ -160,7 +160,7 @@ func (r random) full(depth int) (f full) {
 }
 
 // checkValues fails if Decode does not read what encoding/gob has written as it does.
-func checkValues(t *testing.T, c *Codec, data []byte) {
+func checkValues(t *testing.T, c *Gob, data []byte) {
 	t.Helper()
 	var want map[any]any
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&want); err != nil {
@@ -175,7 +175,7 @@ func checkValues(t *testing.T, c *Codec, data []byte) {
 // Nothing that encoding/gob writes and reads is refused.
 func TestValuesOfAllKinds(t *testing.T) {
 	t.Parallel()
-	c := new(Codec)
+	c := new(Gob)
 	for seed := range uint64(300) {
 		data, err := c.Encode(newRandom(seed).values())
 		if err != nil {
@@ -210,7 +210,7 @@ func TestPointerToNil(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkValues(t, new(Codec), data)
+	checkValues(t, new(Gob), data)
 }
 
 type twinOfNil struct{ X int }
@@ -225,7 +225,7 @@ func TestChangedTypes(t *testing.T) {
 		}
 		return bytes.ReplaceAll(data, []byte("V1"), []byte("V2"))
 	}
-	c := new(Codec)
+	c := new(Gob)
 	for what, v := range map[string]wideV1{
 		"empty":              {},
 		"basic":              {Extra: 1, Keep: 2},

@@ -1,4 +1,4 @@
-package cookies
+package cookie
 
 import (
 	"net/http"

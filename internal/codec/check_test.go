@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func hostile() map[string][]byte {
 		"a name":           one(number(1 << 30)),
 		"a message":        join(number(1<<33), zero),
 		"a message of 9M":  join(number(9<<20), zero),
-		"structs of no bytes": one(join(named("map[gobs.inner]gobs.inner"), id(68), zero, zero, number(1<<18)),
+		"structs of no bytes": one(join(named("map[codec.inner]codec.inner"), id(68), zero, zero, number(1<<18)),
 			structOf(67, field{"X", intID}), mapOf(68, 67, 67)),
 		"skipped structs of no bytes": one(join(named(pkg+"wideV2"), id(69), zero, []byte{1}, number(1<<62)),
 			structOf(67, field{"X", intID}), mapOf(68, 67, 67), structOf(69, field{"Unknown", 68}, field{"Keep", intID})),
@@ -48,7 +48,7 @@ func hostile() map[string][]byte {
 		"deep slices": one(join(named(pkg+"nest"), id(67), zero, zero, bytes.Repeat([]byte{1}, 4<<20)), sliceOf(67, 67)),
 		"deep maps": one(join(named(pkg+"chain"), id(67), zero, zero, bytes.Repeat([]byte{1, 0}, 4<<20)),
 			mapOf(67, stringID, 67)),
-		"deep lists": one(join(named("*gobs.node"), id(67), zero, bytes.Repeat([]byte{2}, 4<<20)),
+		"deep lists": one(join(named("*codec.node"), id(67), zero, bytes.Repeat([]byte{2}, 4<<20)),
 			structOf(67, field{"V", intID}, field{"Next", 67})),
 		"deep interfaces": one(bytes.Repeat(list(1), 1<<20), anys),
 		"deep and skipped": one(join(named(pkg+"wideV2"), id(67), zero, []byte{1}, bytes.Repeat([]byte{1}, 4<<20)),
@@ -70,23 +70,23 @@ func hostile() map[string][]byte {
 
 		"large structs": one(join(list(100), bytes.Repeat(holds(pkg+"large", 67, zero), 100)),
 			anys, structOf(67, field{"N", intID})),
-		"a slice of large structs": one(holds("[]gobs.large", 68, join(zero, number(1000), make([]byte, 1000))),
+		"a slice of large structs": one(holds("[]codec.large", 68, join(zero, number(1000), make([]byte, 1000))),
 			structOf(67, field{"N", intID}), sliceOf(68, 67)),
-		"maps of large structs": one(holds("[]map[int]gobs.large", 69, join(zero, number(1000), make([]byte, 1000))),
+		"maps of large structs": one(holds("[]map[int]codec.large", 69, join(zero, number(1000), make([]byte, 1000))),
 			structOf(67, field{"N", intID}), mapOf(68, intID, 67), sliceOf(69, 68)),
-		"pointers to large structs": one(holds("[]*gobs.large", 68, join(zero, number(1000), make([]byte, 1000))),
+		"pointers to large structs": one(holds("[]*codec.large", 68, join(zero, number(1000), make([]byte, 1000))),
 			structOf(67, field{"N", intID}), sliceOf(68, 67)),
 
 		"fields": message(id(-67), []byte{3, 2}, number(1<<20), make([]byte, 20)),
 		"types": one(holds("int", intID, []byte{0, 2}), many(maxTypes, func(i int64) []byte {
 			return sliceOf(70+i, intID)
 		})),
-		"structs one in the other": one(holds("*gobs.node", 70, zero), chainOfStructs(maxTypes)),
+		"structs one in the other": one(holds("*codec.node", 70, zero), chainOfStructs(maxTypes)),
 		"fields of deep types":     one(holds(pkg+"wideV2", 67, zero), fieldsOfDeepTypes(2000)),
 	}
 }
 
-const pkg = "github.com/gin-lifecycle/lifecycle/internal/gobs."
+const pkg = "github.com/gin-lifecycle/lifecycle/internal/codec."
 
 var zero = []byte{0}
 
@@ -118,7 +118,7 @@ func fieldsOfDeepTypes(n int64) []byte {
 // process.
 func TestHostileStreams(t *testing.T) {
 	for what, data := range hostile() {
-		c := new(Codec)
+		c := new(Gob)
 		var err error
 		got := allocated(func() { _, err = c.Decode(data) })
 		if err == nil {
@@ -133,7 +133,7 @@ func TestHostileStreams(t *testing.T) {
 
 // The quick way makes a map for no more entries than there can be.
 func TestEntriesOfBasicTypes(t *testing.T) {
-	c := new(Codec)
+	c := new(Gob)
 	data, err := c.Encode(map[any]any{1: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestEntriesOfBasicTypes(t *testing.T) {
 // read.
 func TestDepth(t *testing.T) {
 	t.Parallel()
-	c := new(Codec)
+	c := new(Gob)
 	for _, tt := range []struct {
 		nodes int
 		ok    bool
@@ -189,9 +189,9 @@ func TestDepth(t *testing.T) {
 
 // As many types as a stream may have are compiled one within the other.
 func TestManyTypes(t *testing.T) {
-	data := one(holds("*gobs.node", 70, []byte{1, 1, 1, 0, 0, 0}), chainOfStructs(maxTypes-1))
+	data := one(holds("*codec.node", 70, []byte{1, 1, 1, 0, 0, 0}), chainOfStructs(maxTypes-1))
 	var err error
-	if got := allocated(func() { _, err = new(Codec).Decode(data) }); err != nil || got > uint64(128*len(data)) {
+	if got := allocated(func() { _, err = new(Gob).Decode(data) }); err != nil || got > uint64(128*len(data)) {
 		t.Errorf("%d bytes of memory for %d, %v", got, len(data), err)
 	}
 }
@@ -221,7 +221,7 @@ func TestPanics(t *testing.T) {
 			var v map[any]any
 			_ = gob.NewDecoder(bytes.NewReader(data)).Decode(&v)
 		}()
-		c := new(Codec)
+		c := new(Gob)
 		good := one(key)
 		for range 2 {
 			if got, err := c.Decode(data); err == nil || got != nil {
@@ -265,12 +265,12 @@ func TestMalformedStreams(t *testing.T) {
 		"1 elements of an array of 2": one(holds(pkg+"pair", 67, []byte{0, 1, 0}), arrayOf(67, intID, 2)),
 		"a struct for a int": one(holds(pkg+"wideV2", 67, zero), structOf(67, field{"Keep", 68}),
 			structOf(68)),
-		"map for a gobs.inner": one(holds(pkg+"wideV2", 67, zero), structOf(67, field{"A", 65}),
+		"map for a codec.inner": one(holds(pkg+"wideV2", 67, zero), structOf(67, field{"A", 65}),
 			mapOf(65, intID, intID)),
 		"slice for a": one(holds(pkg+"wideV2", 67, zero),
 			structOf(67, field{"A", 66}, field{"Keep", intID}), anys),
 	} {
-		if _, err := new(Codec).Decode(data); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := new(Gob).Decode(data); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -288,7 +288,7 @@ func TestStack(t *testing.T) {
 	}
 	done := make(chan uint64)
 	go func() {
-		if _, err := new(Codec).Decode(data); err != nil {
+		if _, err := new(Gob).Decode(data); err != nil {
 			t.Error(err)
 		}
 		var m runtime.MemStats

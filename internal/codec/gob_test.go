@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 // What is quick stays quick: values of the commonest types are decoded without a check,
 // and without encoding/gob.
 func TestQuickWay(t *testing.T) {
-	c := new(Codec)
+	c := new(Gob)
 	data, err := c.Encode(map[any]any{"user": "alice", "count": 3, "admin": true})
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestQuickWay(t *testing.T) {
 // not decoded take any.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
-	c := new(Codec)
+	c := new(Gob)
 	for i := range int64(3 * maxDescriptions) {
 		of := firstTypeID + i
 		data := join(mapOf(of, interfaceID, interfaceID), message(id(of), zero, number(1), key, key))
@@ -69,7 +69,7 @@ func TestDescriptions(t *testing.T) {
 // Decoders that are kept do not keep the types of one stream for the next.
 func TestKeptDecoders(t *testing.T) {
 	t.Parallel()
-	c := new(Codec)
+	c := new(Gob)
 	for range 5 {
 		for _, values := range []map[any]any{
 			{"a": uint(1)}, {"list": []any{1}}, {"point": inner{1, 2}}, {"a": uint8(2), "b": []byte("x")},

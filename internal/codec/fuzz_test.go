@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 // Whatever the bytes: no panic, no more memory than they are worth, and what is
 // decoded is what encoding/gob decodes.
 func FuzzGobDecode(f *testing.F) {
-	c := new(Codec)
+	c := new(Gob)
 	first, err := c.Encode(map[any]any{"user": "alice"})
 	if err != nil {
 		f.Fatal(err)
@@ -65,7 +65,7 @@ func FuzzGobDecode(f *testing.F) {
 
 // checkDecode fails if data takes more memory than it is worth, or is decoded otherwise
 // than encoding/gob does. It reports whether it can be decoded.
-func checkDecode(t *testing.T, c *Codec, data []byte) bool {
+func checkDecode(t *testing.T, c *Gob, data []byte) bool {
 	t.Helper()
 	var got map[any]any
 	var err error
@@ -96,7 +96,7 @@ func checkDecode(t *testing.T, c *Codec, data []byte) bool {
 
 // What encoding/gob writes and reads is read as it does, whatever the values.
 func FuzzGobValues(f *testing.F) {
-	c := new(Codec)
+	c := new(Gob)
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		data, err := c.Encode(newRandom(seed).values())
@@ -109,7 +109,7 @@ func FuzzGobValues(f *testing.F) {
 
 // Encode writes what encoding/gob writes, byte for byte where there is an order.
 func FuzzGobEncode(f *testing.F) {
-	c := new(Codec)
+	c := new(Gob)
 	f.Add("user", int64(-1), uint64(127), 0.1, []byte("x"), true)
 	f.Add("", int64(64), uint64(128), math.Inf(-1), []byte{}, false)
 	f.Add(strings.Repeat("x", 200), int64(math.MinInt64), uint64(math.MaxUint64), math.NaN(), bytes.Repeat([]byte("y"), 300), true)
@@ -137,7 +137,7 @@ func FuzzGobEncode(f *testing.F) {
 	})
 }
 
-func checkEncode(t *testing.T, c *Codec, values map[any]any) {
+func checkEncode(t *testing.T, c *Gob, values map[any]any) {
 	t.Helper()
 	got, err := c.Encode(values)
 	if err != nil {

@@ -1,4 +1,4 @@
-package gobs
+package codec
 
 import (
 	"bytes"

@@ -1,7 +1,7 @@
-// Package cookies knows the rules of HTTP for a session's cookie: its form, its lines in
+// Package cookie knows the rules of HTTP for a session's cookie: its form, its lines in
 // a response, what a cache may do with them, and in which requests a browser lets a
 // foreign site act. It knows no session and no store.
-package cookies
+package cookie
 
 import (
 	"fmt"
