@@ -47,12 +47,22 @@ type background struct {
 func startBackground(m *Manager) *background {
 	c, l := &m.config, m.store.ledger
 	bg := &background{m: m, checked: make(map[string]struct{})}
-	bg.membership = membership.New(l, m.instance, c.heartbeat)
+	bg.membership = membership.New(membership.Config{
+		Ledger:   l,
+		Instance: m.instance,
+		Interval: c.heartbeat,
+		On: membership.Events{
+			Changed:  bg.moved,
+			DataLost: bg.lost,
+			Beat:     bg.beat,
+			Ready:    bg.able,
+		},
+	})
 	bg.listener = listener.New(listener.Config{
 		Ledger:        l,
 		Instance:      m.instance,
 		Notifications: c.notifications,
-		DB:            database(m.store.client),
+		DB:            l.Database(),
 		Log:           m.log,
 		On:            listener.Events{Message: bg.heard, Subscribed: bg.subscribed},
 	})
@@ -65,8 +75,6 @@ func startBackground(m *Manager) *background {
 		Tombstone: c.tombstone,
 		Retry:     delivery.Retry{Attempts: c.maxAttempts, Min: c.minBackoff, Max: c.maxBackoff},
 		Log:       m.log,
-		OnRetry:   func() { m.stats.hooksRetried.Add(1) },
-		OnDead:    func() { m.stats.dead.Add(1) },
 	})
 	bg.reapers = reaper.New(reaper.Config{
 		Ledger:   l,
@@ -85,17 +93,10 @@ func startBackground(m *Manager) *background {
 	bg.finders.Go(func() { bg.reapers.Run(ctx) })
 	bg.wg.Go(func() { bg.listener.Run(ctx) })
 	bg.wg.Go(func() {
-		topology.Watch(ctx, l, m.log, func(shards []ledger.Shard) { bg.arranged(ctx, shards) })
+		topology.New(topology.Config{Ledger: l, Log: m.log, Changed: bg.arranged}).Run(ctx)
 	})
-	bg.wg.Go(func() {
-		bg.membership.Run(ctx, membership.Events{
-			Changed: func(v membership.View) { bg.moved(ctx, v) },
-			Lost:    bg.lost,
-			Beat:    bg.beat,
-			Able:    func() bool { return bg.able(ctx) },
-		})
-	})
-	if hangs(m.store.client) {
+	bg.wg.Go(func() { bg.membership.Run(ctx) })
+	if l.IgnoresDeadlines() {
 		m.log.Warn("lifecycle: the cluster's client ignores the deadlines of contexts: with a server that does not answer, calls take as long as its own timeouts and retries; make it with redis.ClusterOptions{ContextTimeoutEnabled: true}")
 	}
 	bg.finders.Go(func() { bg.sweeper.run(ctx) })
@@ -106,8 +107,8 @@ func startBackground(m *Manager) *background {
 // arranged: these are the servers. What is said for the start holds for each server,
 // when it is first seen.
 func (bg *background) arranged(ctx context.Context, shards []ledger.Shard) {
-	bg.reapers.Arrange(shards)
-	bg.listener.Arrange(shards)
+	bg.reapers.SetServers(shards)
+	bg.listener.SetServers(shards)
 	for _, s := range shards {
 		if _, known := bg.checked[s.Name]; known {
 			continue
@@ -129,8 +130,8 @@ func (bg *background) moved(ctx context.Context, v membership.View) {
 	}
 	bg.instances, bg.own = len(v.Instances), v.Own
 	bg.mu.Unlock()
-	bg.reapers.Keep(v.Own)
-	bg.listener.Listen(ctx, v.Own, v.Leader)
+	bg.reapers.SetBuckets(v.Own)
+	bg.listener.SetBuckets(ctx, v.Own, v.Leader)
 	bg.countDead(ctx)
 }
 

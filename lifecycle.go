@@ -253,17 +253,17 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 
 // lease returns what a claim at the moment of the end needs, or a lease without
 // a token if this instance takes no claims.
-func (m *Manager) lease() ledger.Lease {
+func (m *Manager) lease() ledger.ClaimTerms {
 	if m == nil {
-		return ledger.Lease{}
+		return ledger.ClaimTerms{}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed.Load() || m.started.Load() == nil {
-		return ledger.Lease{}
+		return ledger.ClaimTerms{}
 	}
-	return ledger.Lease{
-		Token:    fmt.Sprintf("%s:d%d", m.instance, m.claims.Add(1)),
-		Duration: m.config.lease,
+	return ledger.ClaimTerms{
+		Token: fmt.Sprintf("%s:d%d", m.instance, m.claims.Add(1)),
+		Lease: m.config.lease,
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -108,20 +107,6 @@ func defaults() config {
 		sweep:         30 * time.Second,
 		tombstone:     10 * time.Minute,
 		deadInterval:  15 * time.Second,
-	}
-}
-
-func init() {
-	testonly.Option = func(t testonly.Tuning) any {
-		return Option(func(c *config) error {
-			if t.Now != nil {
-				c.now = t.Now
-			}
-			if t.Heartbeat != 0 {
-				c.heartbeat = t.Heartbeat
-			}
-			return nil
-		})
 	}
 }
 

@@ -139,14 +139,7 @@ const maxReason = 256
 // proof, empty if the caller does not know it, saves a round trip: a caller that
 // had the secret when it read the session may end it, rotated since or not.
 func (s *Store) end(ctx context.Context, m *Manager, id, proof string, reason Reason) (ok bool, err error) {
-	var c *ledger.Claim
-	err = ledger.ErrMoved
-	if proof != "" {
-		c, ok, err = s.ledger.End(ctx, id, proof, string(reason), m.lease())
-	}
-	if errors.Is(err, ledger.ErrMoved) {
-		c, ok, err = s.ledger.Destroy(ctx, id, string(reason), m.lease())
-	}
+	c, ok, err := s.ledger.End(ctx, id, proof, string(reason), m.lease())
 	if err != nil {
 		return false, unavailable("end", err)
 	}

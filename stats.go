@@ -69,7 +69,7 @@ var notificationStates = map[listener.State]NotificationState{
 
 // counters is the counted half of Stats.
 type counters struct {
-	created, hooksRun, hooksFailed, hooksRetried, dead, dropped atomic.Uint64
+	created, hooksRun, hooksFailed, dropped atomic.Uint64
 
 	mu    sync.Mutex
 	ended map[Reason]uint64
@@ -98,10 +98,8 @@ func (m *Manager) Stats() Stats {
 		Ended:         make(map[Reason]uint64),
 		HooksRun:      m.stats.hooksRun.Load(),
 		HooksFailed:   m.stats.hooksFailed.Load(),
-		HooksRetried:  m.stats.hooksRetried.Load(),
 		HooksHung:     m.caller.Hung(),
 		Closures:      m.closures.count(),
-		Buried:        m.stats.dead.Load(),
 		Dropped:       m.stats.dropped.Load(),
 		Notifications: NotificationsOff,
 	}
@@ -111,6 +109,8 @@ func (m *Manager) Stats() Stats {
 	}
 	m.stats.mu.Unlock()
 	if bg := m.started.Load(); bg != nil {
+		n := bg.delivery.Counts()
+		s.HooksRetried, s.Buried = n.Retried, n.Buried
 		s.Overdue = bg.overdue()
 		s.Notifications = notificationStates[bg.listener.State()]
 		bg.mu.Lock()

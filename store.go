@@ -56,7 +56,7 @@ var _ sessions.Store = (*Store)(nil)
 // which loses sessions when a server goes, are refused. The error names the client's
 // option, or the option and the value, that is wrong.
 func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	if err := checkClient(client); err != nil {
+	if err := ledger.CheckClient(client); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)
 	}
 	c := defaults()

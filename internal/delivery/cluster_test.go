@@ -38,7 +38,7 @@ func TestOneServerAway(t *testing.T) {
 		if _, err := l.Create(t.Context(), k, k.Timeouts().Idle, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})); err != nil {
 			t.Fatal(err)
 		}
-		claim, ok, err := l.End(t.Context(), k.ID, k.Proof(), "why", ledger.Lease{Token: "i:" + k.ID, Duration: time.Hour})
+		claim, ok, err := l.End(t.Context(), k.ID, k.Proof(), "why", ledger.ClaimTerms{Token: "i:" + k.ID, Lease: time.Hour})
 		if err != nil || !ok {
 			t.Fatalf("end: %v, %v", ok, err)
 		}

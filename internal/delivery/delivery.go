@@ -56,8 +56,6 @@ type Config struct {
 	Tombstone time.Duration
 	Retry     Retry
 	Log       *slog.Logger
-	OnRetry   func() // an end was put off to another attempt
-	OnDead    func() // an end was put into the dead set
 }
 
 // claimsPerWorker says how many claims are held beyond those that run, so that
@@ -67,6 +65,7 @@ const claimsPerWorker = 16
 // Delivery runs hooks. Make it with New, start it with Start.
 type Delivery struct {
 	c      Config
+	counts *counts
 	settle *settlers
 	ctx    context.Context // of the hooks
 	cancel context.CancelCauseFunc
@@ -76,7 +75,7 @@ type Delivery struct {
 	mu       sync.Mutex
 	work     *sync.Cond
 	queue    []*holding
-	held     map[ledger.Held]*holding
+	held     map[ledger.ClaimRef]*holding
 	claimed  map[string]int // how many of held are claims, not news, by session
 	running  int
 	reserved int           // room kept for claims that are being asked for
@@ -97,13 +96,14 @@ type holding struct {
 func New(c Config) *Delivery {
 	d := &Delivery{
 		c:       c,
-		held:    make(map[ledger.Held]*holding),
+		held:    make(map[ledger.ClaimRef]*holding),
 		claimed: make(map[string]int),
 		idle:    make(chan struct{}),
 	}
 	d.work = sync.NewCond(&d.mu)
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
-	d.settle = newSettlers(c, d.settled)
+	d.counts = new(counts)
+	d.settle = newSettlers(c, d.counts, d.settled)
 	return d
 }
 
@@ -173,7 +173,7 @@ func (d *Delivery) Submit(claims []*ledger.Claim) {
 	}
 	defer d.mu.Unlock()
 	for _, c := range claims {
-		held := heldOf(c)
+		held := refOf(c)
 		if h := d.held[held]; h != nil && h.cancel == nil {
 			continue // the same news, which still waits
 		}
@@ -187,7 +187,7 @@ func (d *Delivery) Submit(claims []*ledger.Claim) {
 	}
 }
 
-func heldOf(c *ledger.Claim) ledger.Held { return ledger.Held{ID: c.ID, Token: c.Token} }
+func refOf(c *ledger.Claim) ledger.ClaimRef { return ledger.ClaimRef{ID: c.ID, Token: c.Token} }
 
 // giveBack releases a claim whose hooks have not run.
 func (d *Delivery) giveBack(c *ledger.Claim) {
@@ -195,10 +195,10 @@ func (d *Delivery) giveBack(c *ledger.Claim) {
 		return
 	}
 	d.settle.add(ledger.Settlement{
-		Held:    heldOf(c),
-		Verdict: ledger.Release,
-		Attempt: c.Attempt - 1,
-		Done:    c.Done,
+		ClaimRef: refOf(c),
+		Verdict:  ledger.Release,
+		Attempt:  c.Attempt - 1,
+		Done:     c.Done,
 	})
 }
 
@@ -259,14 +259,14 @@ func (d *Delivery) startable(h *holding) bool {
 // drop takes a holding off the list. The caller holds mu.
 func (d *Delivery) drop(h *holding) {
 	h.gone = true
-	if held := heldOf(h.claim); d.held[held] == h {
+	if held := refOf(h.claim); d.held[held] == h {
 		d.forget(held)
 	}
 	d.signalReady()
 }
 
 // forget takes what is held off the list. The caller holds mu.
-func (d *Delivery) forget(held ledger.Held) {
+func (d *Delivery) forget(held ledger.ClaimRef) {
 	if d.held[held] == nil {
 		return
 	}
@@ -289,7 +289,7 @@ func (d *Delivery) signalReady() {
 
 func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 	c := h.claim
-	s := ledger.Settlement{Held: heldOf(c), Attempt: c.Attempt, Done: o.Done}
+	s := ledger.Settlement{ClaimRef: refOf(c), Attempt: c.Attempt, Done: o.Done}
 	settle := true
 	switch {
 	case c.Token == "" || lost:
@@ -320,7 +320,7 @@ func (d *Delivery) finish(h *holding, o Outcome, lost bool) {
 }
 
 // settled is called by the settler when claims are no longer this instance's.
-func (d *Delivery) settled(held []ledger.Held) {
+func (d *Delivery) settled(held []ledger.ClaimRef) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range held {

@@ -75,7 +75,7 @@ func (d *Delivery) renew(ctx context.Context) {
 // have been renewed.
 func (d *Delivery) renewAll(ctx context.Context) bool {
 	d.mu.Lock()
-	held := make([]ledger.Held, 0, len(d.held))
+	held := make([]ledger.ClaimRef, 0, len(d.held))
 	for h := range d.held {
 		if h.Token != "" {
 			held = append(held, h)
@@ -103,7 +103,7 @@ func (d *Delivery) renewAll(ctx context.Context) bool {
 
 // renewed notes that a lease is good for longer, or lets go of a claim that
 // another instance has taken over, or that was settled in this moment.
-func (d *Delivery) renewed(held ledger.Held, ok bool, until time.Time) {
+func (d *Delivery) renewed(held ledger.ClaimRef, ok bool, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h := d.held[held]

@@ -22,7 +22,8 @@ const (
 // frees memory, while it refuses what needs some.
 type settler struct {
 	c       Config
-	settled func([]ledger.Held)
+	counts  *counts
+	settled func([]ledger.ClaimRef)
 	wg      sync.WaitGroup
 	some    chan struct{} // receives after something was added
 	closing chan struct{}
@@ -38,8 +39,8 @@ type settler struct {
 	again   <-chan time.Time // when those that failed are to be repeated
 }
 
-func newSettler(c Config, settled func([]ledger.Held)) *settler {
-	return &settler{c: c, settled: settled, some: make(chan struct{}, 1), closing: make(chan struct{})}
+func newSettler(c Config, n *counts, settled func([]ledger.ClaimRef)) *settler {
+	return &settler{c: c, counts: n, settled: settled, some: make(chan struct{}, 1), closing: make(chan struct{})}
 }
 
 func (s *settler) start() { s.wg.Go(s.run) }
@@ -133,7 +134,7 @@ func (s *settler) hopeless() bool {
 // whether anything succeeded.
 func (s *settler) carryOut(batch []ledger.Settlement) bool {
 	results := s.settleBatch(batch)
-	done := make([]ledger.Held, 0, len(batch))
+	done := make([]ledger.ClaimRef, 0, len(batch))
 	var err error
 	for i, r := range results {
 		x := batch[i]
@@ -143,7 +144,7 @@ func (s *settler) carryOut(batch []ledger.Settlement) bool {
 			continue
 		}
 		s.tell(x, r.OK)
-		done = append(done, x.Held)
+		done = append(done, x.ClaimRef)
 	}
 	if len(done) > 0 {
 		s.settled(done)
@@ -186,10 +187,10 @@ func (s *settler) tell(x ledger.Settlement, ok bool) {
 	case !ok:
 		s.c.Log.Debug("lifecycle: a stale claim was not settled", "session", x.ID)
 	case x.Verdict == ledger.Bury:
-		s.c.OnDead()
+		s.counts.buried.Add(1)
 		s.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set",
 			"session", x.ID, "attempt", x.Attempt, "error", x.Error)
 	case x.Verdict == ledger.Release && x.Delay > 0:
-		s.c.OnRetry()
+		s.counts.retried.Add(1)
 	}
 }

@@ -11,15 +11,16 @@ import (
 // holds up no other.
 type settlers struct {
 	c       Config
-	settled func([]ledger.Held)
+	counts  *counts
+	settled func([]ledger.ClaimRef)
 
 	mu      sync.Mutex
 	shards  map[string]*settler // by name
 	drained bool
 }
 
-func newSettlers(c Config, settled func([]ledger.Held)) *settlers {
-	return &settlers{c: c, settled: settled, shards: make(map[string]*settler)}
+func newSettlers(c Config, n *counts, settled func([]ledger.ClaimRef)) *settlers {
+	return &settlers{c: c, counts: n, settled: settled, shards: make(map[string]*settler)}
 }
 
 func (s *settlers) add(x ledger.Settlement) {
@@ -27,7 +28,7 @@ func (s *settlers) add(x ledger.Settlement) {
 	s.mu.Lock()
 	one := s.shards[name]
 	if one == nil && !s.drained {
-		one = newSettler(s.c, s.settled)
+		one = newSettler(s.c, s.counts, s.settled)
 		s.shards[name] = one
 		one.start()
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Held names a claim for the calls of its holder.
-type Held struct {
+// ClaimRef names a claim when its holder calls about it.
+type ClaimRef struct {
 	ID    string
 	Token string
 }
@@ -28,7 +28,7 @@ const (
 
 // Settlement is a claim and what its holder decided.
 type Settlement struct {
-	Held
+	ClaimRef
 	Verdict Verdict
 
 	// Of Release and Bury.
@@ -115,7 +115,7 @@ func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tomb
 
 // Renew renews leases, in one round trip. OK is false where the claim is no
 // longer its holder's.
-func (l *Ledger) Renew(ctx context.Context, held []Held, lease time.Duration) []Settled {
+func (l *Ledger) Renew(ctx context.Context, held []ClaimRef, lease time.Duration) []Settled {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	byBucket := make(map[int][]int)

@@ -24,10 +24,10 @@ func bury(t *testing.T, l *Ledger, watchers ...string) (id string) {
 			t.Fatal(ok, err)
 		}
 	}
-	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute}); !ok || err != nil {
+	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Minute}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if !settle(t, l, Settlement{Held: Held{k.ID, "i:1"}, Verdict: Bury, Attempt: 3, Done: "i:0", Error: "bad"}) {
+	if !settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}, Verdict: Bury, Attempt: 3, Done: "i:0", Error: "bad"}) {
 		t.Fatal("bury refused")
 	}
 	return k.ID
@@ -114,7 +114,7 @@ func TestRetryDead(t *testing.T) {
 	if len(got.Claims) != 1 || got.Claims[0].Attempt != 4 || got.Claims[0].Done != "i:0" || got.Claims[0].Reason != "why" {
 		t.Fatalf("claim: %+v", got)
 	}
-	if !settle(t, l, Settlement{Held: Held{id, "j:1"}}) {
+	if !settle(t, l, Settlement{ClaimRef: ClaimRef{id, "j:1"}}) {
 		t.Error("ack refused")
 	}
 	gone(t, l, id) // the watcher that buried it too
@@ -350,12 +350,12 @@ func TestReleaseKeepsTheLastError(t *testing.T) {
 	l, rdb := newLedger(t)
 	ctx := context.Background()
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
-	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute}); !ok || err != nil {
+	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Minute}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	text := fmt.Sprint("bad ", strings.Repeat("x", 2*MaxErrorText))
 	for i, s := range []Settlement{{Attempt: 1, Error: text}, {Attempt: 1}} {
-		s.Held, s.Verdict = Held{k.ID, fmt.Sprintf("i:%d", i+1)}, Release
+		s.ClaimRef, s.Verdict = ClaimRef{k.ID, fmt.Sprintf("i:%d", i+1)}, Release
 		if !settle(t, l, s) {
 			t.Fatal("release refused")
 		}

@@ -181,7 +181,7 @@ func (l *Ledger) Pattern(id string) string {
 // that of buckets[i]; where its look failed the result is empty and the error
 // says why, while the others stand. A record that was overwritten by something
 // else is as good as lost.
-func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, lease Lease) ([]Looked, error) {
+func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, terms ClaimTerms) ([]Looked, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 
@@ -216,7 +216,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		keys[0] = l.keys.due(b)
 		session, live, end, watch := keys[1:], keys[1+n:], keys[1+2*n:], keys[1+3*n:]
 		args := make([]any, 2+3*n)
-		args[0], args[1] = lease.Token, lease.Duration.Milliseconds()
+		args[0], args[1] = terms.Token, terms.Lease.Milliseconds()
 		id, proof, hint := args[2:], args[2+n:], args[2+2*n:]
 		for j, k := range group {
 			s, p := items[k].s, items[k].proof.Val()
@@ -246,8 +246,8 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 		for j, r := range reply[1:] {
 			at := toInt(r)
 			if fields, ok := r.([]any); ok {
-				looked.Claims = append(looked.Claims, parseClaim(items[ran[i][j]].s.ID, lease.Token, asked, fields))
-				at = now + lease.Duration.Milliseconds()
+				looked.Claims = append(looked.Claims, parseClaim(items[ran[i][j]].s.ID, terms.Token, asked, fields))
+				at = now + terms.Lease.Milliseconds()
 			}
 			if at > 0 && (looked.Next == 0 || at < looked.Next) {
 				looked.Next = at

@@ -40,18 +40,38 @@ type Claim struct {
 	Asked time.Time
 }
 
-// Lease is how a caller wants its claims.
-type Lease struct {
-	Token    string // unique for the call
-	Duration time.Duration
+// ClaimTerms are what a caller asks for with its claims.
+type ClaimTerms struct {
+	Token string        // unique for the call; "" for no claim
+	Lease time.Duration // after this time others may take the claim over
 }
 
-// ErrMoved is returned by End when the secret was rotated meanwhile.
-var ErrMoved = errors.New("session was rotated meanwhile")
+// End ends a live session. proof is that of the secret as the caller knows it, which
+// saves a round trip, or "". A session that was rotated since ends all the same: the
+// caller once had its secret. With terms the end is claimed at once. ok is false if the
+// session is not live.
+func (l *Ledger) End(ctx context.Context, id, proof, reason string, terms ClaimTerms) (c *Claim, ok bool, err error) {
+	for {
+		if proof == "" {
+			rec, err := l.Record(ctx, id)
+			if err != nil || len(rec) < token.ProofLength {
+				return nil, false, err
+			}
+			proof = string(rec[:token.ProofLength])
+		}
+		c, ok, err = l.endOnce(ctx, id, proof, reason, terms)
+		if !errors.Is(err, errRotated) {
+			return c, ok, err
+		}
+		proof = ""
+	}
+}
 
-// End ends the live session that has this proof. With a lease the end is
-// claimed at once. ok is false if the session is not live.
-func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease) (c *Claim, ok bool, err error) {
+// errRotated is returned by endOnce where the session has another secret by now.
+var errRotated = errors.New("the session was rotated meanwhile")
+
+// endOnce ends the live session that has this proof.
+func (l *Ledger) endOnce(ctx context.Context, id, proof, reason string, terms ClaimTerms) (c *Claim, ok bool, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	b := l.keys.bucket(id)
@@ -59,7 +79,7 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease)
 	sent, asked := clock.local(), time.Now()
 	reply, err := endScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, proof), l.keys.end(b, id), l.keys.watch(b, id)},
-		id, proof, reason, lease.Token, lease.Duration.Milliseconds(), l.keys.wake(b)).Slice()
+		id, proof, reason, terms.Token, terms.Lease.Milliseconds(), l.keys.wake(b)).Slice()
 	if err != nil {
 		l.noticed(err)
 		return nil, false, err
@@ -69,26 +89,12 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, lease Lease)
 	case 0:
 		return nil, false, nil
 	case -1:
-		return nil, false, ErrMoved
+		return nil, false, errRotated
 	}
 	if len(reply) > 2 {
-		c = parseClaim(id, lease.Token, asked, reply[2].([]any))
+		c = parseClaim(id, terms.Token, asked, reply[2].([]any))
 	}
 	return c, true, nil
-}
-
-// Destroy is End for a caller that knows the ID only.
-func (l *Ledger) Destroy(ctx context.Context, id, reason string, lease Lease) (*Claim, bool, error) {
-	for {
-		rec, err := l.Record(ctx, id)
-		if err != nil || len(rec) < token.ProofLength {
-			return nil, false, err
-		}
-		c, ok, err := l.End(ctx, id, string(rec[:token.ProofLength]), reason, lease)
-		if !errors.Is(err, ErrMoved) {
-			return c, ok, err
-		}
-	}
 }
 
 // Record returns the record of a session, live or ended; empty if there is none.

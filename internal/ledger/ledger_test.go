@@ -41,7 +41,7 @@ func begin(t *testing.T, l *Ledger, timeouts token.Timeouts) (token.Token, []byt
 
 func look(t *testing.T, l *Ledger, id, claim, hint string) Looked {
 	t.Helper()
-	found, err := l.Look(context.Background(), []int{l.Bucket(id)}, [][]Suspect{{{ID: id, Hint: hint}}}, Lease{claim, time.Minute})
+	found, err := l.Look(context.Background(), []int{l.Bucket(id)}, [][]Suspect{{{ID: id, Hint: hint}}}, ClaimTerms{claim, time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,24 +74,24 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 			t.Errorf("rotate: %v, %v", ok, err)
 		}
 	}
-	lease := Lease{"i:1", time.Minute}
+	lease := ClaimTerms{"i:1", time.Minute}
 	for range 2 {
 		c, ok, err := l.End(ctx, k.ID, next.Proof(), "why", lease)
 		if err != nil || !ok || c.Reason != "why" || c.Attempt != 1 || len(c.Record) != len(rec) {
 			t.Errorf("end: %+v, %v, %v", c, ok, err)
 		}
 	}
-	if _, ok, err := l.End(ctx, k.ID, next.Proof(), "again", Lease{"j:1", time.Minute}); ok || err != nil {
+	if _, ok, err := l.End(ctx, k.ID, next.Proof(), "again", ClaimTerms{"j:1", time.Minute}); ok || err != nil {
 		t.Errorf("another's end: %v, %v", ok, err)
 	}
 	if ok, err := l.Create(ctx, k, k.Timeouts().Idle, rec); ok || err != nil {
 		t.Errorf("create over an ended session: %v, %v", ok, err)
 	}
-	held := Held{k.ID, "i:1"}
-	if !settle(t, l, Settlement{Held: held}) {
+	held := ClaimRef{k.ID, "i:1"}
+	if !settle(t, l, Settlement{ClaimRef: held}) {
 		t.Error("ack refused")
 	}
-	if settle(t, l, Settlement{Held: held}) {
+	if settle(t, l, Settlement{ClaimRef: held}) {
 		t.Error("acked twice")
 	}
 	if n := rdb.Exists(ctx, l.keys.session(l.Bucket(k.ID), k.ID), l.keys.end(l.Bucket(k.ID), k.ID)).Val(); n != 0 {
@@ -147,7 +147,7 @@ func TestLookWithAnOldProof(t *testing.T) {
 	if _, claimed := reply[1].([]any); claimed {
 		t.Error("ended by the old live key's absence")
 	}
-	if _, _, err := l.End(ctx, k.ID, old, "why", Lease{}); !errors.Is(err, ErrMoved) {
+	if _, _, err := l.endOnce(ctx, k.ID, old, "why", ClaimTerms{}); !errors.Is(err, errRotated) {
 		t.Errorf("end with the old proof: %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestStaleClaim(t *testing.T) {
 	l, rdb := newLedger(t)
 	ctx := context.Background()
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
-	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Millisecond}); !ok || err != nil {
+	if _, ok, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Millisecond}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	var taken Looked
@@ -168,19 +168,19 @@ func TestStaleClaim(t *testing.T) {
 	if c := taken.Claims[0]; c.Attempt != 2 || c.Reason != "why" {
 		t.Errorf("taken over: %+v", c)
 	}
-	stale := Held{k.ID, "i:1"}
+	stale := ClaimRef{k.ID, "i:1"}
 	for _, v := range []Verdict{Ack, Release, Bury} {
-		if settle(t, l, Settlement{Held: stale, Verdict: v}) {
+		if settle(t, l, Settlement{ClaimRef: stale, Verdict: v}) {
 			t.Errorf("verdict %d of a stale claim counts", v)
 		}
 	}
-	if r := l.Renew(ctx, []Held{stale, {k.ID, "j:1"}}, time.Minute); r[0].OK || !r[1].OK || r[0].Err != nil || r[1].Err != nil {
+	if r := l.Renew(ctx, []ClaimRef{stale, {k.ID, "j:1"}}, time.Minute); r[0].OK || !r[1].OK || r[0].Err != nil || r[1].Err != nil {
 		t.Errorf("renew: %+v", r)
 	}
 	if got := look(t, l, k.ID, "k:1", ""); len(got.Claims) > 0 {
 		t.Error("claimed twice at a time")
 	}
-	if !settle(t, l, Settlement{Held: Held{k.ID, "j:1"}, Verdict: Bury, Attempt: 2, Error: "bad"}) {
+	if !settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "j:1"}, Verdict: Bury, Attempt: 2, Error: "bad"}) {
 		t.Error("bury refused")
 	}
 	b := l.Bucket(k.ID)
@@ -206,7 +206,7 @@ func TestTombstone(t *testing.T) {
 	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || f[0].Ended {
 		t.Errorf("fate of a live session: %+v", f)
 	}
-	c, _, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute})
+	c, _, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Minute})
 	if err != nil || len(c.Watchers) != 3 {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -216,7 +216,7 @@ func TestTombstone(t *testing.T) {
 	if err := l.Unwatch(ctx, "k", k.ID); err != nil {
 		t.Fatal(err)
 	}
-	settle(t, l, Settlement{Held: Held{k.ID, "i:1"}})
+	settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}})
 	b := l.Bucket(k.ID)
 	names := []string{l.keys.session(b, k.ID), l.keys.end(b, k.ID), l.keys.watch(b, k.ID)}
 	for _, name := range names {
@@ -252,14 +252,14 @@ func TestForgottenScripts(t *testing.T) {
 		for range 8 {
 			k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
 			ks = append(ks, k)
-			if _, _, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute}); err != nil {
+			if _, _, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Minute}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		rdb.ScriptFlush(ctx)
 		var ss []Settlement
 		for _, k := range ks {
-			ss = append(ss, Settlement{Held: Held{k.ID, "i:1"}})
+			ss = append(ss, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}})
 		}
 		for i, r := range l.Settle(ctx, "i", ss, time.Minute) {
 			if !r.OK || r.Err != nil {
@@ -278,7 +278,7 @@ func TestFatesInTwoRoundTrips(t *testing.T) {
 	var ids []string
 	for range 50 {
 		k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
-		if _, _, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:1", time.Minute}); err != nil {
+		if _, _, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:1", time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, k.ID)

@@ -33,18 +33,18 @@ func TestManyAtOnce(t *testing.T) {
 	for _, i := range []int{plain, watched} {
 		rdb.Del(ctx, l.keys.live(0, ks[i].ID, ks[i].Proof()))
 	}
-	for i, lease := range map[int]Lease{held: {"j:1", time.Minute}, released: {"j:2", time.Minute}} {
+	for i, lease := range map[int]ClaimTerms{held: {"j:1", time.Minute}, released: {"j:2", time.Minute}} {
 		if _, ok, err := l.End(ctx, ks[i].ID, ks[i].Proof(), "why", lease); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}
-	if !settle(t, l, Settlement{Held: Held{ks[released].ID, "j:2"}, Verdict: Release, Attempt: 1, Done: "1", Error: "bad"}) {
+	if !settle(t, l, Settlement{ClaimRef: ClaimRef{ks[released].ID, "j:2"}, Verdict: Release, Attempt: 1, Done: "1", Error: "bad"}) {
 		t.Fatal("release refused")
 	}
 	rdb.Del(ctx, l.keys.session(0, ks[lost].ID))
 	rdb.ZRem(ctx, l.keys.due(0), ks[unknown].ID)
 
-	found, err := l.Look(ctx, []int{0}, [][]Suspect{suspects}, Lease{"i:1", time.Minute})
+	found, err := l.Look(ctx, []int{0}, [][]Suspect{suspects}, ClaimTerms{"i:1", time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,8 @@ func TestManyAtOnce(t *testing.T) {
 
 	// One of the claims is not the holder's.
 	settled := l.Settle(ctx, "i", []Settlement{
-		{Held: Held{ks[plain].ID, "i:1"}}, {Held: Held{ks[held].ID, "i:1"}},
-		{Held: Held{ks[watched].ID, "i:1"}}, {Held: Held{ks[lost].ID, "i:1"}},
+		{ClaimRef: ClaimRef{ks[plain].ID, "i:1"}}, {ClaimRef: ClaimRef{ks[held].ID, "i:1"}},
+		{ClaimRef: ClaimRef{ks[watched].ID, "i:1"}}, {ClaimRef: ClaimRef{ks[lost].ID, "i:1"}},
 	}, time.Minute)
 	for i, ok := range []bool{true, false, true, true} {
 		if settled[i].OK != ok || settled[i].Err != nil {

@@ -47,7 +47,7 @@ func TestOverwrittenKeys(t *testing.T) {
 	}
 	overwrite(l.keys.session(0, noRecord))
 	overwrite(l.keys.end(0, noEnd))
-	found, err := l.Look(ctx, []int{0}, [][]Suspect{suspects}, Lease{"i:1", time.Minute})
+	found, err := l.Look(ctx, []int{0}, [][]Suspect{suspects}, ClaimTerms{"i:1", time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func TestOverwrittenKeys(t *testing.T) {
 	}
 
 	overwrite(l.keys.end(0, noRecord))
-	held := []Held{{noRecord, "i:1"}, {fine, "i:1"}}
+	held := []ClaimRef{{noRecord, "i:1"}, {fine, "i:1"}}
 	if r := l.Renew(ctx, held, time.Minute); r[0].OK || r[0].Err != nil || r[0].Overwritten == nil || r[1] != (Settled{OK: true}) {
 		t.Errorf("renewed: %+v", r)
 	}
 	if f := l.Fates(ctx, []string{noRecord, fine}); f[0].Err != nil || f[0].Ended || !f[1].Ended {
 		t.Errorf("fates: %+v", f)
 	}
-	acks := []Settlement{{Held: held[0]}, {Held: held[1]}}
+	acks := []Settlement{{ClaimRef: held[0]}, {ClaimRef: held[1]}}
 	if r := l.Settle(ctx, "i", acks, time.Minute); r[0].OK || r[0].Err != nil || r[0].Overwritten == nil || r[1] != (Settled{OK: true}) {
 		t.Errorf("acked: %+v", r)
 	}

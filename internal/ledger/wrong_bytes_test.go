@@ -33,7 +33,7 @@ func lookAll(t *testing.T, l *Ledger, ids ...string) Looked {
 	for i, id := range ids {
 		suspects[i].ID = id
 	}
-	found, err := l.Look(context.Background(), []int{0}, [][]Suspect{suspects}, Lease{"i:1", time.Minute})
+	found, err := l.Look(context.Background(), []int{0}, [][]Suspect{suspects}, ClaimTerms{"i:1", time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,10 +84,10 @@ func TestWrongBytesInAnEnd(t *testing.T) {
 			}
 			told("claimed", found.Claims[0].End)
 			told("told", l.Fates(ctx, []string{bad})[0].End)
-			if r := l.Renew(ctx, []Held{{bad, "i:1"}, {fine, "i:1"}}, time.Minute); !r[0].OK || !r[1].OK {
+			if r := l.Renew(ctx, []ClaimRef{{bad, "i:1"}, {fine, "i:1"}}, time.Minute); !r[0].OK || !r[1].OK {
 				t.Errorf("renewed: %+v", r)
 			}
-			if !settle(t, l, Settlement{Held: Held{bad, "i:1"}, Verdict: Bury, Attempt: c.want.Attempt, Error: "bad"}) {
+			if !settle(t, l, Settlement{ClaimRef: ClaimRef{bad, "i:1"}, Verdict: Bury, Attempt: c.want.Attempt, Error: "bad"}) {
 				t.Error("bury refused")
 			}
 			page, _, _, err := l.ReadDead(ctx, 0, DeadMark{}, DeadMark{math.Inf(1), "z"}, 10)
@@ -95,7 +95,7 @@ func TestWrongBytesInAnEnd(t *testing.T) {
 				t.Fatalf("the dead set: %+v, %v", page, err)
 			}
 			told("buried", page[0].End)
-			if !settle(t, l, Settlement{Held: Held{fine, "i:1"}}) {
+			if !settle(t, l, Settlement{ClaimRef: ClaimRef{fine, "i:1"}}) {
 				t.Error("ack refused")
 			}
 		})
@@ -122,10 +122,10 @@ func TestOverwrittenWatch(t *testing.T) {
 		t.Fatalf("claimed: %+v", found)
 	}
 	for i, r := range l.Settle(ctx, "i", []Settlement{
-		{Held: Held{ids[0], "i:1"}},
-		{Held: Held{ids[1], "i:1"}},
-		{Held: Held{ids[2], "i:1"}, Verdict: Release, Attempt: 1, Error: "bad"},
-		{Held: Held{ids[3], "i:1"}, Verdict: Bury, Attempt: 1, Error: "bad"},
+		{ClaimRef: ClaimRef{ids[0], "i:1"}},
+		{ClaimRef: ClaimRef{ids[1], "i:1"}},
+		{ClaimRef: ClaimRef{ids[2], "i:1"}, Verdict: Release, Attempt: 1, Error: "bad"},
+		{ClaimRef: ClaimRef{ids[3], "i:1"}, Verdict: Bury, Attempt: 1, Error: "bad"},
 	}, time.Minute) {
 		if r != (Settled{OK: true}) {
 			t.Errorf("settlement %d: %+v", i, r)
@@ -136,7 +136,7 @@ func TestOverwrittenWatch(t *testing.T) {
 
 	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
 	rdb.Set(ctx, l.keys.watch(l.Bucket(k.ID), k.ID), "something else", 0)
-	if c, ok, err := l.End(ctx, k.ID, k.Proof(), "why", Lease{"i:2", time.Minute}); !ok || err != nil || len(c.Watchers) != 0 {
+	if c, ok, err := l.End(ctx, k.ID, k.Proof(), "why", ClaimTerms{"i:2", time.Minute}); !ok || err != nil || len(c.Watchers) != 0 {
 		t.Errorf("ended: %+v, %v, %v", c, ok, err)
 	}
 

@@ -66,10 +66,16 @@ func TestEveryMasterIsHeard(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { x.Run(ctx) })
-	wg.Go(func() { topology.Watch(ctx, l, slog.New(slog.DiscardHandler), x.Arrange) })
+	wg.Go(func() {
+		topology.New(topology.Config{
+			Ledger:  l,
+			Log:     slog.New(slog.DiscardHandler),
+			Changed: func(_ context.Context, shards []ledger.Shard) { x.SetServers(shards) },
+		}).Run(ctx)
+	})
 	defer wg.Wait()
 	defer cancel()
-	x.Listen(ctx, []int{0, 1, 2}, true)
+	x.SetBuckets(ctx, []int{0, 1, 2}, true)
 
 	// deleted deletes a live key on each server, and returns how many there were.
 	deleted := func() int {

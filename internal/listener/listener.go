@@ -36,7 +36,7 @@ type Events struct {
 type Listener struct {
 	c        Config
 	messages *link
-	arranged chan struct{} // closed by the first Arrange
+	arranged chan struct{} // closed by the first SetServers
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before it, and after it
@@ -93,9 +93,9 @@ func (l *Listener) State() State {
 	return worst
 }
 
-// Listen sets what this instance listens to: the messages of the buckets that
-// it looks after, and as the leader the keyspace notifications.
-func (l *Listener) Listen(ctx context.Context, own []int, leader bool) {
+// SetBuckets sets what this instance listens to: the messages of the buckets that it
+// looks after, and as the leader the keyspace notifications.
+func (l *Listener) SetBuckets(ctx context.Context, own []int, leader bool) {
 	l.messages.listen(ctx, l.c.Ledger.Channels(l.c.Instance, own))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,8 +103,8 @@ func (l *Listener) Listen(ctx context.Context, own []int, leader bool) {
 	l.arrange()
 }
 
-// Arrange sets which servers there are.
-func (l *Listener) Arrange(servers []ledger.Shard) {
+// SetServers sets which servers there are.
+func (l *Listener) SetServers(servers []ledger.Shard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.servers == nil {

@@ -28,12 +28,28 @@ type View struct {
 	Leader bool
 }
 
+// Config is what a Membership is made of.
+type Config struct {
+	Ledger   *ledger.Ledger
+	Instance string
+	Interval time.Duration // pause between two heartbeats
+	On       Events
+}
+
+// Events is what a Membership reports and asks, from the goroutine of Run.
+type Events struct {
+	Changed  func(context.Context, View) // a new view, the first one included
+	DataLost func()                      // the data in Redis was flushed or replaced
+	Beat     func(error)                 // the outcome of every heartbeat
+	// Ready is called before every heartbeat. With false the instance gives up all its
+	// buckets, and others look after them.
+	Ready func(context.Context) bool
+}
+
 // Membership keeps the heartbeat of one instance. Make it with New.
 type Membership struct {
-	ledger   *ledger.Ledger
-	instance string
-	interval time.Duration
-	poke     chan struct{}
+	c    Config
+	poke chan struct{}
 }
 
 // missed heartbeats after which an instance counts as gone.
@@ -43,9 +59,9 @@ const missed = 3
 // is asked for: anybody who may publish can ask.
 const pokes = 10
 
-// New returns a membership that beats every interval.
-func New(l *ledger.Ledger, instance string, interval time.Duration) *Membership {
-	return &Membership{ledger: l, instance: instance, interval: interval, poke: make(chan struct{}, 1)}
+// New returns a membership that does not beat yet.
+func New(c Config) *Membership {
+	return &Membership{c: c, poke: make(chan struct{}, 1)}
 }
 
 // Poke asks for a heartbeat now: the set of instances is said to have changed.
@@ -56,24 +72,17 @@ func (m *Membership) Poke() {
 	}
 }
 
-// Events is what Run reports, from its own goroutine.
-type Events struct {
-	Changed func(View)  // a new view, the first one included
-	Lost    func()      // the data in Redis was flushed or replaced
-	Beat    func(error) // every heartbeat's outcome
-	Able    func() bool // asked before every heartbeat: false gives all buckets up
-}
-
 // Run beats until ctx ends, then takes the instance off the list.
-func (m *Membership) Run(ctx context.Context, on Events) {
+func (m *Membership) Run(ctx context.Context) {
+	on := m.c.On
 	var last []string
-	ticker := time.NewTicker(m.interval)
+	ticker := time.NewTicker(m.c.Interval)
 	defer ticker.Stop()
 	for {
-		if !on.Able() {
+		if !on.Ready(ctx) {
 			if last != nil {
 				m.leave(ctx)
-				on.Changed(View{Instances: last})
+				on.Changed(ctx, View{Instances: last})
 				last = nil
 			}
 			select {
@@ -83,16 +92,16 @@ func (m *Membership) Run(ctx context.Context, on Events) {
 			}
 			continue
 		}
-		alive, err := m.beat(ctx, on)
+		alive, err := m.beat(ctx)
 		if ctx.Err() != nil {
 			m.leave(ctx)
 			return
 		}
 		on.Beat(err)
 		if err == nil && !slices.Equal(alive, last) {
-			on.Changed(view(m.instance, alive, m.ledger.Buckets()))
-			if !slices.Contains(last, m.instance) {
-				_ = m.ledger.Announce(ctx) // others find out with their next heartbeat
+			on.Changed(ctx, view(m.c.Instance, alive, m.c.Ledger.Buckets()))
+			if !slices.Contains(last, m.c.Instance) {
+				_ = m.c.Ledger.Announce(ctx) // others find out with their next heartbeat
 			}
 			last = alive
 		}
@@ -105,7 +114,7 @@ func (m *Membership) Run(ctx context.Context, on Events) {
 
 // wait waits until it is time for the next heartbeat. false means that ctx has ended.
 func (m *Membership) wait(ctx context.Context, tick <-chan time.Time) bool {
-	rest := time.NewTimer(m.interval / pokes)
+	rest := time.NewTimer(m.c.Interval / pokes)
 	defer rest.Stop()
 	var poke <-chan struct{} // not heeded before
 	for {
@@ -122,23 +131,23 @@ func (m *Membership) wait(ctx context.Context, tick <-chan time.Time) bool {
 	}
 }
 
-func (m *Membership) beat(ctx context.Context, on Events) ([]string, error) {
-	lost, err := m.ledger.Foundation(ctx)
+func (m *Membership) beat(ctx context.Context) ([]string, error) {
+	lost, err := m.c.Ledger.Foundation(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if lost {
-		on.Lost()
+		m.c.On.DataLost()
 	}
-	alive, err := m.ledger.Heartbeat(ctx, m.instance, missed*m.interval)
+	alive, err := m.c.Ledger.Heartbeat(ctx, m.c.Instance, missed*m.c.Interval)
 	slices.Sort(alive)
 	return alive, err
 }
 
 func (m *Membership) leave(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	if m.ledger.Leave(ctx, m.instance) == nil {
-		_ = m.ledger.Announce(ctx)
+	if m.c.Ledger.Leave(ctx, m.c.Instance) == nil {
+		_ = m.c.Ledger.Announce(ctx)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestAnInstanceMovesOnlyItsShare(t *testing.T) {
 func TestPokesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the clock stands still but for what waits
-		m := New(nil, "i", time.Second)
+		m := New(Config{Interval: time.Second})
 		began := time.Now()
 		for range pokes {
 			m.Poke()
@@ -73,7 +73,7 @@ func TestPokesAreBounded(t *testing.T) {
 				t.Error("its context has ended")
 			}
 		}
-		if d := time.Since(began); d != m.interval {
+		if d := time.Since(began); d != m.c.Interval {
 			t.Errorf("%d heartbeats in %v", pokes, d)
 		}
 		tick := make(chan time.Time, 1)

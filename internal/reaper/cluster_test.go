@@ -46,8 +46,8 @@ func TestOneServerAway(t *testing.T) {
 
 	s := newSink(1000)
 	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
-	r.Arrange(shards)
-	r.Keep(all)
+	r.SetServers(shards)
+	r.SetBuckets(all)
 	for _, node := range c.Nodes {
 		if node.Addr == away {
 			node.Pause()
@@ -96,8 +96,8 @@ func TestMovingBucket(t *testing.T) {
 	}
 	s := newSink(1000)
 	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
-	r.Arrange(shards)
-	r.Keep(shards[0].Buckets)
+	r.SetServers(shards)
+	r.SetBuckets(shards[0].Buckets)
 	slot := int(rdb.ClusterKeySlot(t.Context(), fmt.Sprintf("{%d}", bucket)).Val())
 	to := c.Nodes[0]
 	if to.Addr == shards[0].Name {

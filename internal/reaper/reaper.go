@@ -419,9 +419,9 @@ func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.Suspect) ([]ledger.Looked, error) {
 	// Not cut short by the end of this reaper: what was claimed would wait for the end
 	// of its lease.
-	found, err := r.c.Ledger.Look(context.WithoutCancel(ctx), buckets, suspects, ledger.Lease{
-		Token:    r.c.Instance + ":" + strconv.FormatInt(r.fleet.claims.Add(1), 10),
-		Duration: r.c.Lease,
+	found, err := r.c.Ledger.Look(context.WithoutCancel(ctx), buckets, suspects, ledger.ClaimTerms{
+		Token: r.c.Instance + ":" + strconv.FormatInt(r.fleet.claims.Add(1), 10),
+		Lease: r.c.Lease,
 	})
 	for _, f := range found {
 		if len(f.Claims) > 0 {

@@ -97,7 +97,7 @@ func startReapers(t *testing.T, s *limitedSink, interval time.Duration) (*Reaper
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Arrange(shards)
+	r.SetServers(shards)
 	runs(t, r)
 	return r, l
 }
@@ -131,7 +131,7 @@ func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {
 func TestFindsWhatIsDue(t *testing.T) {
 	s := newSink(1000)
 	r, l := startReapers(t, s, 20*time.Millisecond)
-	r.Keep([]int{0, 1, 2, 3})
+	r.SetBuckets([]int{0, 1, 2, 3})
 	want := make(map[string]bool)
 	for range 50 {
 		want[begin(t, l, 100*time.Millisecond).ID] = true
@@ -153,7 +153,7 @@ func TestLooksAfterItsOwnBuckets(t *testing.T) {
 	for other.ID == "" || l.Bucket(other.ID) == 0 {
 		other = begin(t, l, 50*time.Millisecond)
 	}
-	r.Keep([]int{0})
+	r.SetBuckets([]int{0})
 	mine := begin(t, l, time.Minute)
 	for l.Bucket(mine.ID) != 0 {
 		mine = begin(t, l, time.Minute)
@@ -178,7 +178,7 @@ func TestLooksAfterItsOwnBuckets(t *testing.T) {
 func TestHints(t *testing.T) {
 	s := newSink(1000)
 	r, l := startReapers(t, s, time.Minute)
-	r.Keep([]int{0, 1, 2, 3})
+	r.SetBuckets([]int{0, 1, 2, 3})
 	live, gone := begin(t, l, time.Minute), begin(t, l, time.Minute)
 	rdb := redistest.Client(t, redistest.Shared(t))
 	keys, err := rdb.Keys(context.Background(), "*live:"+gone.ID+":*").Result()
@@ -214,7 +214,7 @@ func TestFullSink(t *testing.T) {
 	for range 20 {
 		begin(t, l, time.Millisecond)
 	}
-	r.Keep([]int{0, 1, 2, 3})
+	r.SetBuckets([]int{0, 1, 2, 3})
 	for range 3 {
 		s.next(t)
 	}
@@ -246,7 +246,7 @@ func TestWhatIsHeldIsNotClaimedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		proof := string(rec[:token.ProofLength])
-		lease := ledger.Lease{Token: "i:" + id, Duration: time.Millisecond}
+		lease := ledger.ClaimTerms{Token: "i:" + id, Lease: time.Millisecond}
 		if _, ok, err := k.c.Ledger.End(context.Background(), id, proof, "why", lease); !ok || err != nil {
 			t.Fatalf("end: %v, %v", ok, err)
 		}

@@ -46,9 +46,9 @@ func New(c Config) *Reapers {
 	return &Reapers{c: c, shards: make(map[string]*running), of: make(map[int]*running)}
 }
 
-// Arrange sets which servers there are. A reaper whose server has gone ends; what is
+// SetServers sets which servers there are. A reaper whose server has gone ends; what is
 // left to do in its buckets is the others'.
-func (r *Reapers) Arrange(shards []ledger.Shard) {
+func (r *Reapers) SetServers(shards []ledger.Shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	gone := r.shards
@@ -93,9 +93,9 @@ func (r *Reapers) distribute() {
 	}
 }
 
-// Keep sets the buckets, sorted, that this instance looks after, and looks at all of
+// SetBuckets sets the buckets, sorted, that this instance looks after, and looks at all of
 // them.
-func (r *Reapers) Keep(buckets []int) {
+func (r *Reapers) SetBuckets(buckets []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.own = buckets

@@ -20,9 +20,25 @@ const (
 	reloadInterval = 5 * time.Second
 )
 
-// Watch calls changed with the servers, at first and whenever they or their buckets
-// have changed, until ctx ends. Without a cluster it returns after the first call.
-func Watch(ctx context.Context, l *ledger.Ledger, log *slog.Logger, changed func([]ledger.Shard)) {
+// Config is what a Topology is made of.
+type Config struct {
+	Ledger *ledger.Ledger
+	Log    *slog.Logger
+	// Changed is called with the servers, at first and whenever they or their buckets
+	// have changed, from the goroutine of Run.
+	Changed func(context.Context, []ledger.Shard)
+}
+
+// Topology watches the servers. Make it with New.
+type Topology struct{ c Config }
+
+// New returns a topology that does not watch yet.
+func New(c Config) *Topology { return &Topology{c} }
+
+// Run watches until ctx ends. Without a cluster it returns after the first call of
+// Config.Changed.
+func (t *Topology) Run(ctx context.Context) {
+	l := t.c.Ledger
 	var last []ledger.Shard
 	failed := false
 	look := time.NewTicker(lookInterval)
@@ -35,10 +51,10 @@ func Watch(ctx context.Context, l *ledger.Ledger, log *slog.Logger, changed func
 			return
 		case err != nil:
 			if !failed {
-				log.Warn("lifecycle: the cluster does not tell its servers, will be asked again", "error", err)
+				t.c.Log.Warn("lifecycle: the cluster does not tell its servers, will be asked again", "error", err)
 			}
 		case !slices.EqualFunc(shards, last, same):
-			changed(shards)
+			t.c.Changed(ctx, shards)
 			last = shards
 		}
 		failed = err != nil

@@ -1,4 +1,4 @@
-package lifecycle
+package ledger
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 // around it.
 type clusterClient interface{ Options() *redis.ClusterOptions }
 
-// checkClient returns why sessions cannot be kept through a client.
-func checkClient(client redis.UniversalClient) error {
+// CheckClient returns why sessions cannot be kept through a client, nil if they can.
+func CheckClient(client redis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
 		return errors.New("a Redis client is needed")
@@ -27,15 +27,16 @@ func checkClient(client redis.UniversalClient) error {
 	return nil
 }
 
-// hangs reports whether calls of a client may take longer than their context.
-func hangs(client redis.UniversalClient) bool {
-	c, ok := client.(clusterClient)
+// IgnoresDeadlines reports whether calls of the ledger may take longer than their
+// context: a cluster's client that does not heed it cannot be changed from here.
+func (l *Ledger) IgnoresDeadlines() bool {
+	c, ok := l.rdb.(clusterClient)
 	return ok && !c.Options().ContextTimeoutEnabled
 }
 
-// database returns the number of the client's database.
-func database(client redis.UniversalClient) int {
-	if c, ok := client.(interface{ Options() *redis.Options }); ok {
+// Database returns the number of the client's database.
+func (l *Ledger) Database() int {
+	if c, ok := l.rdb.(interface{ Options() *redis.Options }); ok {
 		return c.Options().DB
 	}
 	return 0
