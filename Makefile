@@ -22,10 +22,10 @@ LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 # Go would remember results; ours depend on redis-server and the machine as well.
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
 
-# The tests of the root package are the suite, which runs on each of these.
+# The behavioural tests are the suite, which runs on each of these.
 TOPOLOGIES ?= single sentinel cluster locked
 
-SUITE  = $(shell $(GO) list .)
+SUITE  = $(shell $(GO) list ./suite)
 LISTED = $(or $(shell $(GO) list $(PKGS)),$(error PKGS=$(PKGS): no package))
 OTHERS = $(filter-out $(SUITE),$(LISTED))
 
@@ -38,7 +38,7 @@ test:
 	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
 
 suite-%:
-	LIFECYCLE_TOPOLOGY=$* $(TEST) .
+	LIFECYCLE_TOPOLOGY=$* $(TEST) ./suite
 
 ## faults: run the tests of faults, a soak of a minute among them
 faults:
@@ -99,7 +99,7 @@ run:
 fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./internal/token
 	$(GO) test -run '^$$' -fuzz FuzzUnpack -fuzztime 30s ./internal/record
-	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime 30s .
+	$(GO) test -run '^$$' -fuzz FuzzCookie -fuzztime 30s ./suite
 	$(GO) test -run '^$$' -fuzz FuzzGobDecode -fuzztime 30s ./internal/codec
 	$(GO) test -run '^$$' -fuzz FuzzGobStreams -fuzztime 30s ./internal/codec
 	$(GO) test -run '^$$' -fuzz FuzzGobValues -fuzztime 30s ./internal/codec

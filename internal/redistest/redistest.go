@@ -165,14 +165,7 @@ func FreePort(t testing.TB) int {
 // Eventually polls until ok holds, and fails the test if it never does.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("never happened: %s", what)
-		}
+	if err := Poll(Patience, ok); err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }

@@ -1,0 +1,263 @@
+package suite_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+	gsessions "github.com/gorilla/sessions"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// A name that begins with __Host- or __Secure- is refused where browsers would refuse the
+// cookie, and brings Secure.
+func TestPrefixedNames(t *testing.T) {
+	t.Parallel()
+	rdb := shared(t).client(t, prefix())
+	secure, never := lifecycle.WithSecureCookie(lifecycle.SecureAlways), lifecycle.WithSecureCookie(lifecycle.SecureNever)
+	store := func(opts ...lifecycle.Option) *lifecycle.Store {
+		t.Helper()
+		s, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(prefix()))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for _, name := range []string{"__Host-id", "__host-id", "__Secure-id", "__SECURE-id"} {
+		if _, err := lifecycle.NewStore(rdb, lifecycle.WithSessionName(name), never); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("NewStore with %s and without Secure: %v", name, err)
+		}
+		if _, err := lifecycle.New(store(never), lifecycle.WithSessionName(name)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("New with %s and without Secure: %v", name, err)
+		}
+		s := store(secure, lifecycle.WithSessionName(name))
+		for what, o := range map[string]sessions.Options{"Path": {Path: "/app"}, "Domain": {Domain: "example.com"}} {
+			refused := func() (text any) {
+				defer func() { text = recover() }()
+				s.Options(o)
+				return nil
+			}()
+			if host := strings.Contains(strings.ToLower(name), "host"); host != (refused != nil) {
+				t.Errorf("Options of %s with a %s: %v", name, what, refused)
+			}
+			other := store(secure)
+			other.Options(o)
+			_, err := lifecycle.New(other, lifecycle.WithSessionName(name))
+			if host := strings.Contains(strings.ToLower(name), "host"); host != (err != nil) {
+				t.Errorf("New with %s and a %s: %v", name, what, err)
+			}
+		}
+	}
+	// Where gin-contrib names the session the store hears of it with the first request.
+	a := newApp(t, shared(t), prefix(), never)
+	r := gin.New()
+	r.Use(sessions.Sessions("__Host-id", a.store), a.m.Middleware())
+	r.GET("/", func(*gin.Context) {})
+	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
+		t.Errorf("a request: %d", w.Code)
+	}
+
+	b := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("__Host-id"))
+	login(b, "/elsewhere", false, sessions.Options{Path: "/app"})
+	w := b.visit(new(visitor), "/")
+	if line := w.Header().Get("Set-Cookie"); !strings.HasPrefix(line, "__Host-id=") || !strings.Contains(line, "; Secure") || !strings.Contains(line, "; Path=/;") {
+		t.Errorf("cookie: %s", line)
+	}
+	if w := b.visit(new(visitor), "/elsewhere"); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "__Host-id") {
+		t.Errorf("Options of one session: %d %s", w.Code, w.Body)
+	}
+}
+
+// The Options of a session count from the beginning, whatever is set in front of the
+// middleware, in any order with the rest.
+func TestOptionsInFrontOfTheMiddleware(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
+	for name, o := range map[string]sessions.Options{
+		"MaxAge": {MaxAge: 1000}, "too large a MaxAge": {MaxAge: 1 << 40}, "a removal": {MaxAge: -1}, "twelve years": {MaxAge: 12 * 365 * 24 * 3600},
+		"a Domain": {Domain: ".Example.com"}, "None": {SameSite: http.SameSiteNoneMode},
+	} {
+		r := gin.New()
+		r.Use(sessions.Sessions("session", a.store), func(c *gin.Context) {
+			if c.Query("first") != "" {
+				sessions.Default(c).Options(o)
+			}
+		}, a.m.Middleware())
+		r.GET("/", lifecycle.Handler(func(c *lifecycle.Context) { c.String(http.StatusOK, idOf(c)) }))
+		r.GET("/rotate", lifecycle.Handler(func(c *lifecycle.Context) { a.answer(c, c.RotateSession()) }))
+		r.GET("/gone", lifecycle.Handler(func(c *lifecycle.Context) {
+			sessions.Default(c.Context).Options(sessions.Options{MaxAge: -1}) // and no Save
+			a.answer(c, c.RotateSession())
+		}))
+		b := &app{t: t, router: r}
+		v := new(visitor)
+		id := b.ok(v, "/?first=1")
+		for _, page := range []string{"/", "/rotate", "/", "/gone", "/"} {
+			w := b.visit(v, page)
+			if got := w.Body.String(); got != id {
+				t.Errorf("%s, %s: session %q, want %s", name, page, got, id)
+			}
+			for _, line := range w.Header().Values("Set-Cookie") {
+				if !strings.Contains(line, "; Path=/;") {
+					t.Errorf("%s, %s: %s", name, page, line)
+				}
+			}
+		}
+	}
+	strict := newApp(t, shared(t), prefix())
+	r := gin.New()
+	r.Use(sessions.Sessions("__Host-id", strict.store), func(c *gin.Context) {
+		sessions.Default(c).Options(sessions.Options{Path: "/app"})
+	}, strict.m.Middleware())
+	r.GET("/", func(*gin.Context) {})
+	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
+		t.Errorf("a form that browsers refuse: %d %v", w.Code, w.Header())
+	}
+}
+
+// A request has one session: a manager with a name of its own does not take that of a
+// middleware in front for its own.
+func TestMiddlewareBehindAnothersSession(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("shop"))
+	admin, err := lifecycle.New(a.store, lifecycle.WithSessionName("admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.router.Group("/admin", admin.Middleware()).GET("/", func(c *gin.Context) {
+		t.Errorf("the shop's session %s is let in as admin", sessions.Default(c).ID())
+	})
+	_, v := a.begin()
+	for range 2 {
+		if w := a.visit(v, "/admin/"); w.Code != http.StatusInternalServerError {
+			t.Errorf("%d", w.Code)
+		}
+	}
+	if n := strings.Count(a.log.String(), "every request of a middleware is refused"); n != 1 {
+		t.Errorf("the log says it %d times", n)
+	}
+}
+
+// gorilla's own functions work behind the middleware, and their cookie goes out; so does
+// what the application sets itself.
+func TestGorillaBehindTheMiddleware(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithLazyCreation())
+	gorilla := func(path string, session func(c *lifecycle.Context) *gsessions.Session) {
+		a.router.Any(path, lifecycle.Handler(func(c *lifecycle.Context) {
+			s := session(c)
+			s.Values["k"] = "v"
+			if err := a.store.Save(c.Request, c.Writer, s); err != nil {
+				c.String(http.StatusConflict, err.Error())
+				return
+			}
+			c.String(http.StatusOK, s.ID)
+		}))
+	}
+	gorilla("/session", func(*lifecycle.Context) *gsessions.Session { return gsessions.NewSession(a.store, "session") })
+	gorilla("/new", func(c *lifecycle.Context) *gsessions.Session {
+		s, err := a.store.New(c.Request, "session")
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	})
+	a.get("/own", func(c *lifecycle.Context) {
+		own, err := c.Cookie("session")
+		if err != nil {
+			t.Error(err)
+		}
+		c.SetCookie("session", own, 100, "/", "", false, true)
+	})
+	for _, path := range []string{"/session", "/new"} {
+		b := newBrowser(t, a.serve())
+		id := b.ok(path)
+		if got := b.ok("/"); got != id {
+			t.Errorf("%s: session %q, want %s", path, got, id)
+		}
+		if got := b.get("/own"); len(got.cookies) != 1 {
+			t.Errorf("the application's own: %v", got.cookies)
+		}
+		got := newBrowser(t, a.serve()).send(http.MethodPost, path, "Sec-Fetch-Site", "cross-site")
+		if got.status != http.StatusConflict || len(got.cookies) != 0 {
+			t.Errorf("%s of a foreign page: %+v", path, got)
+		}
+	}
+}
+
+// A proxy behind a Unix socket is trusted by gin, and so believed.
+func TestSecureBehindAUnixSocket(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix())
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr = "@"
+	r.Header.Set("X-Forwarded-Proto", "https")
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "/run/app.sock", Net: "unix"}))
+	w := httptest.NewRecorder()
+	a.router.ServeHTTP(w, r)
+	if line := w.Header().Get("Set-Cookie"); !strings.Contains(line, "; Secure") {
+		t.Errorf("cookie: %s", line)
+	}
+}
+
+// SecureAuto believes a proxy that gin trusts, and nobody else.
+func TestSecureBehindAProxy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trusted []string
+		proto   string
+		want    bool
+	}{
+		"trusted, https":         {[]string{"192.0.2.1"}, "https", true},
+		"trusted, http":          {[]string{"192.0.2.1"}, "http", false},
+		"trusted, several":       {[]string{"192.0.2.0/24"}, "HTTPS, http", true},
+		"trusted, says nothing":  {[]string{"192.0.2.1"}, "", false},
+		"not trusted":            {[]string{"198.51.100.1"}, "https", false},
+		"nobody is trusted":      {nil, "https", false},
+		"trusted, http in front": {[]string{"192.0.2.1"}, "http, https", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, shared(t), prefix())
+			if err := a.router.SetTrustedProxies(c.trusted); err != nil {
+				t.Fatal(err)
+			}
+			w := a.visit(new(visitor), "/", "X-Forwarded-Proto", c.proto) // from 192.0.2.1, see httptest
+			if got := strings.Contains(w.Header().Get("Set-Cookie"), "; Secure"); got != c.want {
+				t.Errorf("cookie: %s", w.Header().Get("Set-Cookie"))
+			}
+		})
+	}
+}
+
+// What of the Options is not as it seems is said, once.
+func TestOptionsAreMentioned(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(24*time.Hour))
+	week := sessions.Options{MaxAge: 7 * 24 * 3600, SameSite: http.SameSiteNoneMode}
+	login(a, "/login", false, week)
+	for range 3 {
+		a.ok(new(visitor), "/login")
+	}
+	a.store.Options(week)
+	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure"} {
+		if n := strings.Count(a.log.String(), text); n != 1 {
+			t.Errorf("%q is said %d times", text, n)
+		}
+	}
+	b := newApp(t, shared(t), prefix())
+	b.store.Options(week)
+	b.store.Options(sessions.Options{Path: "app", Domain: "no domain"})
+	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure", "Path must begin", "Domain is none"} {
+		if n := strings.Count(b.log.String(), text); n != 1 {
+			t.Errorf("%q is said %d times", text, n)
+		}
+	}
+}

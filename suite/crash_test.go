@@ -1,0 +1,188 @@
+package suite_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle"
+)
+
+// childEnv makes the test binary an instance to be killed: an order, as JSON.
+const childEnv = "LIFECYCLE_TEST_CHILD"
+
+type order struct {
+	At            address
+	Notifications bool
+	Prefix, Mode  string
+}
+
+// runChild is an instance that begins a session, tells of it, and then does
+// what its mode says. Every line it prints is a state that the test waits for.
+func runChild() {
+	must := func(err error) {
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+	}
+	var o order
+	must(json.Unmarshal([]byte(os.Getenv(childEnv)), &o))
+	store, err := lifecycle.NewStore(o.At.dial(), lifecycle.WithPrefix(o.Prefix), lifecycle.WithBuckets(8),
+		lifecycle.WithNotifications(o.Notifications),
+		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(time.Second))
+	must(err)
+	m, err := lifecycle.New(store)
+	must(err)
+	m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("hook", s.ID, s.Attempt)
+		if o.Mode == "hang-in-hook" {
+			select {}
+		}
+		return nil
+	})
+	m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		fmt.Println("second", s.ID, s.Attempt)
+		return nil
+	})
+	router := gin.New()
+	router.Use(m.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		must(c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+			fmt.Println("closure", s.ID, s.Reason)
+			return nil
+		}))
+		fmt.Println("began", c.Session().ID)
+	}))
+	must(m.Start(context.Background()))
+	fmt.Println("started", m.Stats().Instances)
+	if o.Mode != "idle" {
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	}
+	select {} // until it is killed
+}
+
+// child is a process of this test binary.
+type child struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines chan string
+}
+
+func startChild(t *testing.T, d deployment, prefix, mode string) *child {
+	t.Helper()
+	c := &child{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1000)}
+	o, err := json.Marshal(order{d.address(t, prefix), d.notifications == lifecycle.NotificationsOn, prefix, mode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Env = append(os.Environ(), childEnv+"="+string(o))
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			c.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		<-read
+		_ = c.cmd.Wait()
+	})
+	return c
+}
+
+// wait waits for a line that begins with word and returns what follows.
+func (c *child) wait(word string) []string {
+	c.t.Helper()
+	for {
+		fields := strings.Fields(receive(c.t, c.lines))
+		if len(fields) > 0 && fields[0] == "error" {
+			c.t.Fatalf("child: %v", fields)
+		}
+		if len(fields) > 0 && fields[0] == word {
+			return fields[1:]
+		}
+	}
+}
+
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// Promise 2: an instance killed while it runs the hooks of an end is replaced:
+// another one runs all of them, as the second attempt.
+func TestKilledWhileRunningAHook(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "hang-in-hook")
+	id := c.wait("began")[0]
+	if got := c.wait("closure"); got[0] != id || got[1] != "idle" {
+		t.Errorf("closure: %v", got)
+	}
+	if got := c.wait("hook"); got[0] != id || got[1] != "1" {
+		t.Errorf("first attempt: %v", got)
+	}
+	a := newApp(t, d, p, lifecycle.WithLease(300*time.Millisecond)).start()
+	c.kill()
+	if s := a.nextDestroyed(); s.ID != id || s.Attempt < 2 || s.Reason != lifecycle.ReasonIdleTimeout {
+		t.Errorf("taken over: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
+	}
+	eventually(t, "all acked", func() bool { return len(a.keys("due")) == 0 })
+	a.quiet()
+}
+
+// Promise 2: sessions that end while no instance runs are handled by the next
+// one, without a visitor.
+func TestEndsWhileNobodyRuns(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "begin")
+	id := c.wait("began")[0]
+	c.kill() // its session is live and has a deadline
+	eventually(t, "the session's time is over", func() bool { return len(d.keys(t, p+":{*}:live:*")) == 0 })
+	a := newApp(t, d, p).start()
+	s := a.nextDestroyed()
+	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Request.Method != http.MethodGet {
+		t.Errorf("ended: %s, %s, %+v", s.ID, s.Reason, s.Request)
+	}
+}
+
+// A killed instance's buckets are looked after by the others.
+func TestKilledInstanceIsReplaced(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), prefix()
+	c := startChild(t, d, p, "idle")
+	c.wait("started")
+	a := newApp(t, d, p, lifecycle.WithIdleTimeout(200*time.Millisecond)).start()
+	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 })
+	c.kill()
+	ids := make(map[string]bool)
+	for range 32 { // some in every bucket
+		id, _ := a.begin()
+		ids[id] = true
+	}
+	for range ids {
+		if s := a.nextDestroyed(); !ids[s.ID] {
+			t.Errorf("unknown session %s", s.ID)
+		}
+	}
+	eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
+}
