@@ -38,15 +38,29 @@ type binding struct {
 	withheld withheld
 
 	// resend asks for the cookie to be sent with the response even if nothing is saved.
-	resend    bool
-	setAt     time.Time      // when it was set for this response, zero if it was not
-	stands    *cookie.Place  // where the browser has the session's cookie, nil if it has none
-	elsewhere []cookie.Place // where it may have others, of a crowded request
-	lines     cookie.Lines
+	resend      bool
+	setAt       time.Time      // when it was set for this response, zero if it was not
+	place       *cookie.Place  // where the browser has the session's cookie, nil if it has none
+	otherPlaces []cookie.Place // where it may have others, if the request brought several
+	lines       cookie.Lines
+
+	hooks hooks
 
 	// Set by a middleware.
-	manager *Manager
 	gin     *gin.Context
+	headers []string // of WithRequestHeaders
+}
+
+// hooks is what a session needs of a manager as it begins and ends. A Manager is one;
+// noHooks is for a store without a manager.
+type hooks interface {
+	// beginning is called before the session begins. The session's destroyed hooks in
+	// this process wait until finish is called.
+	beginning(id string) (finish func())
+	// runCreated runs the created hooks. An error refuses the session.
+	runCreated(r *http.Request, s *Session) error
+	// end ends the session; see ledger.Ledger.End for proof and ok.
+	end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error)
 }
 
 type state int
@@ -58,7 +72,7 @@ const (
 )
 
 func (s *Store) bind(name string) *binding {
-	b := &binding{store: s, name: name}
+	b := &binding{store: s, name: name, hooks: noHooks{s}}
 	b.session = gsessions.NewSession(b, name)
 	*b.session.Options = *s.options.Load()
 	b.session.IsNew = true
@@ -66,7 +80,7 @@ func (s *Store) bind(name string) *binding {
 }
 
 // withholds returns an error if there is no session, and none may begin here.
-func (b *binding) withholds() error {
+func (b *binding) withheldError() error {
 	if b.state != absent || b.withheld == "" {
 		return nil
 	}
@@ -96,9 +110,9 @@ func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Sess
 		g.Options = &o
 	}
 	f := b.store.canonical(g.Options)
-	b.store.mention(g.Options, f)
+	b.store.warnOptions(g.Options, f)
 	g.Options = &f
-	if err := b.withholds(); err != nil {
+	if err := b.withheldError(); err != nil {
 		return err
 	}
 	if f.MaxAge < 0 {
@@ -143,7 +157,7 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 // request that is cancelled meanwhile does not leave half a session behind.
 func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s := b.store
-	if err := b.withholds(); err != nil {
+	if err := b.withheldError(); err != nil {
 		return err
 	}
 	if rw, ok := w.(interface{ Written() bool }); ok && rw.Written() {
@@ -172,10 +186,7 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	}
 	defer finish()
 	b.sendCookie(r, w)
-	if b.manager == nil {
-		return nil
-	}
-	if err := b.manager.runCreated(r, b.picture()); err != nil {
+	if err := b.hooks.runCreated(r, b.snapshot()); err != nil {
 		_ = b.destroy(ctx, ReasonDestroyed) // otherwise its timeout ends it
 		b.expireCookie(r, w)
 		return err
@@ -202,11 +213,8 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 		Values:   values,
 	}
 	packed := record.Pack(rec)
-	finish = func() {}
-	if b.manager != nil {
-		finish = b.manager.beginning(t.ID) // before the session can end
-	}
-	ok, err := s.ledger.Create(ctx, t, s.config.first(rec.Timeouts.Idle), packed)
+	finish = b.hooks.beginning(t.ID) // before the session can end
+	ok, err := s.ledger.Create(ctx, t, s.config.unconfirmedLife(rec.Timeouts.Idle), packed)
 	switch {
 	case err != nil:
 		err = unavailable("begin a session", err)
@@ -291,7 +299,7 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 			return nil
 		}
 		before := b.token
-		if ok, err = b.follow(ctx); err != nil {
+		if ok, err = b.reload(ctx); err != nil {
 			return err
 		}
 		if same++; !b.token.Same(before) {
@@ -306,7 +314,7 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 
 // follow takes up the timeouts, and the cookie's form, that another request has saved
 // meanwhile. ok is false if there is no record, or the secret is no longer good.
-func (b *binding) follow(ctx context.Context) (ok bool, err error) {
+func (b *binding) reload(ctx context.Context) (ok bool, err error) {
 	packed, err := b.store.ledger.Record(ctx, b.token.ID)
 	if err != nil {
 		return false, unavailable("load", err)
@@ -333,7 +341,7 @@ func (b *binding) idle(timeout time.Duration) time.Duration {
 	if !b.fresh || b.store.config.unconfirmed == 0 {
 		return timeout
 	}
-	first := b.record.Created + b.store.config.first(timeout).Milliseconds()
+	first := b.record.Created + b.store.config.unconfirmedLife(timeout).Milliseconds()
 	left := time.Duration(first-b.clock().UnixMilli()) * time.Millisecond
 	return min(timeout, max(left, time.Millisecond))
 }
@@ -344,7 +352,7 @@ func (b *binding) destroy(ctx context.Context, reason Reason) error {
 	if err := b.needLive(); err != nil && b.state != ended {
 		return err
 	}
-	ok, err := b.store.end(context.WithoutCancel(ctx), b.manager, b.token.ID, b.token.Proof(), reason)
+	ok, err := b.hooks.end(context.WithoutCancel(ctx), b.token.ID, b.token.Proof(), reason)
 	if err != nil {
 		return err
 	}
@@ -353,6 +361,13 @@ func (b *binding) destroy(ctx context.Context, reason Reason) error {
 		return ErrSessionEnded
 	}
 	return nil
+}
+
+// watch notes in Redis that an instance has hooks for the session's end.
+func (b *binding) watch(ctx context.Context, instance string) error {
+	return b.whileLive(ctx, "register a hook", func() (bool, error) {
+		return b.store.ledger.Watch(ctx, b.token.ID, b.token.Proof(), instance)
+	})
 }
 
 func (b *binding) needLive() error {
@@ -370,7 +385,7 @@ func (b *binding) needLive() error {
 }
 
 // picture returns the session as it is at this moment of the request.
-func (b *binding) picture() *Session {
+func (b *binding) snapshot() *Session {
 	now := b.store.ledger.ClockOf(b.token.ID).Unix()
 	left := b.idle(b.record.Timeouts.Idle).Milliseconds()
 	if d := b.record.Timeouts.Deadline; d != 0 {

@@ -48,7 +48,7 @@ func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
 	f := b.form(r)
 	f.MaxAge = max(f.MaxAge, 0) // of a removal that nothing has saved
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
-	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.away())
+	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.stalePlaces())
 	cookie.MarkCached(w.Header())
 }
 
@@ -97,21 +97,21 @@ func (b *binding) clock() time.Time {
 // visitor's cookie alone leaves it here too.
 func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
 	b.resend = false
-	if b.withholds() != nil {
+	if b.withheldError() != nil {
 		return
 	}
 	f := b.form(r)
-	places := append(b.away(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
+	places := append(b.stalePlaces(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
 	b.lines.Set(w.Header(), b.name, "", f, places)
 	cookie.MarkCached(w.Header())
 }
 
 // away returns the places from which the cookie is to be taken away unless it is set
 // there: those of a crowded request, and the one where the session's cookie has been.
-func (b *binding) away() []cookie.Place {
-	places := slices.Clone(b.elsewhere)
-	if b.stands != nil {
-		places = append(places, *b.stands)
+func (b *binding) stalePlaces() []cookie.Place {
+	places := slices.Clone(b.otherPlaces)
+	if b.place != nil {
+		places = append(places, *b.place)
 	}
 	return places
 }
@@ -148,7 +148,7 @@ func forwardedTLS(c *gin.Context) bool {
 
 // canonical returns options as a browser understands them.
 func (s *Store) canonical(o *gsessions.Options) cookie.Form {
-	f := cookie.Canonical(*o, s.config.scripts)
+	f := cookie.Canonical(*o, s.config.scriptAccess)
 	f.MaxAge = min(f.MaxAge, maxAge)
 	return f
 }
@@ -160,26 +160,26 @@ func (s *Store) checkCookie(name string, f cookie.Form) error {
 
 // mention logs, once for the store each, what of given options is not as it seems; f is
 // their canonical form.
-func (s *Store) mention(o *gsessions.Options, f cookie.Form) {
+func (s *Store) warnOptions(o *gsessions.Options, f cookie.Form) {
 	if o.SameSite == http.SameSiteNoneMode && !o.Secure {
-		s.say("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, browsers refuse it otherwise; over plain HTTP they keep none")
+		s.warnOnce("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, browsers refuse it otherwise; over plain HTTP they keep none")
 	}
 	if o.Path != "" && o.Path[0] != '/' {
-		s.say("Path", "lifecycle: a cookie's Path must begin with a slash, it is taken as \"/\"", "path", o.Path)
+		s.warnOnce("Path", "lifecycle: a cookie's Path must begin with a slash, it is taken as \"/\"", "path", o.Path)
 	}
 	if o.Domain != "" && f.Domain == "" {
-		s.say("Domain", "lifecycle: a cookie's Domain is none, it is left out", "domain", o.Domain)
+		s.warnOnce("Domain", "lifecycle: a cookie's Domain is none, it is left out", "domain", o.Domain)
 	}
 	if a := s.config.absolute; a > 0 && f.MaxAge > int(a.Seconds()) {
-		s.say("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; raise it with WithAbsoluteTimeout",
+		s.warnOnce("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; raise it with WithAbsoluteTimeout",
 			"maxAge", f.MaxAge, "absoluteTimeout", a)
 	}
 }
 
 // say logs a warning, once for each thing that it is about.
-func (s *Store) say(about, text string, args ...any) {
-	if _, said := s.said.LoadOrStore(about, true); !said {
-		s.config.logger().Warn(text, args...)
+func (s *Store) warnOnce(about, text string, args ...any) {
+	if _, said := s.warned.LoadOrStore(about, true); !said {
+		s.managers.logger().Warn(text, args...)
 	}
 }
 

@@ -6,37 +6,40 @@ import (
 	"iter"
 	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/engine"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// DeadEnd is an end in the dead set: one whose global destroyed hooks have
-// failed as often as WithRetry allows. It is a picture of one moment.
+// DeadEnd is an end in the dead set: its global destroyed hooks have failed as often as
+// WithRetry allows, and are not called again unless RetryDead is called. A DeadEnd shows
+// the end as it was when it was read.
 type DeadEnd struct {
-	// Session is what the hooks were given, with Session.Attempt as at the last
-	// attempt. Its values are decoded when they are asked for; where they, or all
-	// of the record, cannot be, Session.Err says why.
+	// Session is what the hooks got at the last attempt. Its values are decoded when
+	// they are first read; if they cannot be decoded, Session.Err says why.
 	Session *Session
 	// Error is the text of what the hooks returned at the last attempt, cut at
 	// 1,024 bytes.
 	Error string
 	// Attempts is how often the hooks were started.
 	Attempts int
-	// BuriedAt is when the end came into the dead set, by the Redis server's clock.
+	// BuriedAt is when the end was put into the dead set, by the Redis server's clock.
 	BuriedAt time.Time
 }
 
 // deadPage is how many dead ends are read in one round trip.
 const deadPage = 128
 
-// Dead returns the ends that are in the dead set of the whole fleet when the
-// iteration begins: bucket by bucket, in each the oldest first. Every one that
-// stays there until it is reached comes exactly once. What is dropped or retried
-// meanwhile, by the loop itself for one, is not waited for, and what is buried
-// meanwhile does not come: a loop that retries every end is over even if all of
-// them fail again. After an error, ErrUnavailable with Redis's or ctx's, the
-// iteration ends. It reads a page at a time and changes nothing. It is for
-// administrators, not for requests.
+// Dead returns the ends in the dead set of the whole fleet, as they are when the iteration
+// begins: bucket by bucket, the oldest of each bucket first. It changes nothing.
+//
+// The loop may call RetryDead and DropDead. An end that is put into the dead set during
+// the iteration does not appear, so a loop that retries every end stops even if all of
+// them fail again. An end that is retried or dropped before the iteration reaches it does
+// not appear either; every other end appears exactly once. After an error, ErrUnavailable
+// with the cause, the iteration stops.
+//
+// Dead reads 128 ends at a time: use it for administration, not in requests.
 func (m *Manager) Dead(ctx context.Context) iter.Seq2[*DeadEnd, error] {
 	return func(yield func(*DeadEnd, error) bool) {
 		l, err := m.open(ctx)
@@ -75,17 +78,15 @@ func (m *Manager) deadEnd(d ledger.Dead) *DeadEnd {
 	}
 }
 
-// RetryDead moves an end from the dead set back to those whose hooks are to run:
-// at once, on the instance that looks after it. Hooks that have succeeded before
-// do not run again, unless another instance runs them. Session.Attempt counts on.
-// The attempts of WithRetry are used up: if a hook fails again the end is back in
-// the dead set at once.
+// RetryDead takes an end out of the dead set and has its hooks run again, at once, on the
+// instance that looks after the session. Hooks that have succeeded on that instance do not
+// run again. Session.Attempt counts on. There is one attempt: if a hook fails again, the
+// end is back in the dead set at once. The manager itself need not have been started.
 //
-// It returns ErrNotDead if no end of this ID is in the dead set, or the ID is
-// none, and ErrUnavailable. After ErrUnavailable, or a connection that broke
-// before Redis's answer came, it may have been moved all the same: the next call
-// then returns ErrNotDead. It is safe to call it from several instances: one of
-// them moves the end. The manager need not have been started.
+// RetryDead returns ErrNotDead if no end of this ID is in the dead set or id is not the ID
+// of a session, and ErrUnavailable if Redis cannot be reached. After ErrUnavailable the
+// end may have been moved all the same: repeat the call, it returns ErrNotDead then.
+// Several instances may call it at the same time; one of them moves the end.
 func (m *Manager) RetryDead(ctx context.Context, id string) error {
 	l, err := m.openDead(ctx, "RetryDead", id)
 	if err != nil {
@@ -95,20 +96,20 @@ func (m *Manager) RetryDead(ctx context.Context, id string) error {
 	return notDead("retry a dead end", id, ok, err)
 }
 
-// DropDead removes an end from the dead set for good, and the session's data
-// with it: its hooks will not run again. Where other instances hold hooks of the
-// session's handlers that have not run, the data stays for them for ten minutes at
-// most. Errors and concurrency are as with RetryDead.
+// DropDead removes an end from the dead set for good, with the session's data: its global
+// hooks will not run again. If other instances have hooks of Context.OnSessionDestroyed
+// for the session that have not run, the data is kept for these hooks, for ten minutes at
+// most. For errors and concurrency see RetryDead.
 func (m *Manager) DropDead(ctx context.Context, id string) error {
 	l, err := m.openDead(ctx, "DropDead", id)
 	if err != nil {
 		return err
 	}
-	ok, err := l.DropDead(ctx, id, m.config.tombstone)
+	ok, err := l.DropDead(ctx, id, engine.Tombstone)
 	return notDead("drop a dead end", id, ok, err)
 }
 
-// openDead returns the ledger for an operation on one dead end.
+// openDead returns the ledger for a call that names one dead end.
 func (m *Manager) openDead(ctx context.Context, name, id string) (*ledger.Ledger, error) {
 	if !token.ValidID(id) {
 		return nil, fmt.Errorf("%w: %s(%q): not the ID of a session", ErrNotDead, name, cut(id, maxReason))

@@ -6,68 +6,68 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"github.com/gin-gonic/gin"
-
-	"github.com/gin-lifecycle/lifecycle/internal/hook"
+	"github.com/gin-lifecycle/lifecycle/internal/closures"
+	"github.com/gin-lifecycle/lifecycle/internal/engine"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/runner"
 )
 
-// Manager runs hooks for the sessions of one store. The package-level functions
-// act on the default manager, which takes the store of its first request or of
-// Start, and the options given to NewStore; New makes others.
+// Manager runs hooks for the sessions of one store. The package-level functions use the
+// default manager; New makes others.
 //
-// A manager is an instance: it claims ends, so that of all instances on the same
-// prefix one runs the hooks of an end. Its methods are safe for concurrent use.
+// A running manager is one instance of the fleet: all managers whose stores have the same
+// Redis and the same prefix. For each ended session one instance of the fleet runs the
+// global destroyed hooks.
+//
+// A Manager is safe for concurrent use.
 type Manager struct {
 	instance string
-	caller   hook.Caller
-	closures closures
-	stats    counters
-	begin    sync.Map // session ID -> chan struct{}: its created hooks run
-	claims   atomic.Uint64
 
 	mu        sync.Mutex
 	created   []Hook
 	destroyed []Hook
-	serving   bool // no more hooks
+	serving   bool // no more global hooks can be registered
 
-	closed atomic.Bool // by Shutdown; set with mu held
+	// Set once, by bind and serve. Whoever has called serve may read them.
+	store  *Store
+	config managerConfig
+	log    *slog.Logger
+	runner *runner.Runner[*Session]
 
-	// Set once, before started.
-	store   *Store
-	config  config
-	log     *slog.Logger
-	started atomic.Pointer[background]
-
-	mismatched sync.Once // the log says so
+	engine     atomic.Pointer[engine.Engine] // nil until Start, or the first request
+	closed     atomic.Bool                   // by Shutdown; set with mu held
+	mismatched sync.Once                     // the log says that Redis has another number of buckets
 
 	shutdown sync.Once
-	stopped  error // of the shutdown
+	stopped  error // what Shutdown returns
 }
 
 func newManager() *Manager {
 	return &Manager{instance: strings.ToLower(rand.Text()[:16])}
 }
 
-// New returns a manager for store, with the options given to NewStore and opts,
-// which may be those for managers. Its Middleware needs no sessions.Sessions
-// before it. The error names the option that is wrong.
-func New(store *Store, opts ...Option) (*Manager, error) {
+// New returns a manager for store. Its settings are the manager options that NewStore
+// got, and opts, which replace them. Its Middleware needs no sessions.Sessions before it.
+//
+// New returns an error if store is nil or an option is wrong; the error names the option.
+func New(store *Store, opts ...ManagerOption) (*Manager, error) {
 	if store == nil {
-		return nil, errors.New("lifecycle: New: a store is needed")
+		return nil, errors.New("lifecycle: New: the store is nil")
 	}
 	m := newManager()
-	c := store.config
-	c.notForNew = ""
-	if err := c.apply(opts); err != nil {
-		return nil, err
-	}
-	if c.notForNew != "" {
-		return nil, fmt.Errorf("lifecycle: New: %s is an option of the store, give it to NewStore", c.notForNew)
+	c := store.managers
+	for _, o := range opts {
+		if o == nil {
+			continue
+		}
+		if err := o(&c); err != nil {
+			return nil, fmt.Errorf("lifecycle: %w", err)
+		}
 	}
 	if err := store.checkCookie(c.sessionName, *store.options.Load()); err != nil {
 		return nil, fmt.Errorf("lifecycle: New: WithSessionName: %w", err)
@@ -77,59 +77,34 @@ func New(store *Store, opts ...Option) (*Manager, error) {
 }
 
 // bind gives the manager its store. The caller holds mu or has the only reference.
-func (m *Manager) bind(store *Store, c config) {
+func (m *Manager) bind(store *Store, c managerConfig) {
 	m.store, m.config, m.log = store, c, c.logger()
 }
 
-var std = newManager()
-
-// Default returns the manager that the package-level functions act on.
-func Default() *Manager { return std }
-
-// OnSessionCreated registers a created hook with the default manager; see
-// Manager.OnSessionCreated.
-func OnSessionCreated(h Hook) { std.OnSessionCreated(h) }
-
-// OnSessionDestroyed registers a destroyed hook with the default manager; see
-// Manager.OnSessionDestroyed.
-func OnSessionDestroyed(h Hook) { std.OnSessionDestroyed(h) }
-
-// Middleware returns the default manager's middleware. It belongs behind
-// sessions.Sessions with a *Store; see Manager.Middleware.
-func Middleware() gin.HandlerFunc { return std.Middleware() }
-
-// Start starts the default manager's background work on store; see
-// Manager.Start.
-func Start(ctx context.Context, store *Store) error {
-	if store == nil {
-		return errors.New("lifecycle: Start: a store is needed")
-	}
-	return std.start(ctx, store)
-}
-
-// Shutdown ends the default manager's background work; see Manager.Shutdown.
-func Shutdown(ctx context.Context) error { return std.Shutdown(ctx) }
-
-// OnSessionCreated registers a hook that is called for every session that
-// begins, once, in the request that began it and before the request's handler.
-// Hooks are called in the order of their registration. The error or panic of one
-// is logged and stops neither the others nor the request, unless
-// WithCreatedHooksRequired is set.
+// OnSessionCreated registers a hook that is called once for every session that begins.
+// It is called in the request that begins the session, before the request's handler.
+// Hooks are called in the order in which they were registered.
 //
-// It panics if h is nil or serving has begun: a hook registered by a handler
-// would pile up with every request.
+// If a hook returns an error or panics, the error is logged; the other hooks and the
+// request go on. WithCreatedHooksRequired changes that.
+//
+// Register all hooks before the application serves requests. OnSessionCreated panics if h
+// is nil, or if it is called later: a hook that a handler registers would be registered
+// again with every request.
 func (m *Manager) OnSessionCreated(h Hook) { m.register("OnSessionCreated", &m.created, h) }
 
-// OnSessionDestroyed registers a hook that is called for every session that
-// ends, on one instance of the fleet: the one that claimed the end. Hooks are
-// called in the order of their registration; those that return an error, panic
-// or run out of time are called again later (see WithRetry), the others are not,
-// unless another instance has to take over. If an instance or Redis dies at the
-// wrong moment a hook runs again for the same end: Session.ID is the idempotency
-// key.
+// OnSessionDestroyed registers a hook that is called for every session that ends. It is
+// called on one instance of the fleet. Hooks are called in the order in which they were
+// registered.
 //
-// It panics if h is nil or serving has begun: a hook registered by a handler
-// would pile up with every request. In a handler use Context.OnSessionDestroyed.
+// A hook that returns an error, panics or runs out of time is called again later (see
+// WithRetry). The hooks that have succeeded are not called again, unless another instance
+// has to take over. If an instance or Redis crashes at the wrong moment, a hook may run
+// twice for the same end: use Session.ID to recognize that.
+//
+// Register all hooks before the application serves requests. OnSessionDestroyed panics if
+// h is nil, or if it is called later: a hook that a handler registers would be registered
+// again with every request. In a handler use Context.OnSessionDestroyed.
 func (m *Manager) OnSessionDestroyed(h Hook) { m.register("OnSessionDestroyed", &m.destroyed, h) }
 
 func (m *Manager) register(name string, list *[]Hook, h Hook) {
@@ -145,33 +120,35 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 	*list = append(*list, h)
 }
 
-// Start starts the background work, so that ends which happened while the
-// application was down are handled without waiting for a visitor. Without it the
-// first request starts it. ctx bounds the start only; Shutdown ends the work.
+// Start starts the manager's background work: it finds ended sessions and runs their
+// hooks. Call it when the program starts, so that sessions which ended while the
+// application was down are handled at once. Without Start the work begins with the first
+// request. ctx limits how long Start may take; it does not stop the work. Call Shutdown
+// for that.
 //
-// The background work begins by looking how Redis is set up, and logs what of it
-// the promises cannot hold with; that is no error of Start.
+// Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
+// then. It returns ErrBucketMismatch if WithBuckets does not fit the data in Redis, and
+// ErrShutdown after Shutdown. A second call does nothing.
 //
-// It returns ErrUnavailable if Redis cannot be reached, in which case the first
-// request tries again, ErrBucketMismatch, or ErrShutdown. Called again it does
-// nothing.
+// The background work first reads how Redis is set up, and logs any setting that breaks a
+// guarantee. Such a setting is not an error of Start.
 func (m *Manager) Start(ctx context.Context) error {
 	m.mu.Lock()
 	store := m.store
 	m.mu.Unlock()
 	if store == nil {
-		return errors.New("lifecycle: the default manager has no store yet: use lifecycle.Start(ctx, store)")
+		return errNoStore
 	}
 	return m.start(ctx, store)
 }
 
 func (m *Manager) start(ctx context.Context, store *Store) error {
-	if err := m.serve(store); err != nil || m.started.Load() != nil {
+	if err := m.serve(store); err != nil || m.engine.Load() != nil {
 		return err
 	}
-	// Without the lock: with Redis away, requests must not queue up here.
+	// Without the lock: while Redis is away, requests must not queue up here.
 	if err := store.ledger.Open(ctx); err != nil {
-		m.mismatch(err)
+		m.logMismatch(err)
 		return unavailable("start", err)
 	}
 	m.mu.Lock()
@@ -179,91 +156,135 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	if m.closed.Load() {
 		return ErrShutdown
 	}
-	if m.started.Load() == nil {
-		m.started.Store(startBackground(m))
+	if m.engine.Load() == nil {
+		m.engine.Store(engine.Start(m.engineConfig()))
 	}
 	return nil
 }
 
-// mismatch logs, once, that the prefix has another number of buckets: every
-// request fails then, or, if it was founded anew since, no end is found.
-func (m *Manager) mismatch(err error) bool {
-	is := errors.Is(err, ErrBucketMismatch)
-	if is {
+// logMismatch logs, once, that err says that Redis has another number of buckets.
+func (m *Manager) logMismatch(err error) {
+	if errors.Is(err, ErrBucketMismatch) {
 		m.mismatched.Do(func() {
-			m.log.Error("lifecycle: this instance cannot look after the sessions of its prefix", "error", err)
+			m.log.Error("lifecycle: this instance cannot handle the sessions of its prefix, because Redis has another number of buckets; see the error for what to change",
+				"error", err)
 		})
 	}
-	return is
 }
 
-// serve gives the manager its store and ends the registration of hooks.
+// serve gives the manager its store, and ends the registration of global hooks.
 func (m *Manager) serve(store *Store) error {
-	if m.started.Load() != nil && m.store == store && !m.closed.Load() {
+	if m.engine.Load() != nil && m.store == store && !m.closed.Load() {
 		return nil // the common case, without the lock
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.store == nil {
-		m.bind(store, store.config)
+		m.bind(store, store.managers)
 	}
 	if m.store != store {
-		return errors.New("lifecycle: this manager serves another store: make a manager of its own for each with lifecycle.New")
+		return errors.New("lifecycle: this manager serves another store: make a manager for each store with lifecycle.New")
 	}
 	m.serving = true
+	if m.runner == nil {
+		m.runner = runner.New(m.runnerConfig())
+	}
 	if m.closed.Load() {
+		m.runner.Close()
 		return ErrShutdown
 	}
 	return nil
 }
 
-// Shutdown ends the background work: it takes no more claims, gives those
-// whose hooks have not begun back to the other instances, waits for running hooks
-// until ctx ends, and runs what is left of this instance's OnSessionDestroyed
-// hooks of handlers, with ReasonShutdown.
+// Shutdown stops the background work. It waits for running hooks until ctx ends, gives
+// the ends whose hooks have not started to the other instances, and runs the hooks of
+// Context.OnSessionDestroyed that are left on this instance, with ReasonShutdown. The
+// sessions themselves go on.
 //
-// When ctx ends first the contexts of running hooks end too, their claims are given
-// back as far as Redis takes them, and ctx's error is returned. A hook that ignores
-// its context is left behind. OnSessionDestroyed hooks that have not begun are
-// started all the same, with a context that has ended: in their order for a
-// quarter of a second, then all at once. How long Shutdown takes beyond ctx does
-// not grow with the number of sessions: a moment for the hooks and, while Redis does
-// not answer, a few times WithRedisTimeout.
+// Shut the HTTP server down first. A request that comes later is served, but its
+// Context.OnSessionDestroyed returns ErrShutdown.
 //
-// Shut the HTTP server down first: a request that comes later is served, but its
-// Context.OnSessionDestroyed returns ErrShutdown. Shutdown may be called again,
-// and returns the same, and before Start, after which there is no Start.
+// If ctx ends first, Shutdown returns its error. The contexts of running hooks end then,
+// and their ends are given back as far as Redis can be reached; a hook that ignores its
+// context is left running. The remaining Context.OnSessionDestroyed hooks still start,
+// with a context that has ended: in their order for a quarter of a second, then all at
+// once. So the time that Shutdown takes beyond ctx does not grow with the number of
+// sessions: it is a moment for the hooks, and a few times WithRedisTimeout if Redis does
+// not answer.
+//
+// A second call returns the same as the first. After Shutdown the manager cannot be
+// started again, even if it had not been started before.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	m.mu.Lock()
 	m.serving = true
 	m.closed.Store(true)
-	bg := m.started.Load()
+	e, r := m.engine.Load(), m.runner
 	m.mu.Unlock()
-	if bg == nil {
-		m.closures.close() // empty: it only refuses new ones
-		return nil
+	switch {
+	case e != nil:
+		m.shutdown.Do(func() {
+			if err := e.Stop(ctx); err != nil {
+				m.stopped = fmt.Errorf("lifecycle: shutdown: %w", err)
+			}
+		})
+		return m.stopped
+	case r != nil:
+		r.Close() // there are none; new ones are refused
 	}
-	m.shutdown.Do(func() {
-		if err := bg.stop(ctx); err != nil {
-			m.stopped = fmt.Errorf("lifecycle: shutdown: %w", err)
-		}
-	})
-	return m.stopped
+	return nil
 }
 
-// lease returns what a claim at the moment of the end needs, or a lease without
-// a token if this instance takes no claims.
-func (m *Manager) lease() ledger.ClaimTerms {
-	if m == nil {
-		return ledger.ClaimTerms{}
+// A manager is what a request's session needs of it: see hooks.
+
+func (m *Manager) beginning(id string) (finish func()) { return m.runner.Beginning(id) }
+
+// runCreated runs the created hooks. With WithCreatedHooksRequired a hook's error refuses
+// the session.
+func (m *Manager) runCreated(r *http.Request, s *Session) error {
+	s.live = r
+	if err := m.runner.Created(context.WithoutCancel(r.Context()), s.ID, s); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed.Load() || m.started.Load() == nil {
-		return ledger.ClaimTerms{}
+	return nil
+}
+
+// end ends a session. If the manager has been started it claims the end and runs the
+// hooks; otherwise an instance that has been started finds the end.
+func (m *Manager) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
+	e := m.engine.Load()
+	if e == nil {
+		return noHooks{m.store}.end(ctx, id, proof, reason)
 	}
-	return ledger.ClaimTerms{
-		Token: fmt.Sprintf("%s:d%d", m.instance, m.claims.Add(1)),
-		Lease: m.config.lease,
+	ok, err = e.End(ctx, id, proof, string(reason))
+	return ok, unavailable("end", err)
+}
+
+// hold registers a hook for the end of a request's session.
+func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
+	if err := b.needLive(); err != nil {
+		return err
 	}
+	ended, err := m.runner.Hold(b.token.ID, h, func() (record []byte, err error) {
+		err = b.watch(ctx, m.instance)
+		return b.packed, err
+	})
+	if errors.Is(err, closures.ErrClosed) {
+		return ErrShutdown
+	}
+	if e := m.engine.Load(); ended != nil && e != nil {
+		e.Report(*ended) // the session has ended while Redis was asked
+	}
+	return err
+}
+
+// noHooks stands in where no manager is at work: no hooks run, and an ended session waits
+// for an instance that has been started.
+type noHooks struct{ store *Store }
+
+func (noHooks) beginning(string) (finish func())         { return func() {} }
+func (noHooks) runCreated(*http.Request, *Session) error { return nil }
+
+func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
+	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})
+	return ok, unavailable("end", err)
 }

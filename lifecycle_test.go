@@ -40,11 +40,11 @@ func TestFace(t *testing.T) {
 	var order redistest.Log
 	ended := make(chan *lifecycle.Session, 1)
 	lifecycle.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
-		fmt.Fprintln(&order, "created", s.Request.URI)
+		_, _ = fmt.Fprintln(&order, "created", s.Request.URI)
 		return nil
 	})
 	lifecycle.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		fmt.Fprintln(&order, "destroyed")
+		_, _ = fmt.Fprintln(&order, "destroyed")
 		ended <- s
 		return nil
 	})
@@ -53,7 +53,7 @@ func TestFace(t *testing.T) {
 	router.Use(lifecycle.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
-			fmt.Fprintln(&order, "closed")
+			_, _ = fmt.Fprintln(&order, "closed")
 			return nil
 		}); err != nil {
 			t.Error(err)

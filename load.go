@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -21,7 +19,7 @@ func (b *binding) load(r *http.Request) {
 		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
 		return
 	}
-	b.judge(r)
+	b.decideWithheld(r)
 	tokens, all := s.readTokens(r, b.name)
 	if len(tokens) > 0 {
 		b.err = b.read(r.Context(), tokens)
@@ -29,24 +27,24 @@ func (b *binding) load(r *http.Request) {
 	if all < 2 {
 		return
 	}
-	s.say("several "+b.name, "lifecycle: a browser sent several cookies of the session's name: that of another path, domain or application, or somebody's attempt; "+
+	s.warnOnce("several "+b.name, "lifecycle: a browser sent several cookies of the session's name: that of another path, domain or application, or somebody's attempt; "+
 		"the one whose session lives counts, what is the library's own is taken away if that is all", "name", b.name)
 	// Where one is not the library's own nobody can say whose cookie is at which place.
-	if len(tokens) > 1 && len(tokens) == all && (b.state != live || s.healing.begin(b.token.ID)) {
-		b.elsewhere = cookie.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
+	if len(tokens) > 1 && len(tokens) == all && (b.state != live || s.healing.Begin(b.token.ID)) {
+		b.otherPlaces = cookie.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
 		b.resend = b.resend || b.state == live
 	}
 }
 
 // judge notes whether a session may begin in this request.
-func (b *binding) judge(r *http.Request) {
+func (b *binding) decideWithheld(r *http.Request) {
 	switch {
 	case cookie.IsPreflight(r):
 		b.withheld = withheldPreflight
 	case cookie.IsForeign(r):
 		b.withheld = withheldForeign
 		if r.Header.Get("Sec-Fetch-Site") == "" {
-			b.store.say("origin", "lifecycle: a request was taken for another site's, and got no session, since its Origin is not of the Host; a proxy that changes Host must send X-Forwarded-Host",
+			b.store.warnOnce("origin", "lifecycle: a request was taken for another site's, and got no session, since its Origin is not of the Host; a proxy that changes Host must send X-Forwarded-Host",
 				"origin", r.Header.Get("Origin"), "host", r.Host)
 		}
 	}
@@ -103,7 +101,7 @@ func (b *binding) take(t token.Token, packed []byte) error {
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
 	stands := cookie.PlaceOf(s.canonical(b.session.Options))
-	b.stands = &stands
+	b.place = &stands
 	b.resend = b.resend || b.resendDue()
 	return nil
 }
@@ -120,7 +118,7 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 		}
 		next := t.WithTimeouts(rec.Timeouts)
 		if !next.Proves(rec.Proof) {
-			b.remember(t, rec)
+			b.withholdRotated(t, rec)
 			return t, ledger.Loaded{}, nil
 		}
 		if next.Same(now) {
@@ -141,38 +139,11 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 }
 
 // remember withholds a session from who has the secret from before a rotation.
-func (b *binding) remember(t token.Token, rec record.Record) {
+func (b *binding) withholdRotated(t token.Token, rec record.Record) {
 	secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
 	for _, old := range rec.Rotated {
 		if old.Secret == secret && clock < old.Until {
 			b.withheld = withheldRotated
 		}
 	}
-}
-
-// healing remembers of which sessions cookies were taken away a short while ago. What is
-// still there could not be taken away: it is not tried with every request.
-type healing struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-const (
-	healAgain = time.Minute
-	maxHealed = 1000
-)
-
-// begin reports whether to take cookies away now.
-func (h *healing) begin(id string) bool {
-	now := time.Now()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if at, ok := h.last[id]; ok && now.Sub(at) < healAgain {
-		return false
-	}
-	if h.last == nil || len(h.last) >= maxHealed {
-		h.last = make(map[string]time.Time)
-	}
-	h.last[id] = now
-	return true
 }

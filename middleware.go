@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	gsessions "github.com/gorilla/sessions"
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
 // contextKey is where the middleware leaves the session in the gin context.
@@ -49,11 +47,11 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			err = fmt.Errorf("lifecycle: Middleware: the request has the session %q of a middleware in front already, and this manager's is %q: one session for each request", b.name, own)
 		}
 		if err != nil {
-			b.store.say(err.Error(), "lifecycle: every request of a middleware is refused", "error", err)
+			b.store.warnOnce(err.Error(), "lifecycle: every request of a middleware is refused", "error", err)
 		}
 		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
-			b.skip(m)
-			c.Set(contextKey, b)
+			b.skip()
+			c.Set(contextKey, served{m, b})
 			c.Next()
 			return
 		}
@@ -67,29 +65,29 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			m.config.onError(c, err)
 			c.Abort()
 		} else {
-			c.Set(contextKey, b)
+			c.Set(contextKey, served{m, b})
 			c.Next()
 		}
-		w.seal()
+		w.finishHeader()
 	}
 }
 
 // skip leaves the request without a session, even if somebody in front of the middleware
 // has read it.
-func (b *binding) skip(m *Manager) {
-	b.manager, b.loaded, b.err = m, true, nil
+func (b *binding) skip() {
+	b.loaded, b.err = true, nil
 	b.state, b.withheld, b.resend = absent, withheldSkipped, false
 	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
 }
 
 // prepare starts the background work if it has not been, and the session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
-	b.manager, b.gin = m, c
+	b.hooks, b.gin, b.headers = m, c, m.config.headers
 	if !b.loaded {
 		b.load(c.Request)
 	}
 	if b.err != nil {
-		m.mismatch(b.err)
+		m.logMismatch(b.err)
 		return b.err
 	}
 	// After Shutdown requests are served on, and created hooks run: it is the
@@ -103,7 +101,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	// A visitor who comes from another site brings no Strict cookie: a session that began
 	// by itself would take his own away.
 	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
-	if b.state == absent && !m.config.lazy && !stray && b.withholds() == nil {
+	if b.state == absent && !m.config.lazy && !stray && b.withheldError() == nil {
 		values, err := b.encode(b.session.Values)
 		if err != nil {
 			return err
@@ -123,8 +121,8 @@ func (m *Manager) session(c *gin.Context) *binding {
 		v = m.install(c)
 	}
 	all := bindingsOf(c.Request)
-	all.held = true
-	defer func() { all.held = false }()
+	all.deferred = true
+	defer func() { all.deferred = false }()
 	// gin-contrib's interface does not tell the store; its type does.
 	s, ok := v.(interface{ Session() *gsessions.Session })
 	if !ok {
@@ -159,6 +157,13 @@ func (m *Manager) install(c *gin.Context) any {
 // must not be used by another goroutine or after the handler has returned.
 type Context struct {
 	*gin.Context
+	manager *Manager
+	binding *binding
+}
+
+// served is what the middleware leaves in the gin context.
+type served struct {
+	manager *Manager
 	binding *binding
 }
 
@@ -170,11 +175,11 @@ func Handler(h func(c *Context)) gin.HandlerFunc {
 // From returns the Context of a request in a plain gin handler. It panics if no
 // lifecycle middleware has run before.
 func From(c *gin.Context) *Context {
-	b, ok := c.Value(contextKey).(*binding)
+	s, ok := c.Value(contextKey).(served)
 	if !ok {
 		panic("lifecycle: no session in this request: put router.Use(lifecycle.Middleware()) before the handler")
 	}
-	return &Context{Context: c, binding: b}
+	return &Context{Context: c, manager: s.manager, binding: s.binding}
 }
 
 // Session returns the request's session as it is now, nil if it has ended or has not
@@ -183,7 +188,7 @@ func (c *Context) Session() *Session {
 	if c.binding.state != live {
 		return nil
 	}
-	return c.binding.picture()
+	return c.binding.snapshot()
 }
 
 // OnSessionDestroyed registers a hook for the end of the request's session. It
@@ -199,32 +204,7 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
 	}
-	return c.binding.onDestroyed(c.Request.Context(), h)
-}
-
-func (b *binding) onDestroyed(ctx context.Context, h Hook) error {
-	if err := b.needLive(); err != nil {
-		return err
-	}
-	m, id := b.manager, b.token.ID
-	if !m.closures.open(id) {
-		return ErrShutdown
-	}
-	err := b.whileLive(ctx, "register a hook", func() (bool, error) {
-		return b.store.ledger.Watch(ctx, id, b.token.Proof(), m.instance)
-	})
-	if err != nil {
-		m.closures.abort(id)
-		return err
-	}
-	end, ok := m.closures.commit(id, h, b.packed)
-	if !ok {
-		return ErrShutdown
-	}
-	if bg := m.started.Load(); end != nil && bg != nil {
-		bg.delivery.Submit([]*ledger.Claim{{End: *end}}) // it ended just now
-	}
-	return nil
+	return c.manager.hold(c.Request.Context(), c.binding, h)
 }
 
 // RotateSession gives the session a new secret, so that its old cookie is worth

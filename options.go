@@ -2,44 +2,48 @@ package lifecycle
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
-	"github.com/gin-gonic/gin"
-
+	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Defaults of the options.
-const (
-	DefaultPrefix          = "life"
-	DefaultBuckets         = 256
-	DefaultIdleTimeout     = 30 * time.Minute
-	DefaultAbsoluteTimeout = 24 * time.Hour
-	DefaultMaxValuesSize   = 4096
-	DefaultRedisTimeout    = 3 * time.Second
-	DefaultSessionName     = "session"
-	// DefaultUnconfirmedTimeout is shortened to the session's idle timeout.
-	DefaultUnconfirmedTimeout = 5 * time.Minute
-	DefaultRotationGrace      = 30 * time.Second
-	DefaultHookTimeout        = 30 * time.Second
-	DefaultConcurrency        = 64
-	DefaultLease              = 10 * time.Second
-	DefaultLookInterval       = time.Second
-	DefaultMaxAttempts        = 25
-	DefaultMinBackoff         = time.Second
-	DefaultMaxBackoff         = time.Hour
-	DefaultDeadLimit          = 100_000
-)
+// Option is an option of NewStore: a StoreOption or a ManagerOption.
+type Option interface {
+	apply(s *settings) error
+}
 
-// Option sets something of a store or of a manager. NewStore takes all of them
-// and passes those for managers on to every manager of the store; New takes
-// those for managers, for one that differs.
-type Option func(*config) error
+// settings is what the options of NewStore set.
+type settings struct {
+	store    storeConfig
+	managers managerConfig // what New starts from
+	tuning   testonly.Tuning
+}
 
-type config struct {
-	// Of the store.
+func (s *settings) apply(opts []Option) error {
+	for _, o := range opts {
+		if o == nil {
+			continue
+		}
+		if err := o.apply(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StoreOption is an option of a store, for NewStore only. A nil StoreOption does nothing.
+type StoreOption func(*storeConfig) error
+
+func (o StoreOption) apply(s *settings) error {
+	if o == nil {
+		return nil
+	}
+	return o(&s.store)
+}
+
+type storeConfig struct {
 	prefix         string
 	buckets        int
 	idle, absolute time.Duration
@@ -47,98 +51,49 @@ type config struct {
 	codec          Codec
 	redisTimeout   time.Duration
 	secure         SecureCookie
-	scripts        bool // may read the cookie
+	scriptAccess   bool // scripts in the browser may read the cookie
 	unconfirmed    time.Duration
-	grace          time.Duration
+	grace          time.Duration // after a rotation
 	summary        func(*Request)
-	notForNew      string // the last option set that is the store's alone
-	now            func() time.Time
-
-	// Of managers.
-	log           *slog.Logger
-	sessionName   string
-	ownName       string // of WithSessionName
-	hookTimeout   time.Duration
-	concurrency   int
-	lease         time.Duration
-	lookInterval  time.Duration
-	maxAttempts   int
-	minBackoff    time.Duration
-	maxBackoff    time.Duration
-	deadLimit     int
-	notifications bool
-	lazy          bool
-	required      bool
-	headers       []string
-	onError       func(*gin.Context, error)
-	skipper       func(*gin.Context) bool
-	crossSite     func(*gin.Context) bool
-
-	// Not options: tests set them.
-	heartbeat    time.Duration
-	sweep        time.Duration
-	tombstone    time.Duration
-	deadInterval time.Duration
 }
 
-func defaults() config {
-	return config{
-		prefix:        DefaultPrefix,
-		buckets:       DefaultBuckets,
-		idle:          DefaultIdleTimeout,
-		absolute:      DefaultAbsoluteTimeout,
-		maxValues:     DefaultMaxValuesSize,
-		codec:         Gob,
-		redisTimeout:  DefaultRedisTimeout,
-		unconfirmed:   DefaultUnconfirmedTimeout,
-		grace:         DefaultRotationGrace,
-		sessionName:   DefaultSessionName,
-		hookTimeout:   DefaultHookTimeout,
-		concurrency:   DefaultConcurrency,
-		lease:         DefaultLease,
-		lookInterval:  DefaultLookInterval,
-		maxAttempts:   DefaultMaxAttempts,
-		minBackoff:    DefaultMinBackoff,
-		maxBackoff:    DefaultMaxBackoff,
-		deadLimit:     DefaultDeadLimit,
-		notifications: true,
-		onError:       func(c *gin.Context, err error) { c.AbortWithStatus(statusOf(err)) },
-		heartbeat:     time.Second,
-		sweep:         30 * time.Second,
-		tombstone:     10 * time.Minute,
-		deadInterval:  15 * time.Second,
+// Defaults of the store options.
+const (
+	DefaultPrefix          = "life"
+	DefaultBuckets         = 256
+	DefaultIdleTimeout     = 30 * time.Minute
+	DefaultAbsoluteTimeout = 24 * time.Hour
+	DefaultMaxValuesSize   = 4096 // bytes
+	DefaultRedisTimeout    = 3 * time.Second
+	// DefaultUnconfirmedTimeout is shortened to the session's idle timeout.
+	DefaultUnconfirmedTimeout = 5 * time.Minute
+	DefaultRotationGrace      = 30 * time.Second
+)
+
+func defaultStore() storeConfig {
+	return storeConfig{
+		prefix:       DefaultPrefix,
+		buckets:      DefaultBuckets,
+		idle:         DefaultIdleTimeout,
+		absolute:     DefaultAbsoluteTimeout,
+		maxValues:    DefaultMaxValuesSize,
+		codec:        Gob,
+		redisTimeout: DefaultRedisTimeout,
+		unconfirmed:  DefaultUnconfirmedTimeout,
+		grace:        DefaultRotationGrace,
 	}
 }
 
-func (c *config) apply(opts []Option) error {
-	for _, o := range opts {
-		if o == nil {
-			continue
-		}
-		if err := o(c); err != nil {
-			return fmt.Errorf("lifecycle: %w", err)
-		}
-	}
-	return nil
-}
-
-// first returns how long a session lives, whose idle timeout is given, until its cookie
-// has come back.
-func (c *config) first(idle time.Duration) time.Duration {
+// unconfirmedLife returns how long a session with this idle timeout lives at most until
+// its cookie has come back.
+func (c *storeConfig) unconfirmedLife(idle time.Duration) time.Duration {
 	if c.unconfirmed > 0 {
 		return min(idle, c.unconfirmed)
 	}
 	return idle
 }
 
-func (c *config) logger() *slog.Logger {
-	if c.log != nil {
-		return c.log
-	}
-	return slog.Default()
-}
-
-// duration checks a timeout: Redis counts milliseconds.
+// duration returns an error if the value of an option is out of range.
 func duration(option string, d, least, most time.Duration) error {
 	if d < least || d > most {
 		return fmt.Errorf("%s(%v): must be from %v to %v", option, d, least, most)
@@ -146,175 +101,179 @@ func duration(option string, d, least, most time.Duration) error {
 	return nil
 }
 
-// WithPrefix sets what the store's keys and channels in Redis begin with.
-// Applications that share a Redis database need different prefixes. Default
-// "life"; letters, digits, '.', '_', '-' and ':', at most 64. For NewStore.
-func WithPrefix(prefix string) Option {
-	return func(c *config) error {
+// durationOrOff is duration for an option that 0 switches off.
+func durationOrOff(option string, d, most time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	return duration(option, d, time.Millisecond, most)
+}
+
+// WithPrefix sets the prefix of the store's keys and channels in Redis. Applications that
+// share a Redis database need different prefixes; the instances of one application need
+// the same. Default "life"; 1 to 64 letters, digits, '.', '_', '-' and ':'.
+func WithPrefix(prefix string) StoreOption {
+	return func(c *storeConfig) error {
 		bad := strings.ContainsFunc(prefix, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-:", r)
 		})
 		if prefix == "" || len(prefix) > 64 || bad {
 			return fmt.Errorf("WithPrefix(%q): 1 to 64 letters, digits and ._-: are allowed", prefix)
 		}
-		c.prefix, c.notForNew = prefix, "WithPrefix"
+		c.prefix = prefix
 		return nil
 	}
 }
 
-// WithBuckets sets into how many buckets sessions are divided: the unit in
-// which instances share the work, and in which a cluster spreads the keys. It
-// cannot be changed while there are sessions: Redis holds the number, and another
-// one gives ErrBucketMismatch. Default 256; from 1 to 16384. For NewStore.
-func WithBuckets(n int) Option {
-	return func(c *config) error {
+// WithBuckets sets into how many buckets the sessions are divided. A bucket is a fixed
+// share of all sessions: instances divide the buckets among themselves, and a Redis
+// Cluster spreads the buckets over its servers. The number is stored in Redis and cannot
+// be changed while there are sessions; another number gives ErrBucketMismatch. Default
+// 256; from 1 to 16384.
+func WithBuckets(n int) StoreOption {
+	return func(c *storeConfig) error {
 		if n < 1 || n > 16384 {
 			return fmt.Errorf("WithBuckets(%d): must be from 1 to 16384", n)
 		}
-		c.buckets, c.notForNew = n, "WithBuckets"
+		c.buckets = n
 		return nil
 	}
 }
 
-// WithIdleTimeout sets after what time without a request a session ends, unless
-// it has its own by a MaxAge. Default 30 minutes; from 1 ms to ten years. It
-// counts for sessions that begin or are saved from now on. For NewStore.
-func WithIdleTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.idle, c.notForNew = d, "WithIdleTimeout"
+// WithIdleTimeout sets how long a session lives without a request. A session whose
+// cookie has a MaxAge above 0 has that as its idle timeout instead. The option applies to
+// sessions that begin, or are saved, after the change. Default 30 minutes; from 1 ms to
+// ten years.
+func WithIdleTimeout(d time.Duration) StoreOption {
+	return func(c *storeConfig) error {
+		c.idle = d
 		return duration("WithIdleTimeout", d, time.Millisecond, token.MaxTimeout)
 	}
 }
 
-// WithAbsoluteTimeout sets after what time a session ends whatever happens.
-// Default 24 hours; 0 means never; at most ten years. It counts for sessions that
-// begin from now on. For NewStore.
-func WithAbsoluteTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.absolute, c.notForNew = d, "WithAbsoluteTimeout"
-		if d == 0 {
-			return nil
-		}
-		return duration("WithAbsoluteTimeout", d, time.Millisecond, token.MaxTimeout)
+// WithAbsoluteTimeout sets how long a session lives at most, with or without requests. The
+// option applies to sessions that begin after the change. Default 24 hours; 0 for no
+// limit; from 1 ms to ten years.
+func WithAbsoluteTimeout(d time.Duration) StoreOption {
+	return func(c *storeConfig) error {
+		c.absolute = d
+		return durationOrOff("WithAbsoluteTimeout", d, token.MaxTimeout)
 	}
 }
 
-// WithMaxValuesSize sets how many bytes the encoded values of a session may
-// take; a larger Save returns a *ValuesTooLargeError. Default 4096; 0 means no
-// limit. For NewStore.
-func WithMaxValuesSize(bytes int) Option {
-	return func(c *config) error {
+// WithMaxValuesSize sets how many bytes the encoded values of a session may take. A Save
+// of more returns a *ValuesTooLargeError. Default 4096; 0 for no limit.
+func WithMaxValuesSize(bytes int) StoreOption {
+	return func(c *storeConfig) error {
 		if bytes < 0 {
 			return fmt.Errorf("WithMaxValuesSize(%d): must not be negative", bytes)
 		}
-		c.maxValues, c.notForNew = bytes, "WithMaxValuesSize"
+		c.maxValues = bytes
 		return nil
 	}
 }
 
-// WithCodec sets how values are encoded. Default Gob. A store cannot read the
-// values that another codec wrote: such a session gives ErrUndecodable. For
-// NewStore.
-func WithCodec(codec Codec) Option {
-	return func(c *config) error {
+// WithCodec sets how values are encoded. All instances need the same codec: a session
+// that was written by another codec gives ErrUndecodable. Default Gob.
+func WithCodec(codec Codec) StoreOption {
+	return func(c *storeConfig) error {
 		if codec == nil {
 			return fmt.Errorf("WithCodec(nil): a codec is needed")
 		}
-		c.codec, c.notForNew = codec, "WithCodec"
+		c.codec = codec
 		return nil
 	}
 }
 
-// WithRedisTimeout bounds every call to Redis, retries of the client included.
-// Default 3 seconds; from 10 ms to 1 minute. For NewStore.
-func WithRedisTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.redisTimeout, c.notForNew = d, "WithRedisTimeout"
+// WithRedisTimeout limits every call to Redis, including the retries of the client.
+// Default 3 seconds; from 10 ms to 1 minute.
+func WithRedisTimeout(d time.Duration) StoreOption {
+	return func(c *storeConfig) error {
+		c.redisTimeout = d
 		return duration("WithRedisTimeout", d, 10*time.Millisecond, time.Minute)
 	}
 }
 
-// SecureCookie says when the cookie is marked Secure, so that browsers send it
-// over HTTPS only.
+// SecureCookie says when the cookie is marked Secure. Browsers send a Secure cookie over
+// HTTPS only.
 type SecureCookie int
 
 // Values of SecureCookie.
 const (
-	// SecureAuto marks it when the request came over TLS, to this server or, as
-	// X-Forwarded-Proto says, to a proxy that gin trusts (see its SetTrustedProxies and
-	// ForwardedByClientIP, with X-Forwarded-For or X-Real-IP among its RemoteIPHeaders).
+	// SecureAuto marks the cookie if the request came over TLS: to this server, or to a
+	// proxy in front that gin trusts and that says so by X-Forwarded-Proto. For the proxy
+	// see gin's SetTrustedProxies and ForwardedByClientIP; X-Forwarded-For or X-Real-IP
+	// must be among gin's RemoteIPHeaders.
 	SecureAuto SecureCookie = iota
-	// SecureAlways marks it always.
+	// SecureAlways marks every cookie.
 	SecureAlways
-	// SecureNever leaves it to the Secure field of the session's options.
+	// SecureNever marks a cookie only if the session's options have Secure set.
 	SecureNever
 )
 
-// WithSecureCookie says when the cookie is marked Secure. Default SecureAuto. The
-// Secure field of gin-contrib's Options marks it in any case, as do SameSite None and a
-// name that begins with __Secure- or __Host-. For NewStore.
-func WithSecureCookie(s SecureCookie) Option {
-	return func(c *config) error {
+// WithSecureCookie says when the cookie is marked Secure. It is always marked if
+// gin-contrib's Options have Secure set, if SameSite is None, and if the cookie's name
+// begins with __Secure- or __Host-. Default SecureAuto.
+func WithSecureCookie(s SecureCookie) StoreOption {
+	return func(c *storeConfig) error {
 		if s < SecureAuto || s > SecureNever {
 			return fmt.Errorf("WithSecureCookie(%d): unknown value", s)
 		}
-		c.secure, c.notForNew = s, "WithSecureCookie"
+		c.secure = s
 		return nil
 	}
 }
 
-// WithScriptAccess lets scripts in the browser read the cookie where the session's or
-// the store's Options do not say HttpOnly. Otherwise every cookie is HttpOnly: a script
-// has no use for it, but one that an attacker has brought into a page has (OWASP, Session
-// Management Cheat Sheet, "HttpOnly Attribute"). For NewStore.
-func WithScriptAccess() Option {
-	return func(c *config) error {
-		c.scripts, c.notForNew = true, "WithScriptAccess"
+// WithScriptAccess lets scripts in the browser read the cookie, unless gin-contrib's
+// Options have HttpOnly set. Without this option every cookie is HttpOnly, because a
+// script that an attacker has brought into a page must not read it (OWASP, Session
+// Management Cheat Sheet, "HttpOnly Attribute").
+func WithScriptAccess() StoreOption {
+	return func(c *storeConfig) error {
+		c.scriptAccess = true
 		return nil
 	}
 }
 
-// WithUnconfirmedTimeout sets how long a session lives at most until its client has sent
-// the cookie back for the first time: robots, probes and floods never do. From then on it
-// has its idle timeout. Default 5 minutes, or the idle timeout where that is shorter; 0 for
-// off; at most ten years. A visitor who reads the first page for longer, without a request
-// for anything else of this application, gets a new session with the next one. For NewStore.
-func WithUnconfirmedTimeout(d time.Duration) Option {
-	return func(c *config) error {
-		c.unconfirmed, c.notForNew = d, "WithUnconfirmedTimeout"
-		if d == 0 {
-			return nil
-		}
-		return duration("WithUnconfirmedTimeout", d, time.Millisecond, token.MaxTimeout)
+// WithUnconfirmedTimeout sets how long a new session lives at most until the client sends
+// the cookie back for the first time. Robots, probes and floods of requests never send it
+// back. From then on the session has its idle timeout. Default 5 minutes, or the idle
+// timeout if that is shorter; 0 for off; from 1 ms to ten years.
+//
+// A visitor who reads the first page for longer than that, without any other request to
+// the application, gets a new session with the next request.
+func WithUnconfirmedTimeout(d time.Duration) StoreOption {
+	return func(c *storeConfig) error {
+		c.unconfirmed = d
+		return durationOrOff("WithUnconfirmedTimeout", d, token.MaxTimeout)
 	}
 }
 
-// WithRotationGrace sets for how long after a rotation a request with the old cookie gets
-// no session and sets no cookie, so that one which was under way at the login does not
-// replace the visitor's new cookie. It gets no rights either: see ErrSessionWithheld.
-// Default 30 seconds; 0 for off; at most 1 hour. The four latest rotations of a session
-// are remembered. For NewStore.
-func WithRotationGrace(d time.Duration) Option {
-	return func(c *config) error {
-		c.grace, c.notForNew = d, "WithRotationGrace"
-		if d == 0 {
-			return nil
-		}
-		return duration("WithRotationGrace", d, time.Millisecond, time.Hour)
+// WithRotationGrace sets for how long after RotateSession the store recognizes the old
+// cookie. A request with the old cookie gets ErrSessionWithheld: no session, no rights and
+// no new cookie. So a request that was under way during a login cannot replace the new
+// cookie of the browser. The store remembers the last four rotations of a session.
+// Default 30 seconds; 0 for off; from 1 ms to 1 hour.
+func WithRotationGrace(d time.Duration) StoreOption {
+	return func(c *storeConfig) error {
+		c.grace = d
+		return durationOrOff("WithRotationGrace", d, time.Hour)
 	}
 }
 
-// WithRequestSummary has edit change what is kept of the request that begins a session,
-// before it is: to leave out the query, where a reset link has its token, the address or
-// the user agent. The session's hooks see what edit leaves. Default: all of Request is
-// kept. edit is called by the request's goroutine, of many requests at a time, and must not
-// keep what it gets. For NewStore.
-func WithRequestSummary(edit func(*Request)) Option {
-	return func(c *config) error {
+// WithRequestSummary sets a function that edits what is stored about the request that
+// begins a session, before it is stored: for example to remove the query, which may hold
+// the token of a reset link, the address or the user agent. The hooks of the session see
+// what edit leaves. Default: everything in Request is stored.
+//
+// edit is called in the goroutine of the request, for many requests at the same time. It
+// must not keep its argument.
+func WithRequestSummary(edit func(*Request)) StoreOption {
+	return func(c *storeConfig) error {
 		if edit == nil {
 			return fmt.Errorf("WithRequestSummary(nil): a function is needed")
 		}
-		c.summary, c.notForNew = edit, "WithRequestSummary"
+		c.summary = edit
 		return nil
 	}
 }

@@ -12,14 +12,81 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 )
 
-// Options of a manager. NewStore takes them too, for every manager of the store.
+// ManagerOption is an option of a manager. New takes it for one manager; NewStore takes it
+// for all managers of the store, the default manager included. A nil ManagerOption does
+// nothing.
+type ManagerOption func(*managerConfig) error
 
-// WithLogger sets where the background work logs: a line when something
-// degrades or recovers, one for each hook that fails, and at the start one for
-// each setting of Redis that promises cannot hold with. No secrets and no
-// values are logged. Default slog.Default().
-func WithLogger(log *slog.Logger) Option {
-	return func(c *config) error {
+func (o ManagerOption) apply(s *settings) error {
+	if o == nil {
+		return nil
+	}
+	return o(&s.managers)
+}
+
+type managerConfig struct {
+	log           *slog.Logger // nil: slog.Default()
+	sessionName   string
+	ownName       string // of WithSessionName, "" without it
+	hookTimeout   time.Duration
+	concurrency   int
+	lease         time.Duration
+	lookInterval  time.Duration
+	maxAttempts   int
+	minBackoff    time.Duration
+	maxBackoff    time.Duration
+	deadLimit     int
+	notifications bool
+	lazy          bool
+	required      bool // created hooks
+	headers       []string
+	onError       func(*gin.Context, error)
+	skipper       func(*gin.Context) bool
+	crossSite     func(*gin.Context) bool
+}
+
+// Defaults of the manager options.
+const (
+	DefaultSessionName  = "session"
+	DefaultHookTimeout  = 30 * time.Second
+	DefaultConcurrency  = 64
+	DefaultLease        = 10 * time.Second
+	DefaultLookInterval = time.Second
+	DefaultMaxAttempts  = 25
+	DefaultMinBackoff   = time.Second
+	DefaultMaxBackoff   = time.Hour
+	DefaultDeadLimit    = 100_000
+)
+
+func defaultManager() managerConfig {
+	return managerConfig{
+		sessionName:   DefaultSessionName,
+		hookTimeout:   DefaultHookTimeout,
+		concurrency:   DefaultConcurrency,
+		lease:         DefaultLease,
+		lookInterval:  DefaultLookInterval,
+		maxAttempts:   DefaultMaxAttempts,
+		minBackoff:    DefaultMinBackoff,
+		maxBackoff:    DefaultMaxBackoff,
+		deadLimit:     DefaultDeadLimit,
+		notifications: true,
+		onError:       func(c *gin.Context, err error) { c.AbortWithStatus(statusOf(err)) },
+	}
+}
+
+func (c *managerConfig) logger() *slog.Logger {
+	if c.log != nil {
+		return c.log
+	}
+	return slog.Default()
+}
+
+// WithLogger sets the logger of the background work. It logs one line when something
+// stops working and one when it works again, one line for each hook that fails, and at the
+// start one line for each setting of Redis that breaks a guarantee. Secrets and values of
+// sessions are never logged. Default slog.Default(); for silence use slog.DiscardHandler.
+func WithLogger(log *slog.Logger) ManagerOption {
+	return func(c *managerConfig) error {
 		if log == nil {
 			return fmt.Errorf("WithLogger(nil): for silence use slog.DiscardHandler")
 		}
@@ -28,14 +95,15 @@ func WithLogger(log *slog.Logger) Option {
 	}
 }
 
-// WithSessionName sets the cookie's name where a manager's Middleware installs
-// the gin-contrib session itself. Default "session". Behind TLS "__Host-session" is the
-// better one: browsers take such a cookie from this very host only, over TLS only, so that
-// no other subdomain can set it. With a name that begins with __Host- or __Secure- the
-// options must agree with it (RFC 6265bis, section 4.1.3), else NewStore and New return
-// an error.
-func WithSessionName(name string) Option {
-	return func(c *config) error {
+// WithSessionName sets the name of the cookie if a manager's Middleware installs the
+// gin-contrib session itself. Default "session".
+//
+// Behind TLS "__Host-session" is a better name: browsers accept such a cookie from this
+// host only and over TLS only, so no other subdomain can set it. If a name begins with
+// __Host- or __Secure-, the cookie must keep the rules of that prefix (RFC 6265bis,
+// section 4.1.3), else NewStore and New return an error.
+func WithSessionName(name string) ManagerOption {
+	return func(c *managerConfig) error {
 		if !cookie.ValidName(name) {
 			return fmt.Errorf("WithSessionName(%q): not a cookie name", name)
 		}
@@ -44,21 +112,22 @@ func WithSessionName(name string) Option {
 	}
 }
 
-// WithHookTimeout sets after what time the context of a hook ends. A hook that
-// goes on all the same is left behind and counts as failed. Default 30 seconds;
-// from 1 ms to 24 hours.
-func WithHookTimeout(d time.Duration) Option {
-	return func(c *config) error {
+// WithHookTimeout sets how long a hook may run: its context ends after this time. A hook
+// that ignores its context and goes on is left running and counts as failed. Default 30
+// seconds; from 1 ms to 24 hours.
+func WithHookTimeout(d time.Duration) ManagerOption {
+	return func(c *managerConfig) error {
 		c.hookTimeout = d
 		return duration("WithHookTimeout", d, time.Millisecond, 24*time.Hour)
 	}
 }
 
-// WithConcurrency sets of how many ends an instance runs the hooks at a time.
-// While as many hooks have been left behind (see WithHookTimeout) the instance
-// takes no ends and gives its buckets to the others. Default 64; from 1 to 65536.
-func WithConcurrency(n int) Option {
-	return func(c *config) error {
+// WithConcurrency sets for how many ended sessions an instance runs the hooks at the same
+// time. If as many hooks ignore their context and hang (see WithHookTimeout), the instance
+// handles no ended sessions until some of them return, and other instances take over.
+// Default 64; from 1 to 65536.
+func WithConcurrency(n int) ManagerOption {
+	return func(c *managerConfig) error {
 		if n < 1 || n > 65536 {
 			return fmt.Errorf("WithConcurrency(%d): must be from 1 to 65536", n)
 		}
@@ -67,32 +136,34 @@ func WithConcurrency(n int) Option {
 	}
 }
 
-// WithLease sets after what time the ends claimed by an instance that has
-// died are taken over by others. A living instance renews its leases. Default 10
-// seconds; from 100 ms to 10 minutes.
-func WithLease(d time.Duration) Option {
-	return func(c *config) error {
+// WithLease sets after what time another instance takes over the ended sessions that a
+// crashed instance was handling. A living instance renews its leases, so hooks may run for
+// longer. Default 10 seconds; from 100 ms to 10 minutes.
+func WithLease(d time.Duration) ManagerOption {
+	return func(c *managerConfig) error {
 		c.lease = d
 		return duration("WithLease", d, 100*time.Millisecond, 10*time.Minute)
 	}
 }
 
-// WithLookInterval sets the longest pause between two looks at a bucket. Ends
-// are found when they are due, without waiting for it; it bounds the delay of
-// what a lost message was to tell. Default 1 second; from 10 ms to 1 minute.
-func WithLookInterval(d time.Duration) Option {
-	return func(c *config) error {
+// WithLookInterval sets how often at least an instance looks for ended sessions. Sessions
+// that expire are found when they are due, without waiting for this interval; it limits
+// the delay if a message between instances is lost. Default 1 second; from 10 ms to 1
+// minute.
+func WithLookInterval(d time.Duration) ManagerOption {
+	return func(c *managerConfig) error {
 		c.lookInterval = d
 		return duration("WithLookInterval", d, 10*time.Millisecond, time.Minute)
 	}
 }
 
-// WithRetry sets how often the destroyed hooks of an end are started before it
-// goes to the dead set, and the pause before the next time, which doubles from
-// least to most. Default 25 times, from 1 second to 1 hour: about 13 hours. From
-// 1 to 1000 times; pauses from 1 ms to 24 hours.
-func WithRetry(attempts int, least, most time.Duration) Option {
-	return func(c *config) error {
+// WithRetry sets how often the destroyed hooks of an ended session are called if they
+// fail, and the pause between two attempts, which doubles from least to most. After the
+// last attempt the end goes to the dead set (see Manager.Dead). Default 25 attempts, with
+// pauses from 1 second to 1 hour: about 13 hours in all. From 1 to 1000 attempts, with
+// pauses from 1 ms to 24 hours.
+func WithRetry(attempts int, least, most time.Duration) ManagerOption {
+	return func(c *managerConfig) error {
 		if attempts < 1 || attempts > 1000 {
 			return fmt.Errorf("WithRetry(%d, ...): attempts must be from 1 to 1000", attempts)
 		}
@@ -104,14 +175,16 @@ func WithRetry(attempts int, least, most time.Duration) Option {
 	}
 }
 
-// WithDeadLimit sets how many ends the dead set may hold. Every 15 seconds what
-// is beyond that is dropped for good, with an error in the log and in
-// Stats.Dropped; the hooks of these ends will not run again. Each instance has its
-// share of the limit, by the number of its buckets and rounded up; what is over it
-// goes from its fullest buckets, in each the oldest first. All instances of a fleet
-// should have the same limit, or the lowest counts. Default 100,000; 0 means no limit.
-func WithDeadLimit(n int) Option {
-	return func(c *config) error {
+// WithDeadLimit sets how many ends the dead set of the fleet may hold. Every 15 seconds
+// the ends beyond the limit are dropped for good: their hooks will not run again. Each
+// time an error is logged, and Stats.Dropped counts the ends. Default 100,000; 0 for no
+// limit.
+//
+// Each instance keeps its share of the limit, rounded up; a share follows from how many
+// buckets the instance looks after. It drops the oldest ends of its fullest buckets. All
+// instances should have the same limit, else the lowest one decides.
+func WithDeadLimit(n int) ManagerOption {
+	return func(c *managerConfig) error {
 		if n < 0 {
 			return fmt.Errorf("WithDeadLimit(%d): must not be negative", n)
 		}
@@ -120,42 +193,44 @@ func WithDeadLimit(n int) Option {
 	}
 }
 
-// WithNotifications says whether to use Redis's keyspace notifications, and to
-// switch on what they need in the server's configuration. Without them sessions
-// end on time all the same, but one deleted or evicted by others is noticed only
-// at its idle timeout, with that as the reason. Default true.
-func WithNotifications(use bool) Option {
-	return func(c *config) error {
+// WithNotifications says whether to use Redis's keyspace notifications, and to switch them
+// on in the server's configuration if they are off. Without them expired sessions are
+// still handled on time. But a session that somebody deletes in Redis, or that Redis
+// evicts, is then found only at its idle timeout, and its reason is ReasonIdleTimeout.
+// Default true.
+func WithNotifications(use bool) ManagerOption {
+	return func(c *managerConfig) error {
 		c.notifications = use
 		return nil
 	}
 }
 
-// WithLazyCreation makes a session begin at its first Save instead of a
-// visitor's first request. The created hooks then run within Save.
-func WithLazyCreation() Option {
-	return func(c *config) error {
+// WithLazyCreation makes a session begin with its first Save instead of the visitor's
+// first request. The created hooks run during that Save. Until then Context.Session
+// returns nil, and what needs a session returns ErrNoSession.
+func WithLazyCreation() ManagerOption {
+	return func(c *managerConfig) error {
 		c.lazy = true
 		return nil
 	}
 }
 
-// WithCreatedHooksRequired makes the error or panic of a created hook refuse the
-// session: the remaining created hooks do not run, the session ends again with
-// ReasonDestroyed, and the request gets ErrRefused, by default a 500. Otherwise
-// such an error is logged and everything goes on.
-func WithCreatedHooksRequired() Option {
-	return func(c *config) error {
+// WithCreatedHooksRequired makes a created hook that returns an error or panics refuse the
+// session: the remaining created hooks do not run, the session ends with ReasonDestroyed,
+// and the request gets ErrRefused, by default a 500. Without this option such an error is
+// logged, and the session and the request go on.
+func WithCreatedHooksRequired() ManagerOption {
+	return func(c *managerConfig) error {
 		c.required = true
 		return nil
 	}
 }
 
-// WithRequestHeaders names header lines of a session's first request that are
-// kept in Session.Request: 32 lines and 2,048 bytes at most, what is more is left out.
-// Default none. Cookie and Authorization are refused.
-func WithRequestHeaders(names ...string) Option {
-	return func(c *config) error {
+// WithRequestHeaders names header fields of a session's first request that are kept in
+// Session.Request: at most 32 lines and 2,048 bytes; the rest is left out. The fields
+// Cookie, Authorization and Proxy-Authorization are refused. Default none.
+func WithRequestHeaders(names ...string) ManagerOption {
+	return func(c *managerConfig) error {
 		headers := make([]string, len(names))
 		for i, n := range names {
 			headers[i] = http.CanonicalHeaderKey(n)
@@ -170,13 +245,13 @@ func WithRequestHeaders(names ...string) Option {
 	}
 }
 
-// WithSkipper names requests that have no session: skip is called with each request, and
-// where it returns true the middleware neither asks Redis nor begins a session nor touches
-// the response. Their handlers see no session, and what needs one returns
-// ErrSessionWithheld. It is meant for probes, static files, favicons and pages for shared
-// caches. Default none.
-func WithSkipper(skip func(c *gin.Context) bool) Option {
-	return func(c *config) error {
+// WithSkipper names requests that have no session. skip is called with each request; if
+// it returns true, the middleware does not ask Redis, begins no session and leaves the
+// response as it is. The handler runs without a session, and what needs one returns
+// ErrSessionWithheld. Use it for health checks, static files, favicons, and pages that
+// shared caches are to keep. Default none.
+func WithSkipper(skip func(c *gin.Context) bool) ManagerOption {
+	return func(c *managerConfig) error {
 		if skip == nil {
 			return fmt.Errorf("WithSkipper(nil): a function is needed")
 		}
@@ -185,15 +260,17 @@ func WithSkipper(skip func(c *gin.Context) bool) Option {
 	}
 }
 
-// WithCrossSite names requests in which a session may begin although another site has made
-// the browser send them: a form that a login service posts back, above all (OpenID Connect's
-// form_post, SAML). allow is called only for requests that a browser marks as cross-site
-// and that are no navigation by GET. The request must prove by other means that the
-// visitor has asked for it, or any site can sign a visitor out of his session and into
-// another one. Default none. Where the store's cookie has SameSite None, a session
-// begins in all of them.
-func WithCrossSite(allow func(c *gin.Context) bool) Option {
-	return func(c *config) error {
+// WithCrossSite names requests from other sites in which a session may begin. The usual
+// one is the form that a login service posts back (OpenID Connect's form_post, SAML).
+// allow is called only for requests that the browser marks as cross-site and that are not
+// a navigation by GET. Default none. If the store's cookie has SameSite None, sessions
+// begin in all of these requests without this option.
+//
+// The request must prove in another way that the visitor asked for it, for example by the
+// state parameter of OpenID Connect. Otherwise any site can sign a visitor out of his
+// session and into another one.
+func WithCrossSite(allow func(c *gin.Context) bool) ManagerOption {
+	return func(c *managerConfig) error {
 		if allow == nil {
 			return fmt.Errorf("WithCrossSite(nil): a function is needed")
 		}
@@ -202,14 +279,15 @@ func WithCrossSite(allow func(c *gin.Context) bool) Option {
 	}
 }
 
-// WithErrorHandler sets what the middleware does when it cannot give the
-// request its session; the request's handler does not run. The error wraps
-// ErrUnavailable, ErrUndecodable, ErrRefused, ErrBucketMismatch or, where something
-// in front of the middleware has answered already, ErrHeadersWritten, or says what
-// is wrong with the middleware's use. Default: status 503 for ErrUnavailable,
-// otherwise 500. In any case the error is added to c.Errors.
-func WithErrorHandler(handle func(c *gin.Context, err error)) Option {
-	return func(c *config) error {
+// WithErrorHandler sets what the middleware does if it cannot give the request its
+// session. The request's handler does not run, and err is added to c.Errors in any case.
+// Default: status 503 for ErrUnavailable, else 500.
+//
+// err wraps ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch. It wraps
+// ErrHeadersWritten if something before the middleware has already answered. Otherwise its
+// text says how the middleware is used wrongly.
+func WithErrorHandler(handle func(c *gin.Context, err error)) ManagerOption {
+	return func(c *managerConfig) error {
 		if handle == nil {
 			return fmt.Errorf("WithErrorHandler(nil): a function is needed")
 		}

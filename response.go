@@ -21,7 +21,7 @@ type response struct {
 }
 
 // seal puts the header right, if it has not gone out.
-func (w *response) seal() {
+func (w *response) finishHeader() {
 	if w.sent || w.Written() {
 		return
 	}
@@ -40,7 +40,7 @@ func (w *response) seal() {
 }
 
 func (w *response) send() {
-	w.seal()
+	w.finishHeader()
 	w.sent = true
 }
 

@@ -1,61 +1,60 @@
 package lifecycle
 
 import (
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/listener"
 )
 
-// Stats is what a manager has counted since it was made, and what it sees at
-// the moment.
+// Stats is what a manager has counted since it was made, and what it sees now.
 type Stats struct {
-	// Created counts the sessions whose created hooks ran here.
+	// Created counts the sessions whose created hooks ran on this instance.
 	Created uint64
-	// Ended counts, by reason, the ends that this instance was the first to claim.
+	// Ended counts, by reason, the ends that this instance was the first to handle.
+	// Beyond 64 different reasons the rest is counted under "other".
 	Ended map[Reason]uint64
 
 	HooksRun     uint64 // calls of hooks of all kinds
-	HooksFailed  uint64 // of these, errors, panics and time-outs
-	HooksRetried uint64 // ends whose failed hooks were put off to another attempt
+	HooksFailed  uint64 // calls that returned an error, panicked or ran out of time
+	HooksRetried uint64 // how often an end was put off to another attempt because hooks failed
 	HooksHung    int    // hooks that ignore their context and have not returned yet
-	Closures     int    // hooks registered by handlers that have not run yet
+	Closures     int    // hooks of Context.OnSessionDestroyed that have not run yet
 
-	// Dead counts the ends in the dead set of the buckets that this instance
-	// looks after: add them up over the fleet. It is up to 15 seconds old.
+	// Dead is the number of ends in the dead set, in the part of it that this instance
+	// looks after: add the figures of all instances. It is up to 15 seconds old.
 	Dead int
-	// Buried counts the ends that this instance has put there.
+	// Buried counts the ends that this instance has put into the dead set.
 	Buried uint64
-	// Dropped counts the ends that this instance has dropped from there because
-	// they were beyond the limit of WithDeadLimit: their hooks will not run.
+	// Dropped counts the ends that this instance has dropped from the dead set because it
+	// was over the limit of WithDeadLimit. Their hooks will not run.
 	Dropped uint64
 
-	// Overdue is for how long the oldest end of this instance's buckets has been
-	// waiting; 0 if none is known. It grows while the instance cannot keep up or
-	// Redis is away. While hung hooks keep the instance from taking ends its buckets
-	// are those that it had before: 0 says that others look after them.
+	// Overdue is for how long the oldest ended session has been waiting to be handled,
+	// among those that this instance looks after; 0 if none is waiting. It grows while the
+	// instance cannot keep up, or Redis is away. While hung hooks keep the instance from
+	// handling ended sessions, it tells of those that the instance looked after before;
+	// 0 then means that other instances handle them.
 	Overdue time.Duration
 
-	// Notifications tells what becomes of keyspace notifications.
+	// Notifications says whether the instance gets keyspace notifications.
 	Notifications NotificationState
-	// Instances is how many instances are alive, this one included; 0 before the
-	// first heartbeat. While Redis is away, or hung hooks keep this instance from
-	// taking ends, it is what the last heartbeat told.
+	// Instances is the number of instances that are alive, this one included; 0 before
+	// the first heartbeat. While Redis is away, or hung hooks keep this instance from
+	// handling ended sessions, it is the number at the last heartbeat.
 	Instances int
 }
 
-// NotificationState tells what becomes of Redis's keyspace notifications.
+// NotificationState says whether an instance gets Redis's keyspace notifications.
 type NotificationState string
 
 // Notification states.
 const (
-	NotificationsOff          NotificationState = "off"          // by WithNotifications(false), or not started
-	NotificationsOn           NotificationState = "on"           // this instance listens, the server sends
-	NotificationsStandby      NotificationState = "standby"      // another instance listens
-	NotificationsMissing      NotificationState = "missing"      // the server's setting was changed since
-	NotificationsRefused      NotificationState = "refused"      // the server refuses CONFIG and has sent nothing yet
-	NotificationsDisconnected NotificationState = "disconnected" // no subscription at the moment
+	NotificationsOff          NotificationState = "off"          // WithNotifications(false), or the manager has not been started
+	NotificationsOn           NotificationState = "on"           // this instance listens, and the server sends them
+	NotificationsStandby      NotificationState = "standby"      // another instance listens for the fleet
+	NotificationsMissing      NotificationState = "missing"      // somebody has changed the server's setting
+	NotificationsRefused      NotificationState = "refused"      // the server refuses CONFIG, and has sent no notification yet
+	NotificationsDisconnected NotificationState = "disconnected" // the subscription is broken at the moment
 )
 
 var notificationStates = map[listener.State]NotificationState{
@@ -67,55 +66,24 @@ var notificationStates = map[listener.State]NotificationState{
 	listener.Disconnected: NotificationsDisconnected,
 }
 
-// counters is the counted half of Stats.
-type counters struct {
-	created, hooksRun, hooksFailed, dropped atomic.Uint64
-
-	mu    sync.Mutex
-	ended map[Reason]uint64
-}
-
-func (c *counters) count(r Reason) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended == nil {
-		c.ended = make(map[Reason]uint64)
-	}
-	// Custom reasons are the application's: it may use very many.
-	if _, known := c.ended[r]; !known && len(c.ended) >= maxReasons {
-		r = "other"
-	}
-	c.ended[r]++
-}
-
-// maxReasons bounds the reasons that are counted apart.
-const maxReasons = 64
-
-// Stats returns the manager's figures without talking to Redis.
+// Stats returns the manager's figures. It does not talk to Redis.
 func (m *Manager) Stats() Stats {
-	s := Stats{
-		Created:       m.stats.created.Load(),
-		Ended:         make(map[Reason]uint64),
-		HooksRun:      m.stats.hooksRun.Load(),
-		HooksFailed:   m.stats.hooksFailed.Load(),
-		HooksHung:     m.caller.Hung(),
-		Closures:      m.closures.count(),
-		Dropped:       m.stats.dropped.Load(),
-		Notifications: NotificationsOff,
+	s := Stats{Ended: make(map[Reason]uint64), Notifications: NotificationsOff}
+	m.mu.Lock()
+	r := m.runner
+	m.mu.Unlock()
+	if r != nil {
+		f := r.Figures()
+		s.Created, s.HooksRun, s.HooksFailed, s.HooksHung, s.Closures = f.Created, f.Run, f.Failed, f.Hung, f.Closures
+		for reason, n := range f.Ended {
+			s.Ended[Reason(reason)] = n
+		}
 	}
-	m.stats.mu.Lock()
-	for r, n := range m.stats.ended {
-		s.Ended[r] = n
-	}
-	m.stats.mu.Unlock()
-	if bg := m.started.Load(); bg != nil {
-		n := bg.delivery.Counts()
-		s.HooksRetried, s.Buried = n.Retried, n.Buried
-		s.Overdue = bg.overdue()
-		s.Notifications = notificationStates[bg.listener.State()]
-		bg.mu.Lock()
-		s.Instances, s.Dead = bg.instances, int(bg.dead)
-		bg.mu.Unlock()
+	if e := m.engine.Load(); e != nil {
+		f := e.Figures()
+		s.HooksRetried, s.Buried, s.Dropped = f.Retried, f.Buried, f.Dropped
+		s.Dead, s.Overdue, s.Instances = f.Dead, f.Overdue, f.Instances
+		s.Notifications = notificationStates[f.Notifications]
 	}
 	return s
 }

@@ -13,7 +13,9 @@ import (
 	gsessions "github.com/gorilla/sessions"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -31,12 +33,13 @@ import (
 // Used without a lifecycle middleware, a session begins at its first Save, and
 // no created hooks run.
 type Store struct {
-	config  config
-	ledger  *ledger.Ledger
-	client  redis.UniversalClient
-	options atomic.Pointer[gsessions.Options] // canonical
-	said    sync.Map                          // what the log says once
-	healing healing
+	config   storeConfig
+	managers managerConfig // of its managers, unless New changes it
+	tuning   testonly.Tuning
+	ledger   *ledger.Ledger
+	options  atomic.Pointer[gsessions.Options] // canonical
+	warned   sync.Map                          // what warnOnce has logged
+	healing  cookie.Healing
 }
 
 var _ sessions.Store = (*Store)(nil)
@@ -59,22 +62,23 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err := ledger.CheckClient(client); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)
 	}
-	c := defaults()
+	c := settings{store: defaultStore(), managers: defaultManager()}
 	if err := c.apply(opts); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lifecycle: %w", err)
 	}
 	s := &Store{
-		config: c,
-		client: client,
+		config:   c.store,
+		managers: c.managers,
+		tuning:   c.tuning,
 		ledger: ledger.New(client, ledger.Config{
-			Prefix:  c.prefix,
-			Buckets: c.buckets,
-			Timeout: c.redisTimeout,
-			Now:     c.now,
+			Prefix:  c.store.prefix,
+			Buckets: c.store.buckets,
+			Timeout: c.store.redisTimeout,
+			Now:     c.tuning.Now,
 		}),
 	}
 	f := s.canonical(new(gsessions.Options))
-	if err := s.checkCookie(c.sessionName, f); err != nil {
+	if err := s.checkCookie(c.managers.sessionName, f); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: WithSessionName: %w", err)
 	}
 	s.options.Store(&f)
@@ -111,10 +115,10 @@ func (s *Store) Options(o sessions.Options) {
 	g := o.ToGorillaOptions()
 	f := s.canonical(g)
 	f.MaxAge = max(f.MaxAge, 0)
-	if err := s.checkCookie(s.config.sessionName, f); err != nil {
+	if err := s.checkCookie(s.managers.sessionName, f); err != nil {
 		panic("lifecycle: Store.Options: " + err.Error())
 	}
-	s.mention(g, f)
+	s.warnOptions(g, f)
 	s.options.Store(&f)
 }
 
@@ -125,7 +129,7 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 	b := all.find(s, name)
 	if b == nil {
 		b = s.bind(name)
-		if !all.held {
+		if !all.deferred {
 			b.load(r)
 		}
 		all.add(b)
@@ -151,7 +155,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 	}
 	// A session that gorilla's NewSession made: it begins here.
 	b := s.bind(session.Name())
-	b.judge(r)
+	b.decideWithheld(r)
 	bindingsOf(r).issue(b)
 	b.session.Values, b.session.Options = session.Values, session.Options
 	if err := b.Save(r, w, b.session); err != nil {
@@ -185,9 +189,9 @@ type bindingsKey struct{}
 
 // bindings are the sessions that one request has asked for, mostly one.
 type bindings struct {
-	first *binding
-	more  []*binding
-	held  bool // a middleware decides first whether to read them
+	first    *binding
+	more     []*binding
+	deferred bool // a middleware decides first whether to read them
 
 	mu     sync.Mutex
 	issued []*binding // others, of sessions that gorilla's own functions made

@@ -1,25 +1,26 @@
 package lifecycle
 
-import "github.com/gin-lifecycle/lifecycle/internal/testonly"
+import (
+	"cmp"
+
+	"github.com/gin-lifecycle/lifecycle/internal/testonly"
+)
+
+// tuning is an option of NewStore that only the tests of this repository have.
+type tuning testonly.Tuning
+
+func (t tuning) apply(s *settings) error { //nolint:unparam // an Option may fail, this one does not
+	if t.Now != nil {
+		s.tuning.Now = t.Now
+	}
+	s.tuning.Heartbeat = cmp.Or(t.Heartbeat, s.tuning.Heartbeat)
+	s.tuning.Sweep = cmp.Or(t.Sweep, s.tuning.Sweep)
+	s.tuning.DeadInterval = cmp.Or(t.DeadInterval, s.tuning.DeadInterval)
+	return nil
+}
 
 func init() {
-	testonly.Option = func(t testonly.Tuning) any {
-		return Option(func(c *config) error {
-			if t.Now != nil {
-				c.now = t.Now
-			}
-			if t.Heartbeat != 0 {
-				c.heartbeat = t.Heartbeat
-			}
-			if t.Sweep != 0 {
-				c.sweep = t.Sweep
-			}
-			if t.DeadInterval != 0 {
-				c.deadInterval = t.DeadInterval
-			}
-			return nil
-		})
-	}
+	testonly.Option = func(t testonly.Tuning) any { return tuning(t) }
 	testonly.Instance = func(m any) string { return m.(*Manager).instance }
 	testonly.NewDefault = func() (restore func()) {
 		old := std

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -360,8 +361,11 @@ func TestOptionErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lifecycle.New(store, lifecycle.WithIdleTimeout(time.Hour)); err == nil || !strings.Contains(err.Error(), "WithIdleTimeout is an option of the store") {
-		t.Errorf("New with a store's option: %v", err)
+	if _, err := lifecycle.New(store, nil, lifecycle.WithConcurrency(0)); err == nil || !strings.Contains(err.Error(), "WithConcurrency(0)") {
+		t.Errorf("New with an impossible value: %v", err)
+	}
+	if of := reflect.TypeFor[lifecycle.StoreOption](); of.AssignableTo(reflect.TypeFor[lifecycle.ManagerOption]()) {
+		t.Error("New takes an option of the store")
 	}
 	if _, err := lifecycle.New(nil); err == nil {
 		t.Error("a manager without a store")

@@ -226,7 +226,7 @@ func TestOverwrittenDeadSet(t *testing.T) {
 	if !slices.Equal(dead, []string{here}) {
 		t.Errorf("dead: %v, want %s", dead, here)
 	}
-	if n := a.told("a dead set was overwritten", "bucket=0"); n != 1 {
+	if n := a.told("has overwritten a dead set", "bucket=0"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, strings.Join(a.log.severe(), ""))
 	}
 	a.del(a.prefix + ":{0}:dead")

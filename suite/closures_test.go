@@ -1,4 +1,4 @@
-package lifecycle_test
+package suite_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 )
 
 // Promise 5: closures run on the instance that registered them, once, wherever
@@ -58,7 +59,7 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	t.Parallel()
 	d, p := onServer(t, startServer(t)), prefix()
-	a := newApp(t, d, p, lifecycle.WithSweep(50*time.Millisecond), lifecycle.WithNotifications(false))
+	a := newApp(t, d, p, tuned(testonly.Tuning{Sweep: 50 * time.Millisecond}), lifecycle.WithNotifications(false))
 	b := newApp(t, d, p, lifecycle.WithNotifications(false)).start()
 	ran := make(chan lifecycle.Reason, 10)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {

@@ -31,9 +31,9 @@ func (b *binding) summary(r *http.Request) record.Request {
 	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		sum.ClientIP = host
 	}
-	if b.manager != nil && len(b.manager.config.headers) > 0 {
+	if len(b.headers) > 0 {
 		sum.Header = make(http.Header)
-		for _, name := range b.manager.config.headers {
+		for _, name := range b.headers {
 			if lines := r.Header[name]; len(lines) > 0 {
 				sum.Header[name] = slices.Clone(lines)
 			}

@@ -1,4 +1,4 @@
-package lifecycle
+package engine
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestDeadShare(t *testing.T) {
+func TestShareOf(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		limit, own, all int
@@ -18,13 +18,13 @@ func TestDeadShare(t *testing.T) {
 		{7, 0, 8, 0},
 		{math.MaxInt, 16384, 16384, math.MaxInt},
 	} {
-		if got := deadShare(c.limit, c.own, c.all); got != c.want {
+		if got := shareOf(c.limit, c.own, c.all); got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }
 
-func TestDeadKeep(t *testing.T) {
+func TestKeepOf(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		sizes []int64
@@ -39,18 +39,18 @@ func TestDeadKeep(t *testing.T) {
 		"less than buckets":    {[]int64{1, 1, 1}, 1, []int64{0, 0, 1}},
 		"nothing may stay":     {[]int64{4, 1}, 0, []int64{0, 0}},
 	} {
-		sizes := make([]deadSize, len(c.sizes))
+		sizes := make([]bucketSize, len(c.sizes))
 		for i, n := range c.sizes {
-			sizes[i] = deadSize{i, n}
+			sizes[i] = bucketSize{i, n}
 		}
-		got := deadKeep(sizes, c.share)
+		got := keepOf(sizes, c.share)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 		for i := range sizes {
 			sizes[i].size = got[i]
 		}
-		if again := deadKeep(sizes, c.share); !slices.Equal(again, got) {
+		if again := keepOf(sizes, c.share); !slices.Equal(again, got) {
 			t.Errorf("%s: a second time %v", name, again)
 		}
 	}

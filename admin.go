@@ -10,10 +10,10 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// errNoStore is returned by the default manager's queries before it has one.
+// errNoStore is returned by the default manager before it has a store.
 var errNoStore = errors.New("lifecycle: the default manager has no store yet: use lifecycle.Start(ctx, store)")
 
-// open returns the ledger, ready for use.
+// open returns the ledger when it can be used.
 func (m *Manager) open(ctx context.Context) (*ledger.Ledger, error) {
 	m.mu.Lock()
 	store := m.store
@@ -24,10 +24,12 @@ func (m *Manager) open(ctx context.Context) (*ledger.Ledger, error) {
 	return store.ledger, unavailable("open", store.ledger.Open(ctx))
 }
 
-// Get returns a live session without prolonging it. It returns ErrSessionEnded if
-// the session has ended or there never was one of this ID, ErrUndecodable if its
-// record cannot be decoded, or ErrUnavailable, with Redis's error or ctx's. Values
-// are decoded when they are asked for: see Session.Err.
+// Get returns a live session. It does not prolong the session.
+//
+// Get returns ErrSessionEnded if the session has ended or id is not the ID of a session,
+// ErrUndecodable if its record cannot be decoded, and ErrUnavailable, with the cause, if
+// Redis cannot be reached or ctx ends. The values are decoded when they are first read;
+// see Session.Err. It takes two round trips.
 func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
 	l, err := m.open(ctx)
 	if err != nil {
@@ -54,15 +56,18 @@ func (m *Manager) found(f ledger.Found) (*Session, error) {
 	return liveSession(m.store.config.codec, f.ID, rec, m.store.ledger.ClockOf(f.ID).Unix(), max(f.Left, 0)), nil
 }
 
-// scanCount is how many sessions All reads in one round trip, about.
+// scanCount is about how many sessions All reads in one round trip.
 const scanCount = 256
 
-// All returns the live sessions of the whole fleet in no order, without
-// prolonging them. Those that live from the beginning of the iteration to its end
-// come exactly once; of those that begin or end meanwhile some come. The error of
-// a session that cannot be decoded comes in its place; after any other error,
-// ErrUnavailable or ctx's, the iteration ends. It reads every session: it is for
-// administrators, not for requests.
+// All returns the live sessions of the whole fleet, in no particular order. It does not
+// prolong them.
+//
+// A session that is live during the whole iteration appears exactly once; sessions that
+// start or end during the iteration may or may not appear. If a session cannot be decoded,
+// its error appears in its place and the iteration goes on. After any other error,
+// ErrUnavailable or ctx's, the iteration stops.
+//
+// All reads every session from Redis: use it for administration, not in requests.
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		l, err := m.open(ctx)
@@ -92,9 +97,12 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	}
 }
 
-// Count returns how many sessions are live in the whole fleet. It reads the
-// due-index: ends whose hooks run or wait for another attempt are counted too, and
-// a live session is not while its entry waits for a look.
+// Count returns the number of live sessions of the whole fleet. The number is an
+// estimate: sessions whose hooks run, or wait for another attempt, are included, and a
+// live session is missing for a moment while the library checks whether it has expired.
+//
+// Count returns ErrUnavailable, with the cause, if Redis cannot be reached or ctx ends. It
+// takes one round trip and does not read the sessions.
 func (m *Manager) Count(ctx context.Context) (int, error) {
 	l, err := m.open(ctx)
 	if err != nil {
@@ -104,12 +112,18 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 	return int(n), unavailable("count", err)
 }
 
-// Destroy ends a live session with reason; an empty one stands for
-// ReasonRevoked. Its hooks run in the background, on this instance if it has been
-// started. It returns ErrSessionEnded if the session has ended or there never was
-// one of this ID, or ErrUnavailable, with Redis's error or ctx's. A reason of more
-// than 256 bytes, or "expired", which is the library's own, gives an error that says
-// so, and ends nothing. A cancelled ctx does not leave half an end.
+// maxReason is the longest reason, in bytes.
+const maxReason = 256
+
+// Destroy ends a live session with a reason, which its hooks get; an empty reason stands
+// for ReasonRevoked. The hooks run in the background: on this instance if it has been
+// started, else on another one.
+//
+// Destroy returns ErrSessionEnded if the session has ended or id is not the ID of a
+// session, and ErrUnavailable, with the cause, if Redis cannot be reached or ctx has
+// ended. A reason of more than 256 bytes, or "expired", which the library uses itself, is
+// an error too; the session does not end then. If ctx ends during the call, the session
+// still ends as a whole. It takes two round trips.
 func (m *Manager) Destroy(ctx context.Context, id string, reason Reason) error {
 	if reason == "" {
 		reason = ReasonRevoked
@@ -126,25 +140,9 @@ func (m *Manager) Destroy(ctx context.Context, id string, reason Reason) error {
 	if !token.ValidID(id) {
 		return ErrSessionEnded
 	}
-	ok, err := m.store.end(context.WithoutCancel(ctx), m, id, "", reason)
+	ok, err := m.end(context.WithoutCancel(ctx), id, "", reason)
 	if err == nil && !ok {
 		return ErrSessionEnded
 	}
 	return err
-}
-
-const maxReason = 256
-
-// end ends a session. If m is at work it claims the end and runs the hooks. The
-// proof, empty if the caller does not know it, saves a round trip: a caller that
-// had the secret when it read the session may end it, rotated since or not.
-func (s *Store) end(ctx context.Context, m *Manager, id, proof string, reason Reason) (ok bool, err error) {
-	c, ok, err := s.ledger.End(ctx, id, proof, string(reason), m.lease())
-	if err != nil {
-		return false, unavailable("end", err)
-	}
-	if c != nil {
-		m.started.Load().delivery.Submit([]*ledger.Claim{c})
-	}
-	return ok, nil
 }

@@ -1,0 +1,28 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+// End ends a live session, claims the end, and has its hooks run here; see
+// ledger.Ledger.End for proof and ok. Once the engine stops it claims nothing: another
+// instance finds the end.
+func (e *Engine) End(ctx context.Context, id, proof, reason string) (ok bool, err error) {
+	var terms ledger.ClaimTerms
+	if !e.stopping.Load() {
+		// The "d" keeps these names apart from those of the reapers' claims.
+		terms.Token = fmt.Sprintf("%s:d%d", e.c.Instance, e.claims.Add(1))
+		terms.Lease = e.c.Lease
+	}
+	claim, ok, err := e.c.Ledger.End(ctx, id, proof, reason, terms)
+	if claim != nil {
+		e.delivery.Submit([]*ledger.Claim{claim}) // which gives it back if the engine has stopped since
+	}
+	return ok, err
+}
+
+// Report has the closures of an end run for which another instance has the claim.
+func (e *Engine) Report(end ledger.End) { e.delivery.Submit([]*ledger.Claim{{End: end}}) }

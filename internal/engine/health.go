@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+// health is what the instance last found out about itself.
+type health struct {
+	failing bool // the last heartbeat failed
+	full    bool // of hooks that ignore their context
+}
+
+// heartbeat is called with the outcome of every heartbeat. The log gets one line when
+// heartbeats begin to fail, and one when they succeed again.
+func (e *Engine) heartbeat(err error) {
+	was := e.health.failing
+	e.health.failing = err != nil
+	switch {
+	case errors.Is(err, ledger.ErrBucketMismatch):
+		e.c.OnMismatch(err)
+	case ledger.IsOverwritten(err) && !was:
+		e.c.Log.Error("lifecycle: the heartbeat fails because another program has overwritten a key of the whole fleet; "+
+			"instances cannot divide the work until you delete it", "error", err)
+	case err != nil && !was:
+		e.c.Log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks will run when it is back", "error", err)
+	case err == nil && was:
+		e.c.Log.Info("lifecycle: the heartbeat works again")
+		e.reapers.LookAtAll()
+	}
+}
+
+// ready reports whether this instance can run hooks. It cannot while as many hooks ignore
+// their context as may run at the same time; then other instances look after its buckets.
+func (e *Engine) ready(ctx context.Context) bool {
+	hung := e.c.Hooks.Hung()
+	was := e.health.full
+	e.health.full = hung >= e.c.Concurrency
+	switch {
+	case e.health.full && !was:
+		e.c.Log.Error("lifecycle: too many hooks ignore their context and do not return; this instance handles no ended sessions until some hooks return, "+
+			"and other instances take over; let the hooks return when their context ends", "hung", hung)
+	case !e.health.full && was:
+		e.c.Log.Info("lifecycle: hung hooks have returned; this instance handles ended sessions again")
+	}
+	if e.health.full {
+		e.unattended.read(ctx, e.c.Ledger)
+	}
+	return !e.health.full
+}
