@@ -17,29 +17,30 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// binding is one session as one request knows it. It is the gorilla session's
-// Store, so that whoever has the session has the binding. Like the session, it
-// is for the request's goroutine only.
+// binding is one session as one request knows it. It is the Store of the gorilla session, so
+// code that has the session can reach the binding. Like the session, it belongs to the
+// goroutine of the request.
 type binding struct {
 	store   *Store
 	name    string
 	session *gsessions.Session
 	state   state
-	err     error // why the session could not be read; it is never saved then
+	err     error // why the session could not be read; such a session is never saved
 	loaded  bool
 
 	token  token.Token
 	record record.Record
 	packed []byte // the record as Redis has it
 
-	// fresh says that the session began in this request: nobody has sent its cookie back.
+	// fresh says that the session began in this request: the client has not sent its cookie
+	// back yet.
 	fresh bool
-	// withheld says why no session may begin here, "" if one may.
+	// withheld says why no session may begin in this request; "" if one may.
 	withheld withheld
 
-	// resend asks for the cookie to be sent with the response even if nothing is saved.
+	// resend says that the cookie must be sent with the response even if nothing is saved.
 	resend      bool
-	setAt       time.Time      // when it was set for this response, zero if it was not
+	setAt       time.Time      // when it was set for this response; zero if it was not
 	place       *cookie.Place  // where the browser has the session's cookie, nil if it has none
 	otherPlaces []cookie.Place // where it may have others, if the request brought several
 	lines       cookie.Lines
@@ -66,7 +67,7 @@ type hooks interface {
 type state int
 
 const (
-	absent state = iota // no session: it begins with begin
+	absent state = iota // there is no session; begin begins one
 	live
 	ended
 )
@@ -79,13 +80,13 @@ func (s *Store) bind(name string) *binding {
 	return b
 }
 
-// withholds returns an error if there is no session, and none may begin here.
+// withheldError returns an error if there is no session and none may begin.
 func (b *binding) withheldError() error {
 	if b.state != absent || b.withheld == "" {
 		return nil
 	}
 	if b.withheld == withheldForeign && b.session.Options.SameSite == http.SameSiteNoneMode {
-		return nil // that is for other sites to use
+		return nil // the application wants other sites to use the session
 	}
 	return b.withheld
 }
@@ -99,8 +100,8 @@ func (b *binding) New(r *http.Request, name string) (*gsessions.Session, error) 
 	return b.store.New(r, name)
 }
 
-// Save does what the session's options and state ask for: destroy, begin or
-// replace.
+// Save does what the session's options and state ask for: it destroys, begins or replaces
+// the session.
 func (b *binding) Save(r *http.Request, w http.ResponseWriter, g *gsessions.Session) error {
 	if b.err != nil {
 		return b.err
@@ -153,8 +154,8 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 	return data, nil
 }
 
-// begin begins the session, sets its cookie and runs the created hooks. A
-// request that is cancelled meanwhile does not leave half a session behind.
+// begin begins the session, sets its cookie and runs the created hooks. If the request is
+// cancelled meanwhile, the session still begins as a whole.
 func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s := b.store
 	if err := b.withheldError(); err != nil {
@@ -163,7 +164,7 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	if rw, ok := w.(interface{ Written() bool }); ok && rw.Written() {
 		return ErrHeadersWritten
 	}
-	f := s.canonical(b.session.Options) // where no Save has brought it here
+	f := s.canonical(b.session.Options) // Save has done this already, the middleware has not
 	f.MaxAge = max(f.MaxAge, 0)
 	b.session.Options = &f
 	if err := s.checkCookie(b.name, f); err != nil {
@@ -174,8 +175,9 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 		return unavailable("open", err)
 	}
 	finish, err := b.create(ctx, r, values)
-	// Of a cluster's bucket that is on its way to another server: most others are not.
-	for range draws - 1 {
+	// While a cluster moves a bucket to another server, no session can begin in it. Try
+	// another ID, most likely of another bucket.
+	for range maxDraws - 1 {
 		if !ledger.IsMoving(err) {
 			break
 		}
@@ -187,18 +189,18 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	defer finish()
 	b.sendCookie(r, w)
 	if err := b.hooks.runCreated(r, b.snapshot()); err != nil {
-		_ = b.destroy(ctx, ReasonDestroyed) // otherwise its timeout ends it
+		_ = b.destroy(ctx, ReasonDestroyed) // if this fails, the session ends at its timeout
 		b.expireCookie(r, w)
 		return err
 	}
 	return nil
 }
 
-// draws is how many IDs are drawn at most for a session that is to begin.
-const draws = 4
+// maxDraws is how many IDs are tried at most for a session that is to begin.
+const maxDraws = 4
 
-// create creates the session under a new ID. From then on destroyed hooks in this
-// process wait until finish is called.
+// create creates the session under a new ID. From then on the session's destroyed hooks in
+// this process wait until finish is called.
 func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (finish func(), err error) {
 	s := b.store
 	t := token.New(token.MarkOf(s.config.prefix, b.name), token.Timeouts{})
@@ -230,9 +232,10 @@ func (b *binding) create(ctx context.Context, r *http.Request, values []byte) (f
 	return finish, nil
 }
 
-// replace saves values and options of a live session. It sends the cookie where its token
-// or form changes, and not where the browser has it already: the request may be answered
-// long after another one has rotated the secret.
+// replace saves the values and the options of a live session. It sends the cookie only if
+// the token or the form of the cookie changes. A cookie that the browser already has is not
+// sent: this request may be answered long after another request has rotated the session, and
+// the browser would lose the new cookie.
 func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte) error {
 	s, ctx := b.store, context.WithoutCancel(r.Context())
 	had, before := b.token, s.canonical(cookieOptions(b.record.Cookie, s.options.Load()))
@@ -256,13 +259,14 @@ func (b *binding) replace(r *http.Request, w http.ResponseWriter, values []byte)
 		return err
 	}
 	b.session.IsNew = false
-	if !b.token.Same(had) || *b.session.Options != before || b.fresh || !b.setAt.IsZero() || b.gin == nil { // without a middleware nothing sends it later
+	if !b.token.Same(had) || *b.session.Options != before || b.fresh || !b.setAt.IsZero() || b.gin == nil { // without a middleware it is not sent later
 		b.sendCookie(r, w)
 	}
 	return nil
 }
 
-// rotate gives the session a new secret; its cookie must still be sendable.
+// rotate gives the session a new secret. The caller has checked that the cookie can still be
+// sent.
 func (b *binding) rotate(r *http.Request, w http.ResponseWriter) error {
 	if err := b.needLive(); err != nil {
 		return err
@@ -285,10 +289,11 @@ func (b *binding) rotate(r *http.Request, w http.ResponseWriter) error {
 	return nil
 }
 
-// whileLive does something to the live session: do reports whether it was live under the
-// binding's token. If it was not, another request may have saved other timeouts, and given
-// the live key another name with them; that is followed, and do is called again. It is also
-// where they are the same by now: they may have been changed and changed back.
+// whileLive changes the live session by calling do. do reports whether the session was live
+// under the binding's token. If it was not, another request may have saved other timeouts,
+// which changes the token and the name of the live key: whileLive then reads the record and
+// calls do again. It calls do once more even if the token is still the same: the timeouts
+// may have been changed and changed back.
 func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, error)) error {
 	for same := 0; ; {
 		ok, err := do()
@@ -312,8 +317,8 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 	}
 }
 
-// follow takes up the timeouts, and the cookie's form, that another request has saved
-// meanwhile. ok is false if there is no record, or the secret is no longer good.
+// reload takes over the timeouts and the form of the cookie that another request has saved
+// meanwhile. ok is false if there is no record, or the secret is not valid any more.
 func (b *binding) reload(ctx context.Context) (ok bool, err error) {
 	packed, err := b.store.ledger.Record(ctx, b.token.ID)
 	if err != nil {
@@ -321,22 +326,22 @@ func (b *binding) reload(ctx context.Context) (ok bool, err error) {
 	}
 	rec, err := decodeRecord(packed)
 	if err != nil {
-		return false, nil // it has ended, or is lost
+		return false, nil // the session has ended, or its record is lost
 	}
 	t := b.token.WithTimeouts(rec.Timeouts)
 	if !t.Proves(rec.Proof) {
 		return false, nil
 	}
 	store := b.store.options.Load()
-	if *b.session.Options == *cookieOptions(b.record.Cookie, store) { // this request has asked for no others
+	if *b.session.Options == *cookieOptions(b.record.Cookie, store) { // this request has not changed them
 		b.session.Options = cookieOptions(rec.Cookie, store)
 	}
 	b.token, b.record, b.packed = t, rec, packed
 	return true, nil
 }
 
-// idle returns by how much a request prolongs the session, whose idle timeout is given.
-// One that began in this very request is not prolonged: nobody has sent its cookie back.
+// idle returns by how much a request prolongs a session with this idle timeout. A session
+// that began in this request is not prolonged: the client has not sent its cookie back yet.
 func (b *binding) idle(timeout time.Duration) time.Duration {
 	if !b.fresh || b.store.config.unconfirmed == 0 {
 		return timeout
@@ -346,8 +351,9 @@ func (b *binding) idle(timeout time.Duration) time.Duration {
 	return min(timeout, max(left, time.Millisecond))
 }
 
-// destroy ends the session; its hooks run in the background. Where it seems to have
-// ended Redis is asked all the same: perhaps it was rotated, and lives on.
+// destroy ends the session; its hooks run in the background. If the session seems to have
+// ended, Redis is asked all the same: it may have been rotated, and is live under another
+// token.
 func (b *binding) destroy(ctx context.Context, reason Reason) error {
 	if err := b.needLive(); err != nil && b.state != ended {
 		return err
@@ -384,7 +390,7 @@ func (b *binding) needLive() error {
 	return nil
 }
 
-// picture returns the session as it is at this moment of the request.
+// snapshot returns the session as it is at this moment of the request.
 func (b *binding) snapshot() *Session {
 	now := b.store.ledger.ClockOf(b.token.ID).Unix()
 	left := b.idle(b.record.Timeouts.Idle).Milliseconds()

@@ -15,14 +15,14 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// maxTokens is how many tokens of one request are asked for. A browser sends several
-// cookies of one name where they were set for several paths or domains.
+// maxTokens is how many tokens of one request are looked up. A browser sends several cookies
+// of one name if they were set for several paths or domains.
 const maxTokens = 4
 
-// readTokens returns the tokens that the request brings, in the order in which it does:
-// browsers send the cookie with the longest path first, and of those the oldest (RFC
-// 6265, section 5.4). What cannot be a token of this name is left out. all is how many
-// different cookies of the name there are.
+// readTokens returns the tokens of the request, in the order of its cookies: browsers send
+// the cookie with the longest path first, and of those the oldest (RFC 6265, section 5.4).
+// A value that cannot be a token of this name is left out. all is the number of different
+// cookies of the name.
 func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, all int) {
 	cookies := r.CookiesNamed(name)
 	if len(cookies) == 0 {
@@ -42,39 +42,43 @@ func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, 
 	return tokens, all
 }
 
-// sendCookie sets the cookie, and takes it away where the browser has others.
+// sendCookie sets the cookie, and removes the others that the browser has.
 func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
 	b.resend = false
 	f := b.form(r)
-	f.MaxAge = max(f.MaxAge, 0) // of a removal that nothing has saved
+	f.MaxAge = max(f.MaxAge, 0) // a MaxAge below 0 that was not saved removes nothing
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
 	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.stalePlaces())
 	cookie.MarkCached(w.Header())
 }
 
-// A cookie with an age is sent again when it is older than this, or a tenth of its age.
+// resendAfter is the age after which a cookie with a MaxAge is sent again; a tenth of its
+// MaxAge if that is shorter.
 const resendAfter = time.Minute
 
-// resendDue reports whether the cookie has an age and is to be sent again, so that it does
-// not end long before the session does.
+// resendDue reports whether to send a cookie with a MaxAge again, so that it does not expire
+// long before the session.
 func (b *binding) resendDue() bool {
 	age := time.Duration(b.session.Options.MaxAge) * time.Second
 	return age > 0 && b.token.Age(b.clock()) >= min(resendAfter, age/10)
 }
 
-// A cookie that was set so long before the response goes out is looked at once more.
-const settled = 100 * time.Millisecond
+// setLongAgo is the time after which a cookie that was set, but not sent yet, is checked
+// again.
+const setLongAgo = 100 * time.Millisecond
 
-// liveTimeout bounds that look: without it the browser keeps what it has.
+// liveTimeout limits the question whether a token is still valid. Without an answer the
+// browser keeps the cookie that it has.
 const liveTimeout = 250 * time.Millisecond
 
-// resendCookie sends the cookie again with a response that goes out now, if its token is
-// still good: the request may have waited while another one has rotated it, and the
-// browser would lose the new one. For the same reason it takes back a cookie that was set
-// long before the response goes out. Nobody else has had the one of a session that began here.
+// resendCookie sends the cookie again, with a response that is about to be sent, if its token
+// is still valid: another request may have rotated the session meanwhile, and the browser
+// would lose the new cookie. For the same reason it withdraws a cookie that was set long
+// before the response is sent. A session that began in this request needs no check: no other
+// request has its token.
 func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
 	set := !b.setAt.IsZero()
-	if b.state != live || b.fresh || !b.resend && (!set || time.Since(b.setAt) < settled) {
+	if b.state != live || b.fresh || !b.resend && (!set || time.Since(b.setAt) < setLongAgo) {
 		return
 	}
 	b.resend = false
@@ -88,13 +92,13 @@ func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
 	}
 }
 
-// clock returns the time by the clock of the server that has the session.
+// clock returns the time by the clock of the Redis server that has the session.
 func (b *binding) clock() time.Time {
 	return time.UnixMilli(b.store.ledger.ClockOf(b.token.ID).Unix())
 }
 
-// expireCookie takes the cookie away, wherever it may be. A request that is to leave the
-// visitor's cookie alone leaves it here too.
+// expireCookie removes the cookie from every place where the browser may have it. In a
+// request in which the session is withheld the visitor's cookie stays.
 func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
 	b.resend = false
 	if b.withheldError() != nil {
@@ -106,8 +110,8 @@ func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
 	cookie.MarkCached(w.Header())
 }
 
-// away returns the places from which the cookie is to be taken away unless it is set
-// there: those of a crowded request, and the one where the session's cookie has been.
+// stalePlaces returns the places from which to remove the cookie, unless it is set there: the
+// place where the session's cookie was, and those of a request with several cookies.
 func (b *binding) stalePlaces() []cookie.Place {
 	places := slices.Clone(b.otherPlaces)
 	if b.place != nil {
@@ -125,14 +129,15 @@ func (b *binding) form(r *http.Request) cookie.Form {
 	return f
 }
 
-// forwardedTLS reports whether a proxy that gin trusts says that the request came to it
-// over TLS.
+// forwardedTLS reports whether a proxy that gin trusts says that it got the request over
+// TLS.
 func forwardedTLS(c *gin.Context) bool {
-	proto, _, _ := strings.Cut(c.GetHeader("X-Forwarded-Proto"), ",") // the first is the one that the client spoke to
+	proto, _, _ := strings.Cut(c.GetHeader("X-Forwarded-Proto"), ",") // the first value is that of the proxy that the client connected to
 	if !strings.EqualFold(strings.TrimSpace(proto), "https") {
 		return false
 	}
-	// gin does not tell whom it trusts, only what it makes of what they say.
+	// gin does not say which proxies it trusts. But it uses their X-Forwarded-For: if gin
+	// takes over this address, it trusts the proxy.
 	client := "192.0.2.1"
 	if c.RemoteIP() == client {
 		client = "192.0.2.2"
@@ -142,7 +147,7 @@ func forwardedTLS(c *gin.Context) bool {
 		RemoteAddr: c.Request.RemoteAddr,
 		Header:     http.Header{"X-Forwarded-For": {client}, "X-Real-Ip": {client}},
 	}
-	probe.Request = probe.Request.WithContext(c.Request.Context()) // which knows whether it is a Unix socket
+	probe.Request = probe.Request.WithContext(c.Request.Context()) // gin reads from it whether this is a Unix socket
 	return probe.ClientIP() == client
 }
 
@@ -158,32 +163,32 @@ func (s *Store) checkCookie(name string, f cookie.Form) error {
 	return cookie.Check(name, f, s.config.secure == SecureNever)
 }
 
-// mention logs, once for the store each, what of given options is not as it seems; f is
-// their canonical form.
+// warnOptions logs a warning, once each, about options that do not mean what they seem to; f
+// is their canonical form.
 func (s *Store) warnOptions(o *gsessions.Options, f cookie.Form) {
 	if o.SameSite == http.SameSiteNoneMode && !o.Secure {
-		s.warnOnce("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, browsers refuse it otherwise; over plain HTTP they keep none")
+		s.warnOnce("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, because browsers refuse it otherwise; browsers do not keep it over plain HTTP")
 	}
 	if o.Path != "" && o.Path[0] != '/' {
-		s.warnOnce("Path", "lifecycle: a cookie's Path must begin with a slash, it is taken as \"/\"", "path", o.Path)
+		s.warnOnce("Path", "lifecycle: a cookie's Path must begin with a slash; \"/\" is used instead", "path", o.Path)
 	}
 	if o.Domain != "" && f.Domain == "" {
-		s.warnOnce("Domain", "lifecycle: a cookie's Domain is none, it is left out", "domain", o.Domain)
+		s.warnOnce("Domain", "lifecycle: the Domain of the session's cookie is not a domain; the cookie is sent without one", "domain", o.Domain)
 	}
 	if a := s.config.absolute; a > 0 && f.MaxAge > int(a.Seconds()) {
-		s.warnOnce("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; raise it with WithAbsoluteTimeout",
+		s.warnOnce("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; to change that use WithAbsoluteTimeout",
 			"maxAge", f.MaxAge, "absoluteTimeout", a)
 	}
 }
 
-// say logs a warning, once for each thing that it is about.
-func (s *Store) warnOnce(about, text string, args ...any) {
-	if _, said := s.warned.LoadOrStore(about, true); !said {
+// warnOnce logs a warning, once for each topic.
+func (s *Store) warnOnce(topic, text string, args ...any) {
+	if _, said := s.warned.LoadOrStore(topic, true); !said {
 		s.managers.logger().Warn(text, args...)
 	}
 }
 
-// ownCookie returns what the record keeps of options: nil where they are the
+// ownCookie returns what the record keeps of a session's options: nil if they are the
 // store's.
 func ownCookie(f, store cookie.Form) *record.Cookie {
 	if f == store {

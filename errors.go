@@ -8,70 +8,74 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
+// Compare errors with errors.Is, and with errors.As for *ValuesTooLargeError.
 var (
-	// ErrSessionEnded is returned by everything that needs a live session when
-	// there is none any more: it has timed out, was destroyed, or, for all but a
-	// destruction, its token was rotated by another request since this one read it.
+	// ErrSessionEnded is returned by everything that needs a live session if the session
+	// has ended: it has timed out or was destroyed. Except for a destruction, it is also
+	// returned if another request has rotated the session since this request read it.
 	ErrSessionEnded = errors.New("lifecycle: the session has ended")
 
-	// ErrNoSession is returned by what needs a session as long as none was begun: with
-	// WithLazyCreation, call Save first.
+	// ErrNoSession is returned by what needs a session if none has begun yet, with
+	// WithLazyCreation: call Save first.
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
 
 	// ErrSessionWithheld is returned by what needs a session, Save included, in a request
-	// in which no session may begin: another site has made the visitor's browser send it
-	// (see WithCrossSite), it is a CORS preflight, its cookie has the secret from before a
-	// rotation a moment ago (see WithRotationGrace), or WithSkipper has it out. The visitor's
-	// cookie stays as it is. errors.Is says that it is ErrNoSession too.
+	// in which no session may begin: another site has made the browser send the request
+	// (see WithCrossSite), the request is a CORS preflight, its cookie is from before a
+	// rotation a moment ago (see WithRotationGrace), or WithSkipper names the request. The
+	// visitor's cookie stays as it is. errors.Is reports such an error as ErrNoSession too.
 	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
-	// ErrUnavailable is returned when Redis could not be reached or refused a
-	// command, or the call's context ended before it answered; the cause is wrapped
-	// beside it. By default the middleware answers 503 (see WithErrorHandler).
+	// ErrUnavailable is returned if Redis cannot be reached or refuses a command, or if
+	// the context ends before Redis answers. The cause is wrapped too. By default the
+	// middleware answers 503 (see WithErrorHandler).
 	ErrUnavailable = errors.New("lifecycle: the session store is unavailable")
 
-	// ErrUndecodable is returned for a session whose record or values cannot be
-	// decoded, for example after a change of codec or of a gob type, whatever its bytes
-	// and even if the codec panics. The record is left as it is. By default the
-	// middleware answers 500.
+	// ErrUndecodable is returned if a session's record or values cannot be decoded, for
+	// example after a change of the codec or of a gob type. The session stays in Redis as
+	// it is. By default the middleware answers 500.
 	ErrUndecodable = errors.New("lifecycle: the session cannot be decoded")
 
-	// ErrRefused is what the error handler gets when a created hook failed and
-	// WithCreatedHooksRequired is set; the hook's error is wrapped beside it.
+	// ErrRefused is returned by the middleware, to the error handler, if a created hook
+	// fails and WithCreatedHooksRequired is set. The hook's error is wrapped too. By
+	// default the middleware answers 500.
 	ErrRefused = errors.New("lifecycle: a created hook refused the session")
 
-	// ErrHeadersWritten is returned by Context.RotateSession, and by a Save that
-	// would begin a session, when the response has begun already. Other Saves are
-	// carried out then, only their cookie is not sent.
+	// ErrHeadersWritten is returned by Context.RotateSession, and by a Save that begins a
+	// session, if the response has already begun and the cookie cannot be sent any more.
+	// Other Saves are carried out; only their cookie is not sent.
 	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
 
-	// ErrBucketMismatch is returned by Start, and by every use of the store, when
-	// Redis has another number of buckets for this prefix, which its text names; see
-	// WithBuckets. A store that has once found its own number there does not look
-	// again: if the prefix is founded anew with another one, after a flush, only a
-	// manager's heartbeat notices. A manager logs it once.
+	// ErrBucketMismatch is returned by Start, and by every use of the store, if Redis has
+	// another number of buckets for this prefix. Its text says which: change WithBuckets,
+	// or use another WithPrefix. A manager logs it once. By default the middleware answers
+	// 500.
+	//
+	// A store that has found its own number does not check again. If the data in Redis is
+	// flushed later and founded with another number, only the heartbeat of a manager
+	// notices.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 
-	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead when no end
-	// of this ID is in the dead set: it never was, was dropped, or its hooks run.
+	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead if no end of this
+	// ID is in the dead set: it never was, it was dropped, or its hooks run again.
 	ErrNotDead = errors.New("lifecycle: no such end is in the dead set")
 
-	// ErrShutdown is returned by what needs the background work after Shutdown.
+	// ErrShutdown is returned after Shutdown by what needs the background work.
 	ErrShutdown = errors.New("lifecycle: the manager has been shut down")
 )
 
-// ValuesTooLargeError is returned by Save when the encoded values exceed the
-// limit of WithMaxValuesSize. Nothing was saved.
+// ValuesTooLargeError is returned by Save if the encoded values are larger than
+// WithMaxValuesSize allows. Nothing is saved then.
 type ValuesTooLargeError struct {
-	Size  int // bytes, encoded
-	Limit int // bytes
+	Size  int // of the encoded values, in bytes
+	Limit int // of WithMaxValuesSize, in bytes
 }
 
 func (e *ValuesTooLargeError) Error() string {
 	return fmt.Sprintf("lifecycle: the session's values take %d bytes, the limit is %d", e.Size, e.Limit)
 }
 
-// withheld is an ErrSessionWithheld, and why.
+// withheld is an ErrSessionWithheld, with its cause.
 type withheld string
 
 const (
@@ -81,13 +85,13 @@ const (
 	withheldSkipped   withheld = "WithSkipper has it out"
 )
 
-func (why withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(why) }
+func (cause withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(cause) }
 
-func (why withheld) Is(target error) bool {
+func (cause withheld) Is(target error) bool {
 	return target == ErrSessionWithheld || target == ErrNoSession
 }
 
-// unavailable wraps an error of Redis with the operation that met it.
+// unavailable wraps an error of Redis with the name of the operation. It returns nil for nil.
 func unavailable(op string, err error) error {
 	if err == nil {
 		return nil

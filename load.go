@@ -11,7 +11,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// load takes up the session that the request's cookie names, or none.
+// load reads the session that the request's cookie names, if there is one.
 func (b *binding) load(r *http.Request) {
 	s := b.store
 	b.loaded = true
@@ -27,16 +27,18 @@ func (b *binding) load(r *http.Request) {
 	if all < 2 {
 		return
 	}
-	s.warnOnce("several "+b.name, "lifecycle: a browser sent several cookies of the session's name: that of another path, domain or application, or somebody's attempt; "+
-		"the one whose session lives counts, what is the library's own is taken away if that is all", "name", b.name)
-	// Where one is not the library's own nobody can say whose cookie is at which place.
+	s.warnOnce("several "+b.name, "lifecycle: a browser sent several cookies of the session's name; the first one whose session is live is used. "+
+		"Another path, another domain or another application may have set the others; the library removes them if it has set all of them itself. "+
+		"If this happens often, give the session a name of its own", "name", b.name)
+	// If one of the cookies is not the library's, it is not known which cookie has which path
+	// and domain.
 	if len(tokens) > 1 && len(tokens) == all && (b.state != live || s.healing.Begin(b.token.ID)) {
 		b.otherPlaces = cookie.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
 		b.resend = b.resend || b.state == live
 	}
 }
 
-// judge notes whether a session may begin in this request.
+// decideWithheld decides whether a session may begin in this request.
 func (b *binding) decideWithheld(r *http.Request) {
 	switch {
 	case cookie.IsPreflight(r):
@@ -44,19 +46,19 @@ func (b *binding) decideWithheld(r *http.Request) {
 	case cookie.IsForeign(r):
 		b.withheld = withheldForeign
 		if r.Header.Get("Sec-Fetch-Site") == "" {
-			b.store.warnOnce("origin", "lifecycle: a request was taken for another site's, and got no session, since its Origin is not of the Host; a proxy that changes Host must send X-Forwarded-Host",
+			b.store.warnOnce("origin", "lifecycle: a request got no session because its Origin is another site than its Host; if a proxy in front changes Host, let it send X-Forwarded-Host",
 				"origin", r.Header.Get("Origin"), "host", r.Host)
 		}
 	}
 }
 
-// maxReadings is how often a request reads sessions again whose timeouts are not its
-// token's.
+// maxReadings is how often a request reads the sessions again whose timeouts differ from
+// those in its token.
 const maxReadings = 2
 
-// read takes up the session of the first of the tokens that names a live one. If none
-// does, the binding stays absent, and the visitor gets a new ID, unless one of them could
-// not be read.
+// read uses the first of the tokens that names a live session. If none does, the visitor
+// gets a new session with a new ID; but if one of the tokens could not be looked up, read
+// returns that error.
 func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error) {
 	if err := b.store.ledger.Open(ctx); err != nil {
 		return unavailable("open", err)
@@ -68,7 +70,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 			t, x, err = b.reissued(ctx, t, x.Record, &readings)
 		}
 		if err == nil && x.Live {
-			err = b.take(t, x.Record)
+			err = b.use(t, x.Record)
 		}
 		if b.state == live {
 			b.resend = b.resend || !t.Same(tokens[i])
@@ -81,8 +83,8 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 	return failed
 }
 
-// take takes up the session of t, whose live key is there.
-func (b *binding) take(t token.Token, packed []byte) error {
+// use makes the session of t, whose live key exists, the request's session.
+func (b *binding) use(t token.Token, packed []byte) error {
 	s := b.store
 	rec, err := decodeRecord(packed)
 	if err != nil {
@@ -106,15 +108,16 @@ func (b *binding) take(t token.Token, packed []byte) error {
 	return nil
 }
 
-// reissued returns the token in force of a live session of which the visitor sent t, with
-// the right secret and other timeouts, and what it finds: the response that was to bring
-// the new ones was lost, or is on its way. Or the timeouts were forged: they are not used.
-// packed is the record of the session that t names, empty if there is none.
+// reissued looks for the session of a token t that has the right secret but other timeouts
+// than the session: another request has saved new timeouts, and the response with the new
+// token was lost or is still on its way. Or the client has forged the timeouts in t; they
+// are not used. packed is the record that was found under t's ID, empty if there is none.
+// reissued returns the valid token, and what was found under it.
 func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, readings *int) (now token.Token, x ledger.Loaded, err error) {
 	for now = t; ; *readings-- {
 		rec, err := decodeRecord(packed)
 		if err != nil {
-			return t, ledger.Loaded{}, nil // nobody has proved that it is the visitor's
+			return t, ledger.Loaded{}, nil // there is nothing to prove the secret with
 		}
 		next := t.WithTimeouts(rec.Timeouts)
 		if !next.Proves(rec.Proof) {
@@ -122,7 +125,7 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 			return t, ledger.Loaded{}, nil
 		}
 		if next.Same(now) {
-			return t, ledger.Loaded{}, nil // it was asked for, and is not there: the session has ended
+			return t, ledger.Loaded{}, nil // this token was looked up already: the session has ended
 		}
 		if *readings == 0 {
 			return t, ledger.Loaded{}, fmt.Errorf("%w: load: other requests change the session's timeouts all the time", ErrUnavailable)
@@ -134,11 +137,12 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 		if x.Live {
 			return now, x, nil
 		}
-		packed = x.Record // it was changed once more, rotated, or has ended
+		packed = x.Record // another request has changed or rotated it again, or it has ended
 	}
 }
 
-// remember withholds a session from who has the secret from before a rotation.
+// withholdRotated withholds a session from a client that has the secret from before a
+// rotation.
 func (b *binding) withholdRotated(t token.Token, rec record.Record) {
 	secret, clock := t.SecretProof(), b.store.ledger.ClockOf(t.ID).Unix()
 	for _, old := range rec.Rotated {

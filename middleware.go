@@ -15,39 +15,37 @@ import (
 // contextKey is where the middleware leaves the session in the gin context.
 const contextKey = "github.com/gin-lifecycle/lifecycle"
 
-// Middleware returns the middleware that gives every request a session: it
-// prolongs the one that the cookie names, or begins one and runs the created
-// hooks, before the request's handler.
+// Middleware returns a middleware that gives every request a session, before the request's
+// handler runs. It prolongs the session that the cookie names. If there is none, it begins
+// a new session and runs the created hooks.
 //
-// It takes the session that gin-contrib's sessions.Sessions with a *Store has put
-// in front of it. Without one, a manager made by New installs it itself, under
-// the name of WithSessionName; the default manager, which has no store before its
-// first request or Start, panics with a message that says so.
+// The middleware uses the session that sessions.Sessions with a *Store has put before it.
+// If there is none, a manager made by New installs the session itself, under the name of
+// WithSessionName. The default manager panics then, unless it has a store already, from an
+// earlier request or Start.
 //
-// In some requests no session begins: see ErrSessionWithheld. Their handler runs
-// without one, as with WithLazyCreation.
+// If the session cannot be read or begun, the handler does not run; see WithErrorHandler.
+// In some requests no session may begin; the handler then runs without one. See
+// ErrSessionWithheld and WithSkipper.
 //
-// Every response gets "Vary: Cookie", and one that sets a cookie also "Cache-Control:
-// no-cache="Set-Cookie", private", so that no shared cache hands it to another visitor
-// (RFC 9111, section 7.3). What the application says in Cache-Control stands, except
-// public and s-maxage beside a cookie; no-store is left as it is. A line that would set
-// the session's cookie to another visitor's token, out of a cache within the
-// application, is dropped.
-//
-// If the session cannot be read or begun, the handler does not run; see
-// WithErrorHandler.
+// Every response gets "Vary: Cookie". A response that sets a cookie also gets
+// "Cache-Control: no-cache="Set-Cookie", private", so that no shared cache gives the cookie
+// to another visitor (RFC 9111, section 7.3). What the application sets in Cache-Control is
+// kept, except public and s-maxage beside a cookie; with no-store nothing is added. If a
+// cache within the application would set this visitor's cookie to the token of another
+// visitor, that line is removed.
 func (m *Manager) Middleware() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		b := m.session(c)
 		err := m.serve(b.store)
 		if errors.Is(err, ErrShutdown) {
-			err = nil // requests are served on
+			err = nil // requests are still served
 		}
 		if own := m.config.ownName; err == nil && own != "" && b.name != own {
-			err = fmt.Errorf("lifecycle: Middleware: the request has the session %q of a middleware in front already, and this manager's is %q: one session for each request", b.name, own)
+			err = fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and the name of this manager's session is %q: a request can have one session", b.name, own)
 		}
 		if err != nil {
-			b.store.warnOnce(err.Error(), "lifecycle: every request of a middleware is refused", "error", err)
+			b.store.warnOnce(err.Error(), "lifecycle: the middleware refuses every request because it is used wrongly; see the error", "error", err)
 		}
 		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
 			b.skip()
@@ -72,15 +70,15 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 	}
 }
 
-// skip leaves the request without a session, even if somebody in front of the middleware
-// has read it.
+// skip leaves the request without a session, even if it was read before the middleware.
 func (b *binding) skip() {
 	b.loaded, b.err = true, nil
 	b.state, b.withheld, b.resend = absent, withheldSkipped, false
 	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
 }
 
-// prepare starts the background work if it has not been, and the session.
+// prepare starts the background work, unless it has been started, and reads or begins the
+// session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	b.hooks, b.gin, b.headers = m, c, m.config.headers
 	if !b.loaded {
@@ -90,16 +88,16 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		m.logMismatch(b.err)
 		return b.err
 	}
-	// After Shutdown requests are served on, and created hooks run: it is the
-	// background work that has ended.
+	// After Shutdown requests are still served and created hooks run: only the background
+	// work has stopped.
 	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
 		return err
 	}
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
 		b.withheld = ""
 	}
-	// A visitor who comes from another site brings no Strict cookie: a session that began
-	// by itself would take his own away.
+	// A visitor who follows a link from another site sends no Strict cookie. A new session
+	// would replace his own.
 	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
 	if b.state == absent && !m.config.lazy && !stray && b.withheldError() == nil {
 		values, err := b.encode(b.session.Values)
@@ -113,8 +111,8 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	return nil
 }
 
-// session returns the request's session. It is read later, unless somebody in front of
-// the middleware has done so.
+// session returns the request's session. It is not read from Redis yet, unless a handler
+// before the middleware has read it.
 func (m *Manager) session(c *gin.Context) *binding {
 	v, ok := c.Get(sessions.DefaultKey)
 	if !ok {
@@ -123,7 +121,7 @@ func (m *Manager) session(c *gin.Context) *binding {
 	all := bindingsOf(c.Request)
 	all.deferred = true
 	defer func() { all.deferred = false }()
-	// gin-contrib's interface does not tell the store; its type does.
+	// gin-contrib's interface does not give the store; its type does.
 	s, ok := v.(interface{ Session() *gsessions.Session })
 	if !ok {
 		panic(fmt.Sprintf("lifecycle: Middleware: the gin-contrib session is a %T; one session of sessions.Sessions is needed, not several of SessionsMany", v))
@@ -135,9 +133,9 @@ func (m *Manager) session(c *gin.Context) *binding {
 	return b
 }
 
-// install puts a gin-contrib session into the request's context, as
-// sessions.Sessions does. That function also runs the rest of the chain, which
-// must wait for the session, so it is given a context without one.
+// install puts a session of gin-contrib into the request's context, as sessions.Sessions
+// does. That function also runs the rest of the chain, which must wait for the session. So
+// it gets a gin context without a chain.
 func (m *Manager) install(c *gin.Context) any {
 	m.mu.Lock()
 	store := m.store
@@ -153,8 +151,8 @@ func (m *Manager) install(c *gin.Context) any {
 	return v
 }
 
-// Context is a gin context with a session. Like gin's, it is the request's: it
-// must not be used by another goroutine or after the handler has returned.
+// Context is a gin context with a session. As with gin's, it belongs to the request: do not
+// use it in another goroutine or after the handler has returned.
 type Context struct {
 	*gin.Context
 	manager *Manager
@@ -167,13 +165,13 @@ type served struct {
 	binding *binding
 }
 
-// Handler makes a gin handler of one that takes a Context.
+// Handler turns a function that takes a *Context into a gin handler.
 func Handler(h func(c *Context)) gin.HandlerFunc {
 	return func(c *gin.Context) { h(From(c)) }
 }
 
-// From returns the Context of a request in a plain gin handler. It panics if no
-// lifecycle middleware has run before.
+// From returns the Context of a request, for use in a plain gin handler. It panics if no
+// lifecycle middleware has run before the handler.
 func From(c *gin.Context) *Context {
 	s, ok := c.Value(contextKey).(served)
 	if !ok {
@@ -182,8 +180,10 @@ func From(c *gin.Context) *Context {
 	return &Context{Context: c, manager: s.manager, binding: s.binding}
 }
 
-// Session returns the request's session as it is now, nil if it has ended or has not
-// begun: with WithLazyCreation, or where none may begin (ErrSessionWithheld). To change values use sessions.Default(c).
+// Session returns the request's session as it is now. It returns nil if the session has
+// ended, or has not begun: with WithLazyCreation before the first Save, and in requests in
+// which no session may begin (see ErrSessionWithheld). So check for nil. To change values
+// use sessions.Default(c) and Save.
 func (c *Context) Session() *Session {
 	if c.binding.state != live {
 		return nil
@@ -191,15 +191,18 @@ func (c *Context) Session() *Session {
 	return c.binding.snapshot()
 }
 
-// OnSessionDestroyed registers a hook for the end of the request's session. It
-// runs once, on this instance: when the session ends, wherever that is noticed,
-// or when this instance shuts down (ReasonShutdown). The hooks of a session run
-// last registered first, before the global ones. They are not called again if
-// they fail; a killed process takes them with it.
+// OnSessionDestroyed registers a hook that is called when the request's session ends. It is
+// called once, on this instance, wherever the end is noticed; or when this instance shuts
+// down, with ReasonShutdown. The hook must not use c. Each call registers one more hook.
 //
-// It returns ErrSessionEnded if the session has ended meanwhile, ErrNoSession if
-// it has not begun, ErrSessionWithheld, ErrShutdown, or ErrUnavailable; the hook is not registered
-// then and will not run. It panics if h is nil. It takes one round trip to Redis.
+// The hooks of a session are called in reverse order of registration, before the hooks of
+// Manager.OnSessionDestroyed. A hook that fails is not called again. If the process is
+// killed its hooks are lost: use Manager.OnSessionDestroyed for what must happen.
+//
+// If OnSessionDestroyed returns an error, the hook was not registered: close the resource
+// yourself. The error is ErrSessionEnded if the session has ended, ErrNoSession or
+// ErrSessionWithheld if there is none, ErrShutdown after Shutdown, or ErrUnavailable. It
+// panics if h is nil. It takes one round trip to Redis.
 func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
@@ -207,13 +210,15 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 	return c.manager.hold(c.Request.Context(), c.binding, h)
 }
 
-// RotateSession gives the session a new secret, so that its old cookie is worth
-// nothing: call it when a visitor's rights change, at login above all (OWASP,
-// Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
-// Change"). ID, data and hooks stay; it is not an end. It must come before the
-// response's body, else it returns ErrHeadersWritten and does nothing. It returns
-// ErrSessionEnded if the session has ended meanwhile, ErrNoSession if it has not
-// begun (with WithLazyCreation): it begins with a new secret; or ErrUnavailable.
+// RotateSession gives the session a new secret and sends the new cookie. The old cookie is
+// worth nothing from then on. Call it when the visitor's rights change, above all at login
+// (OWASP, Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
+// Change"). The ID, the values and the hooks of the session stay. A rotation is not an end.
+//
+// Call it before the response's body; later it returns ErrHeadersWritten and does nothing.
+// It returns ErrSessionEnded if the session has ended, and ErrUnavailable if Redis cannot
+// be reached. It returns ErrNoSession if no session has begun, with WithLazyCreation:
+// nothing needs to be rotated then, because the session begins with a new secret.
 func (c *Context) RotateSession() error {
 	if c.Writer.Written() {
 		return ErrHeadersWritten
@@ -221,12 +226,13 @@ func (c *Context) RotateSession() error {
 	return c.binding.rotate(c.Request, c.Writer)
 }
 
-// DestroySession ends the session with ReasonDestroyed and takes the cookie
-// away. The hooks run in the background. A session that another request has rotated
-// since this one read it ends too. After the response's body has begun the session
-// ends as well, but the browser keeps a cookie that is worth nothing. It returns
-// ErrSessionEnded if the session has ended before, ErrNoSession if it has not begun
-// (with WithLazyCreation), or ErrUnavailable.
+// DestroySession ends the session with ReasonDestroyed and removes the cookie: a logout. The
+// hooks run in the background. The session also ends if another request has rotated it. If
+// the response's body has begun, the session ends, but the browser keeps a cookie that is
+// worth nothing.
+//
+// It returns ErrSessionEnded if the session had ended before, ErrNoSession or
+// ErrSessionWithheld if there is none, and ErrUnavailable if Redis cannot be reached.
 func (c *Context) DestroySession() error {
 	err := c.binding.destroy(c.Request.Context(), ReasonDestroyed)
 	if err == nil || errors.Is(err, ErrSessionEnded) {

@@ -9,16 +9,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 )
 
-// Limits of what is kept of a request, in bytes: it is read with every request of the
-// session.
+// Limits of what is kept of a request, in bytes. It is read from Redis with every request
+// of the session.
 const (
 	maxURI         = 2048
 	maxText        = 512
 	maxHeaderLines = 32
-	maxHeader      = 2048 // names and values of all lines
+	maxHeader      = 2048 // names and values of all lines together
 )
 
-// summary returns what the record keeps of the request that begins the session.
+// summary returns what is kept of the request that begins the session.
 func (b *binding) summary(r *http.Request) record.Request {
 	sum := Request{
 		Method:    r.Method,
@@ -48,7 +48,7 @@ func (b *binding) summary(r *http.Request) record.Request {
 	return sum.bounded()
 }
 
-// bounded returns the summary as a record keeps it.
+// bounded returns the summary within the limits.
 func (s *Request) bounded() record.Request {
 	out := record.Request{
 		Method:    cut(s.Method, maxText),

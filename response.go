@@ -11,16 +11,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// response is a response whose header is put right at the last moment before it goes
-// out: what a handler, or another middleware, has said there may undo what keeps one
-// visitor's cookie from the next.
+// response is a response writer that completes the header just before it is sent. Only then
+// is it known what a handler or another middleware has put into the header: something that
+// could give one visitor's cookie to the next.
 type response struct {
 	gin.ResponseWriter
 	binding *binding
 	sent    bool
 }
 
-// seal puts the header right, if it has not gone out.
+// finishHeader completes the header, unless it has been sent.
 func (w *response) finishHeader() {
 	if w.sent || w.Written() {
 		return
@@ -65,7 +65,7 @@ func (w *response) Flush() {
 }
 
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.sent = true // what goes out is the application's
+	w.sent = true // from now on the application writes everything itself
 	return w.ResponseWriter.Hijack()
 }
 

@@ -13,73 +13,79 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 )
 
-// Hook is called when a session begins or ends. Its context ends after the time
-// of WithHookTimeout; that of a created hook has the values of the request's
-// context but does not end with the request, so that a visitor who goes away
-// does not leave half of its work undone. A hook may use the whole API, of its
-// session or of others. It must not keep the *http.Request of a created hook, or a
-// gin context, beyond its return.
+// Hook is a function that is called when a session begins or ends. If it returns an error or
+// panics, the hook has failed; what happens then is said where the hook is registered.
+//
+// The context ends after the time of WithHookTimeout. A hook that ignores its context is
+// left running and counts as failed. The context of a created hook has the values of the
+// request's context, but it does not end with the request: a visitor who goes away does not
+// leave the hook's work half done.
+//
+// A hook may use the whole API, for its own session and for others. It must not keep the
+// *http.Request of a created hook, or a gin context, after it has returned.
 type Hook func(ctx context.Context, s *Session) error
 
-// Reason tells why a session ended. Applications may use their own with
+// Reason says why a session ended. Applications may use reasons of their own with
 // Manager.Destroy.
 type Reason string
 
 // Reasons.
 const (
-	// ReasonIdleTimeout: no request came for the idle timeout.
+	// ReasonIdleTimeout: no request came during the idle timeout.
 	ReasonIdleTimeout Reason = "idle timeout"
 	// ReasonAbsoluteTimeout: the session reached its absolute timeout.
 	ReasonAbsoluteTimeout Reason = "absolute timeout"
-	// ReasonDestroyed: a handler called DestroySession, or saved with a MaxAge
-	// below zero; usually a logout.
+	// ReasonDestroyed: a handler called DestroySession, or called Save with a MaxAge
+	// below 0; usually a logout.
 	ReasonDestroyed Reason = "destroyed"
 	// ReasonRevoked: Manager.Destroy was called without a reason of its own.
 	ReasonRevoked Reason = "revoked"
-	// ReasonDeleted: somebody else deleted the session's live key in Redis. It is
-	// told apart from a timeout only where keyspace notifications work.
+	// ReasonDeleted: somebody deleted the session's live key in Redis. Without keyspace
+	// notifications such a session ends with ReasonIdleTimeout.
 	ReasonDeleted Reason = "deleted"
-	// ReasonEvicted: Redis evicted the live key for want of memory. It is told
-	// apart from a timeout only where keyspace notifications work.
+	// ReasonEvicted: Redis evicted the live key because its memory was full. Without
+	// keyspace notifications such a session ends with ReasonIdleTimeout.
 	ReasonEvicted Reason = "evicted"
-	// ReasonLost: the session's record is gone without a trace, for example
-	// flushed. Only what this process still knows of it is in the Session.
+	// ReasonLost: Redis has lost the session's data, for example by FLUSHALL. The Session
+	// holds only what this process still knows.
 	ReasonLost Reason = "lost"
-	// ReasonShutdown: the session lives on, but the instance that holds this
-	// OnSessionDestroyed hook of a handler shuts down.
+	// ReasonShutdown: the session is still live, but this instance shuts down and calls
+	// the hooks of Context.OnSessionDestroyed that it holds.
 	ReasonShutdown Reason = "shutdown"
 )
 
-// Session is what a hook or a query is told of a session. It is a picture of
-// one moment: it does not follow what happens to the session later. It is safe
-// for concurrent use, but the values are shared with the other hooks.
+// Session is what a hook or a query gets of a session. It shows the session at one moment
+// and does not change later. It is safe for concurrent use. All hooks of an end share the
+// values: do not change them.
 type Session struct {
-	// ID names the session for its whole life. It is no secret: it may be logged,
-	// shown and used as an idempotency key.
+	// ID is the public name of the session, the same for its whole life. It is not a
+	// secret: it may be logged and shown, and used as an idempotency key.
 	ID string
 
-	// CreatedAt is when the session began, by the Redis server's clock, as are
-	// all times here.
+	// CreatedAt is when the session began. All times are those of the Redis server's
+	// clock.
 	CreatedAt time.Time
-	// LastSeenAt is the time of the last request as near as it is known. At an
-	// absolute timeout that is the earliest time that it can have been.
+	// LastSeenAt is the time of the last request, as exactly as it is known. After an
+	// absolute timeout it is the earliest time at which the last request can have come.
 	LastSeenAt time.Time
-	// EndedAt is when the session ended; zero while it is live. For a timeout it
-	// is the deadline as last known, not the moment at which it was noticed. Where no
-	// instance was at work when the session timed out it is a lower bound: requests
-	// since the last look may have moved the deadline on, by up to the idle timeout.
-	// LastSeenAt is one then, too, and an absolute timeout may be told as an idle one.
+	// EndedAt is when the session ended; zero while it is live. For a timeout it is the
+	// last recorded deadline, not the moment at which the end was noticed.
+	//
+	// If no instance was running when the session timed out, EndedAt and LastSeenAt may
+	// be too early, by up to the idle timeout: requests may have prolonged the session
+	// after the deadline was recorded. For the same reason an absolute timeout may then
+	// be reported as an idle timeout.
 	EndedAt time.Time
-	// ExpiresAt is when a live session ends if no further request comes.
+	// ExpiresAt is when a live session ends if no request comes.
 	ExpiresAt time.Time
 
-	// Reason tells why the session ended; empty while it is live.
+	// Reason says why the session ended; empty while it is live.
 	Reason Reason
-	// Attempt counts, from 1, how often the destroyed hooks of this end were
-	// started; 0 while the session is live.
+	// Attempt is how often the destroyed hooks of this end have been started, from 1 up;
+	// 0 while the session is live.
 	Attempt int
 
-	// Request sums up the request that began the session.
+	// Request is a summary of the request that began the session.
 	Request Request
 
 	live *http.Request // of a created hook
@@ -91,20 +97,21 @@ type Session struct {
 	err    error
 }
 
-// Request is what is kept of the request that began a session; see WithRequestSummary.
-// Long texts are cut: the URI at 2,048 bytes, everything else at 512.
+// Request is what is kept of the request that began a session; WithRequestSummary can change
+// it. Long texts are cut: the URI at 2,048 bytes, everything else at 512.
 type Request struct {
 	Method    string
 	URI       string // path and query
 	Host      string
-	ClientIP  string // as gin's ClientIP tells it; behind a proxy see gin's SetTrustedProxies
+	ClientIP  string // what gin's ClientIP returns; behind a proxy see gin's SetTrustedProxies
 	UserAgent string
-	// Header holds the lines that WithRequestHeaders names, 2,048 bytes at most.
+	// Header holds the fields that WithRequestHeaders names, 2,048 bytes at most.
 	Header http.Header
 }
 
-// Get returns the value that the application last saved under key, nil if there
-// is none, as for a key that cannot be one, such as a slice.
+// Get returns the value that the application last saved under key. It returns nil if there
+// is none, if the values cannot be decoded (see Err), or if key cannot be a key of a map,
+// such as a slice.
 func (s *Session) Get(key any) any {
 	if !reflect.ValueOf(key).Comparable() {
 		return nil
@@ -112,8 +119,8 @@ func (s *Session) Get(key any) any {
 	return s.Values()[key]
 }
 
-// Values returns all values that the application last saved. It is nil if they
-// cannot be decoded; see Err.
+// Values returns all values that the application last saved. It returns nil if they cannot
+// be decoded; see Err. Do not change the map.
 func (s *Session) Values() map[any]any {
 	s.decode.Do(func() {
 		if s.values == nil && len(s.raw) > 0 {
@@ -123,20 +130,20 @@ func (s *Session) Values() map[any]any {
 	return s.values
 }
 
-// Err returns why Values is nil: an error that wraps ErrUndecodable, or nil.
+// Err returns why Values is nil: an error that wraps ErrUndecodable. It returns nil if the
+// values could be decoded.
 func (s *Session) Err() error {
 	s.Values()
 	return s.err
 }
 
-// HTTPRequest returns, to a created hook, the request that begins the session; in
-// every other Session it is nil. It is the server's again when the hook has
-// returned: who keeps the Session must not ask it for its request.
+// HTTPRequest returns the request that begins the session to a created hook. It returns nil
+// to everybody else. Do not use the request after the created hook has returned.
 func (s *Session) HTTPRequest() *http.Request { return s.live }
 
-// decodeValues never returns nil without an error. A panic of the codec, which may be
-// the application's own, is an error too: Values is called by goroutines in which
-// nothing recovers.
+// decodeValues never returns nil without an error. A panic of the codec, which may be the
+// application's own, becomes an error: Values is called in goroutines of the application,
+// which do not recover.
 func decodeValues(codec Codec, raw []byte) (values map[any]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -161,8 +168,8 @@ func decodeRecord(b []byte) (record.Record, error) {
 	return rec, nil
 }
 
-// liveSession returns the picture of a live session that was last seen left
-// before its live key's deadline.
+// liveSession returns a live session as it is at the time now, when its live key has left ms
+// to live.
 func liveSession(codec Codec, id string, rec record.Record, now, left int64) *Session {
 	s := recorded(codec, id, rec)
 	s.ExpiresAt = time.UnixMilli(now + left)
@@ -170,7 +177,7 @@ func liveSession(codec Codec, id string, rec record.Record, now, left int64) *Se
 	return s
 }
 
-// endedSession returns the picture of an ended session.
+// endedSession returns an ended session as its hooks get it.
 func endedSession(codec Codec, e ledger.End) *Session {
 	s := &Session{ID: e.ID, codec: codec}
 	var rec record.Record
@@ -187,8 +194,7 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	if s.Reason == ReasonAbsoluteTimeout {
 		e.At = rec.Timeouts.Deadline
 	}
-	// When it began is an estimate of the server's clock, which may be ahead by half a
-	// round trip.
+	// CreatedAt is an estimate of the server's clock, and may be late by half a round trip.
 	e.At = max(e.At, rec.Created)
 	s.EndedAt = time.UnixMilli(e.At)
 	if rec.Created != 0 {
@@ -204,9 +210,9 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	return s
 }
 
-// rounding is by how much, in ms, an expired session's end may lie before its live
-// key's deadline: a script reads the time, and what is left of the key's, one
-// after the other.
+// rounding is by how many ms the recorded end of an expired session may lie before the
+// deadline of its live key: a script reads the time and the key's time to live one after
+// the other.
 const rounding = 50
 
 func reasonOf(e ledger.End, rec record.Record) Reason {
@@ -226,6 +232,7 @@ func reasonOf(e ledger.End, rec record.Record) Reason {
 	return Reason(e.Reason)
 }
 
+// recorded returns what the record says about a session.
 func recorded(codec Codec, id string, rec record.Record) *Session {
 	s := &Session{
 		ID:        id,
@@ -249,7 +256,7 @@ func recorded(codec Codec, id string, rec record.Record) *Session {
 	return s
 }
 
-// withValues replaces the values by a copy of those.
+// withValues replaces the values with a copy of those.
 func (s *Session) withValues(values map[any]any) *Session {
 	s.values = maps.Clone(values)
 	return s

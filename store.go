@@ -19,19 +19,17 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Store keeps sessions in Redis for gin-contrib/sessions. Make it with NewStore.
-// It is safe for concurrent use.
+// Store keeps sessions in Redis, behind the API of gin-contrib/sessions. Make it with
+// NewStore. It is safe for concurrent use.
 //
-// A session is live as long as its live key exists; every request that reads
-// it prolongs it by its idle timeout, up to its absolute one. Both are judged by
-// the Redis server's clock.
+// Every request that reads a session prolongs it by its idle timeout, up to its absolute
+// timeout. Both are measured by the clock of the Redis server.
 //
-// Save replaces all values of the session at once. Of two requests that save the
-// same session at the same time the later Save wins, as in gin-contrib's own
-// stores; nothing is merged.
+// Save replaces all values of the session. If two requests save the same session at the
+// same time, the later Save wins, as in the stores of gin-contrib; values are not merged.
 //
-// Used without a lifecycle middleware, a session begins at its first Save, and
-// no created hooks run.
+// A store can be used without a lifecycle middleware. A session then begins with its first
+// Save, and no created hooks run.
 type Store struct {
 	config   storeConfig
 	managers managerConfig // of its managers, unless New changes it
@@ -44,20 +42,22 @@ type Store struct {
 
 var _ sessions.Store = (*Store)(nil)
 
-// NewStore returns a store on client. It does not talk to Redis: a server that
-// is away makes requests fail, not the start of the application. The client
-// stays the caller's, who closes it after Shutdown. Its settings (TLS, password,
-// pool) are used as they are, except that every call ends with its context's
-// deadline. For that a *redis.Client made without ContextTimeoutEnabled is cloned,
-// and the clone lacks the hooks of AddHook: make the client with
-// ContextTimeoutEnabled if tracing is to see the store's commands. A
-// *redis.ClusterClient cannot be cloned: make it with ContextTimeoutEnabled, else its
-// calls end with its own timeouts and retries, which the log says at the start.
+// NewStore returns a store that uses client. It does not talk to Redis: if Redis is away,
+// requests fail, and the start of the application does not.
 //
-// The client may be one of a single server, of Sentinel (redis.NewFailoverClient) or
-// of a cluster. One that reads from replicas, which are behind, and a *redis.Ring,
-// which loses sessions when a server goes, are refused. The error names the client's
-// option, or the option and the value, that is wrong.
+// The client may be one of a single server, of Sentinel (redis.NewFailoverClient) or of a
+// Redis Cluster. Close it after Shutdown; the store does not close it. NewStore returns an
+// error for a cluster client that reads from replicas, because replicas are behind, and for
+// a *redis.Ring, which loses sessions when a server goes. It also returns an error for an
+// option that is wrong. The error names the option and the value.
+//
+// All settings of the client are used (TLS, password, pool, timeouts). In addition every
+// call ends with the deadline of its context, which go-redis does only for clients that are
+// made with ContextTimeoutEnabled. A *redis.Client without that option is cloned. The clone
+// lacks the hooks of AddHook: set ContextTimeoutEnabled if tracing is to see the commands
+// of the store. A *redis.ClusterClient cannot be cloned: without ContextTimeoutEnabled its
+// calls end with the client's own timeouts and retries, and a warning is logged at the
+// start.
 func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err := ledger.CheckClient(client); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)
@@ -85,32 +85,31 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Options sets the form of the cookie, and by MaxAge the idle timeout, for all
-// sessions that have no options of their own. It replaces the default, which is
-// Path "/", HttpOnly, SameSite Lax and MaxAge 0.
+// Options sets the form of the cookie for all sessions that have no options of their own,
+// and by MaxAge their idle timeout. It replaces the default: Path "/", HttpOnly, SameSite
+// Lax, MaxAge 0. For one session use sessions.Default(c).Options and Save; there a MaxAge
+// below 0 destroys the session.
 //
-// What is left out is what is safe for a session: an empty Path is "/", so that the
-// visitor has one cookie and not one for each folder; no SameSite is Lax; the cookie is
-// HttpOnly, said or not, unless WithScriptAccess is set; SameSite None brings Secure,
-// without which browsers refuse it. A Domain is compared as browsers do: without a
-// leading dot, in lower case.
+// A field that is left out gets the value that is safe for a session. An empty Path is "/",
+// so that the visitor has one cookie and not one for each folder. No SameSite is Lax. The
+// cookie is HttpOnly in any case, unless WithScriptAccess is set. SameSite None sets
+// Secure too, because browsers refuse the cookie otherwise.
 //
-// A MaxAge above 0 is the cookie's age and the session's idle timeout in
-// seconds; the middleware sends such a cookie again when it is older than a minute or a
-// tenth of its age, so that it lasts about as long as the session; ten years are the most. One above the absolute timeout is
-// cut short by that, which the log says once. 0 is a cookie that ends with the browser
-// session. A MaxAge below 0 makes no sense for all sessions and counts as 0.
+// A MaxAge above 0 is the age of the cookie and the idle timeout of the session, in
+// seconds; ten years at most. If it is longer than the absolute timeout, the session ends
+// at the absolute timeout, and a warning is logged once. The middleware sends such a cookie
+// again when it is older than a minute, or than a tenth of its age, so that it lasts about
+// as long as the session. With MaxAge 0 the cookie ends when the browser is closed. A
+// negative MaxAge here is treated as 0.
 //
-// Path and Domain should not change under one cookie name while visitors hold
-// cookies. Where they have, a browser may send the old cookie and the new one; the one
-// whose session lives counts, and the other is taken away.
+// Do not change Path or Domain under the same cookie name while visitors hold cookies: a
+// browser may then send the old cookie and the new one. The store uses the cookie whose
+// session is live and removes the other. A Domain is compared as browsers do, without a
+// leading dot and in lower case.
 //
-// For one session use sessions.Default(c).Options and Save; there a MaxAge
-// below 0 destroys the session, and another Path or Domain takes the old cookie away.
-//
-// It panics if the name of WithSessionName, given to NewStore, begins with __Host- or
-// __Secure- and browsers would refuse the cookie in this form (RFC 6265bis, section
-// 4.1.3). With another name every request gets an error that says so.
+// Options panics if the name of WithSessionName, as given to NewStore, begins with __Host-
+// or __Secure- and browsers would refuse the cookie in this form (RFC 6265bis, section
+// 4.1.3). With another such name every request gets an error that says so.
 func (s *Store) Options(o sessions.Options) {
 	g := o.ToGorillaOptions()
 	f := s.canonical(g)
@@ -122,8 +121,8 @@ func (s *Store) Options(o sessions.Options) {
 	s.options.Store(&f)
 }
 
-// Get returns the session of this request, reading it from Redis at the first
-// call. With an error the session is not nil but cannot be saved.
+// Get returns the session of this request. The first call reads it from Redis. If Get
+// returns an error, the session is not nil but cannot be saved.
 func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 	all := bindingsOf(r)
 	b := all.find(s, name)
@@ -137,8 +136,8 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 	return b.session, b.err
 }
 
-// New reads the session from Redis, without looking for it in the request's
-// context first. With an error the session is not nil but cannot be saved.
+// New reads the session from Redis, even if this request has read it before. If New returns
+// an error, the session is not nil but cannot be saved.
 func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
 	b := s.bind(name)
 	b.load(r)
@@ -146,9 +145,9 @@ func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
 	return b.session, b.err
 }
 
-// Save writes the session and its cookie. It must come before the response's
-// body. It returns ErrSessionEnded if the session has ended meanwhile: nothing
-// revives it.
+// Save writes the session to Redis and sets its cookie. Call it before the response's body.
+// It returns ErrSessionEnded if the session has ended since the request read it; Save never
+// revives a session.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.Session) error {
 	if b, ok := session.Store().(*binding); ok && b.store == s {
 		return b.Save(r, w, session)
@@ -165,8 +164,8 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 	return nil
 }
 
-// timeouts returns the timeouts of a session with these options that began at
-// created (Unix ms); deadline is that of an existing session, or -1.
+// timeouts returns the timeouts of a session with these options. created is when it began,
+// in Unix ms. deadline is that of an existing session, or -1 for a new one.
 func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Timeouts {
 	t := token.Timeouts{Idle: s.config.idle, Deadline: deadline}
 	if o.MaxAge > 0 {
@@ -182,12 +181,12 @@ func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Ti
 	return t
 }
 
-// maxAge is the greatest MaxAge that counts, ten years in seconds.
+// maxAge is the largest MaxAge that counts: ten years, in seconds.
 const maxAge = int(token.MaxTimeout / time.Second)
 
 type bindingsKey struct{}
 
-// bindings are the sessions that one request has asked for, mostly one.
+// bindings are the sessions that one request has asked for: mostly one.
 type bindings struct {
 	first    *binding
 	more     []*binding
@@ -197,14 +196,14 @@ type bindings struct {
 	issued []*binding // others, of sessions that gorilla's own functions made
 }
 
-// issue notes that a binding's token may go out with this request's response.
+// issue notes that the token of a binding may go out with the response of this request.
 func (all *bindings) issue(b *binding) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.issued = append(all.issued, b)
 }
 
-// has reports whether a token is of one of the request's sessions.
+// has reports whether a token belongs to one of the request's sessions.
 func (all *bindings) has(t token.Token) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -212,8 +211,8 @@ func (all *bindings) has(t token.Token) bool {
 	return is(all.first) || slices.ContainsFunc(all.more, is) || slices.ContainsFunc(all.issued, is)
 }
 
-// bindingsOf returns the request's bindings. They are kept in its context, and the
-// request is changed in place: gin-contrib's session has it already.
+// bindingsOf returns the request's bindings. They are kept in the request's context. The
+// request is changed in place, because the session of gin-contrib already points to it.
 func bindingsOf(r *http.Request) *bindings {
 	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
 	if all == nil {
