@@ -27,7 +27,7 @@ func ExampleHandler() {
 	// Output: an ID has 22 characters
 }
 
-// From gives a plain gin handler what Handler gives one of its own kind.
+// From gives a plain gin handler the same Context that Handler passes on.
 func ExampleFrom() {
 	manager, stop := newManager()
 	defer stop()
@@ -56,14 +56,14 @@ func ExampleContext_Session() {
 		fmt.Println("after its end:", c.Session())
 	}))
 
-	visit(router, "/") // until the cookie comes back, WithUnconfirmedTimeout counts
+	visit(router, "/") // until the cookie comes back the session lives as long as WithUnconfirmedTimeout says
 	// Output:
 	// live for 5m0s
 	// after its end: <nil>
 }
 
-// The hooks of one session run last registered first, as deferred calls do, and
-// before the global ones.
+// The hooks of one session run in reverse order of registration, as deferred calls do, and
+// before the global hooks.
 func ExampleContext_OnSessionDestroyed() {
 	manager, stop := newManager()
 	defer stop()
@@ -82,7 +82,7 @@ func ExampleContext_OnSessionDestroyed() {
 				fmt.Println("close", name)
 				return nil
 			})
-			if err != nil { // the hook will not run: release it now
+			if err != nil { // the hook was not registered: close the resource yourself
 				fmt.Println("close", name)
 			}
 		}
@@ -100,8 +100,8 @@ func ExampleContext_OnSessionDestroyed() {
 	// global hook
 }
 
-// A login gives the session a new secret. The ID, the values and the hooks stay;
-// the cookie from before is worth nothing.
+// A login gives the session a new secret. The ID, the values and the hooks stay; the old
+// cookie is worth nothing from then on.
 func ExampleContext_RotateSession() {
 	manager, stop := newManager()
 	defer stop()
@@ -109,7 +109,7 @@ func ExampleContext_RotateSession() {
 	router.Use(manager.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		s := c.Session()
-		if s == nil { // none begins with the old cookie, for a while
+		if s == nil { // for a while, the old cookie gets no session, old or new
 			c.String(http.StatusOK, "no session")
 			return
 		}
@@ -166,7 +166,7 @@ func ExampleContext_DestroySession() {
 	// destroyed
 }
 
-// A logout by gin-contrib's own means: a MaxAge below zero, then Save.
+// A logout with the API of gin-contrib/sessions: a MaxAge below 0, then Save.
 func Example_logout() {
 	manager, stop := newManager()
 	defer stop()
@@ -190,8 +190,8 @@ func Example_logout() {
 	// destroyed
 }
 
-// A session of its own age: the cookie and the idle timeout are 30 days. The
-// absolute timeout must leave room for it.
+// "Remember me": the cookie and the idle timeout of this session are 30 days. The absolute
+// timeout must be at least as long.
 func Example_rememberMe() {
 	manager, stop := newManager(lifecycle.WithAbsoluteTimeout(365 * 24 * time.Hour))
 	defer stop()

@@ -66,7 +66,7 @@ func ExampleManager_Count() {
 	// Output: 2 <nil>
 }
 
-// Sessions can be ended from outside, with a reason of the application's own.
+// An administrator can end a session, with a reason of the application.
 func ExampleManager_Destroy() {
 	manager, stop := newManager()
 	defer stop()
@@ -89,7 +89,7 @@ func ExampleManager_Destroy() {
 	// lifecycle: the session has ended
 }
 
-// Start handles the ends that happened while no instance was running.
+// Start handles the sessions that ended while no instance was running.
 func ExampleManager_Start() {
 	client, err := embedded.Start()
 	if err != nil {
@@ -100,7 +100,7 @@ func ExampleManager_Start() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// A session that nobody looks after: the store alone runs no hooks.
+	// No instance is running: the store alone runs no hooks.
 	router := gin.New()
 	router.Use(sessions.Sessions("session", store))
 	router.GET("/", func(c *gin.Context) {
@@ -130,8 +130,8 @@ func ExampleManager_Start() {
 	// Output: ann idle timeout
 }
 
-// At shutdown the hooks that handlers of this instance have registered run; the
-// session lives on, and so the global hooks do not.
+// At the shutdown the hooks run that handlers of this instance have registered. The session
+// goes on, so the global hooks do not run.
 func ExampleManager_Shutdown() {
 	manager, stop := newManager()
 	defer stop()
@@ -186,8 +186,7 @@ func ExampleManager_Stats() {
 	// hooks run: 1 failed: 0
 }
 
-// The hooks have failed for good. Once what they need is mended, every dead end
-// gets another try.
+// The hooks have failed for good. Fix the cause, and then retry every end in the dead set.
 func ExampleManager_RetryDead() {
 	manager, stop := newManager(lifecycle.WithRetry(1, time.Second, time.Second), quiet)
 	defer stop()
@@ -214,7 +213,7 @@ func ExampleManager_RetryDead() {
 		}
 		fmt.Println(dead.Session.Get("user"), dead.Session.Reason, dead.Attempts, dead.Error)
 		err := manager.RetryDead(ctx, dead.Session.ID)
-		if err != nil && !errors.Is(err, lifecycle.ErrNotDead) { // somebody else was faster
+		if err != nil && !errors.Is(err, lifecycle.ErrNotDead) { // another instance was faster
 			log.Fatal(err)
 		}
 	}
@@ -224,7 +223,7 @@ func ExampleManager_RetryDead() {
 	// attempt 2 for ann
 }
 
-// What is too old to matter goes.
+// Drop the ends that are too old to matter.
 func ExampleManager_DropDead() {
 	manager, stop := newManager(lifecycle.WithRetry(1, time.Second, time.Second), quiet)
 	defer stop()
@@ -242,7 +241,7 @@ func ExampleManager_DropDead() {
 	// true
 }
 
-// waitForDead waits for a dead end and returns its ID.
+// waitForDead waits until an end is in the dead set, and returns its ID.
 func waitForDead(manager *lifecycle.Manager) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -256,8 +255,7 @@ func waitForDead(manager *lifecycle.Manager) string {
 	}
 }
 
-// A hook that fails is called again after a pause; those that have succeeded are
-// not.
+// A hook that fails is called again after a pause. The hooks that have succeeded are not.
 func ExampleWithRetry() {
 	manager, stop := newManager(lifecycle.WithRetry(3, 10*time.Millisecond, time.Second), quiet)
 	defer stop()

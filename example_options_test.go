@@ -18,7 +18,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// With lazy creation a visitor who leaves nothing behind has no session.
+// With lazy creation a visitor for whom nothing is saved has no session.
 func ExampleWithLazyCreation() {
 	manager, stop := newManager(lifecycle.WithLazyCreation())
 	defer stop()
@@ -36,7 +36,7 @@ func ExampleWithLazyCreation() {
 	// cookies: 1
 }
 
-// A created hook that is required can refuse the session, and so the request.
+// With required created hooks, a hook can refuse the session and the request.
 func ExampleWithCreatedHooksRequired() {
 	manager, stop := newManager(lifecycle.WithCreatedHooksRequired(), quiet)
 	defer stop()
@@ -105,7 +105,7 @@ func ExampleWithRequestHeaders() {
 	// Output: map[Accept-Language:[cy]]
 }
 
-// JSON is readable for other programs. Numbers come back as float64.
+// Other programs can read JSON. Numbers come back as float64.
 func ExampleWithCodec() {
 	manager, stop := newManager(lifecycle.WithCodec(lifecycle.JSON))
 	defer stop()
@@ -167,7 +167,7 @@ func ExampleCodec() {
 	// Output: ann
 }
 
-// A slow request does not revive a session that has ended meanwhile.
+// A slow request does not revive a session that has ended meanwhile: its Save fails.
 func ExampleErrSessionEnded() {
 	manager, stop := newManager()
 	defer stop()
@@ -210,7 +210,7 @@ func ExampleValuesTooLargeError() {
 	// Output: at most 1024 bytes
 }
 
-// A Redis server that has no room for 100,000 records of ended sessions.
+// A Redis server without memory for 100,000 records of ended sessions.
 func ExampleWithDeadLimit() {
 	manager, stop := newManager(lifecycle.WithDeadLimit(10_000))
 	defer stop()

@@ -69,8 +69,8 @@ func Example() {
 		}
 	}))
 
-	// With Start, ends that happened while the application was down are handled
-	// without waiting for a visitor.
+	// Start handles the sessions that ended while the application was down. Without it
+	// they wait for the first request.
 	ctx := context.Background()
 	if err := lifecycle.Start(ctx, store); err != nil {
 		log.Fatal(err)
@@ -109,8 +109,8 @@ func ExampleNewStore() {
 	// lifecycle: WithIdleTimeout(-1s): must be from 1ms to 87600h0m0s
 }
 
-// A manager of its own, beside the default one: its middleware needs no
-// sessions.Sessions before it.
+// A second manager beside the default one. Its middleware needs no sessions.Sessions
+// before it.
 func ExampleNew() {
 	client, err := embedded.Start()
 	if err != nil {
@@ -136,8 +136,8 @@ func ExampleNew() {
 	// Output: hello admin
 }
 
-// The session begins, and its created hooks run, before the handler. A second
-// request with the cookie takes it up.
+// The session begins and its created hooks run before the handler. A second request, with
+// the cookie, gets the same session.
 func ExampleManager_Middleware() {
 	manager, stop := newManager()
 	defer stop()
@@ -157,8 +157,8 @@ func ExampleManager_Middleware() {
 	// handler
 }
 
-// While created hooks run, the whole request is at hand. What is kept of it, for
-// hooks that run later, is Session.Request.
+// A created hook can read the whole request. Session.Request is what is kept of it for the
+// hooks that run later.
 func ExampleManager_OnSessionCreated() {
 	manager, stop := newManager()
 	defer stop()
@@ -177,7 +177,7 @@ func ExampleManager_OnSessionCreated() {
 	// over HTTP/1.1
 }
 
-// A destroyed hook gets the reason of the end and the values as last saved.
+// A destroyed hook gets the reason of the end and the values as they were last saved.
 func ExampleManager_OnSessionDestroyed() {
 	manager, stop := newManager(lifecycle.WithIdleTimeout(500 * time.Millisecond))
 	defer stop()
@@ -188,7 +188,7 @@ func ExampleManager_OnSessionDestroyed() {
 	})
 	visit(shop(manager), "/set?user=ann")
 
-	s := <-ended // nobody comes back: the session ends by itself
+	s := <-ended // no further request comes: the session expires
 	fmt.Println("reason:", s.Reason)
 	fmt.Println("user:", s.Get("user"))
 	fmt.Println("began with:", s.Request.URI)

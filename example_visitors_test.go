@@ -36,7 +36,7 @@ func ExampleWithSkipper() {
 	// home cookies: 1
 }
 
-// A robot never sends the cookie back: its session is gone after a minute.
+// A robot never sends the cookie back: its session expires after a minute.
 func ExampleWithUnconfirmedTimeout() {
 	manager, stop := newManager(lifecycle.WithIdleTimeout(time.Hour), lifecycle.WithUnconfirmedTimeout(time.Minute))
 	defer stop()
@@ -55,7 +55,7 @@ func ExampleWithUnconfirmedTimeout() {
 	// the next one:  1h0m0s
 }
 
-// The token of a reset link does not belong into Redis.
+// The token of a password reset link must not be stored in Redis.
 func ExampleWithRequestSummary() {
 	manager, stop := newManager(lifecycle.WithRequestSummary(func(r *lifecycle.Request) {
 		r.URI, _, _ = strings.Cut(r.URI, "?")
@@ -71,10 +71,10 @@ func ExampleWithRequestSummary() {
 	// Output: created by /get
 }
 
-// A login service posts a form back, which a browser marks as another site's.
+// A login service posts a form back. The browser marks this request as cross-site.
 func ExampleWithCrossSite() {
 	manager, stop := newManager(lifecycle.WithCrossSite(func(c *gin.Context) bool {
-		return c.FullPath() == "/callback" // which checks the state that it was given
+		return c.FullPath() == "/callback" // this handler checks the state parameter
 	}))
 	defer stop()
 	router := gin.New()
@@ -99,8 +99,8 @@ func ExampleWithCrossSite() {
 	// comment:  refused
 }
 
-// A poll that was under way during a login comes with the old cookie: it gets no session,
-// and does not replace the new cookie.
+// A request that was under way during a login has the old cookie. It gets no session, and
+// does not replace the new cookie.
 func ExampleWithRotationGrace() {
 	manager, stop := newManager(lifecycle.WithRotationGrace(10 * time.Second))
 	defer stop()
@@ -120,8 +120,8 @@ func ExampleWithRotationGrace() {
 	// new cookies of the poll:  0
 }
 
-// A page whose script has to know whether there is a cookie. Scripts that an attacker
-// brings into the page can read it as well.
+// A page whose script must know whether there is a cookie. A script that an attacker brings
+// into the page can read it too.
 func ExampleWithScriptAccess() {
 	manager, stop := newManager(lifecycle.WithScriptAccess())
 	defer stop()
