@@ -1,5 +1,3 @@
-// Package preflight reads at the start how Redis is set up, and says what of it
-// the promises cannot hold with. It changes nothing.
 package preflight
 
 import (
@@ -8,46 +6,48 @@ import (
 	"strings"
 )
 
-// Finding is a setting that promises cannot hold with.
+// Finding is a setting of the server that breaks a guarantee.
 type Finding struct {
 	Level   slog.Level
-	Message string // what it leads to, and what to do about it
+	Message string // what the setting leads to, and what to do about it
 	Args    []any  // the setting, as slog takes it
 }
 
-// The oldest version of Redis that has all commands needed; GETEX is the newest.
+// The oldest version of Redis that has all the commands needed. The newest of these
+// commands is GETEX.
 const (
 	oldestMajor = 6
 	oldestMinor = 2
 )
 
-// Check judges what a server tells of itself: the reply to INFO, and config, the
-// reply to CONFIG GET save or nil. What the server does not tell is not judged.
-// There is one finding for each setting at most, none for a server that will do.
+// Check judges what a server reports about itself. info is the reply to INFO; config is
+// the reply to CONFIG GET save, or nil if there is none. What the server does not report
+// is not judged. Check returns one finding at most for each setting, and none for a
+// server that is set up well.
 func Check(info string, config map[string]string) []Finding {
-	told := parse(info)
+	fields := parse(info)
 	var found []Finding
-	// Valkey tells the version of Redis that it is compatible with.
-	if v := told["redis_version"]; tooOld(v) {
+	// Valkey reports here the version of Redis that it is compatible with.
+	if v := fields["redis_version"]; tooOld(v) {
 		found = append(found, Finding{
 			Level:   slog.LevelError,
-			Message: "this Redis is too old: requests fail for want of commands; upgrade it to 6.2 or later",
+			Message: "this Redis is too old: it lacks commands that every request needs, so requests will fail; upgrade it to 6.2 or later",
 			Args:    []any{"redis_version", v},
 		})
 	}
-	// Also without a maxmemory: the policy counts from the day that there is one.
-	if p := told["maxmemory_policy"]; strings.HasPrefix(p, "allkeys-") {
+	// Also where maxmemory is not set: the policy counts from the day that it is.
+	if p := fields["maxmemory_policy"]; strings.HasPrefix(p, "allkeys-") {
 		found = append(found, Finding{
 			Level: slog.LevelWarn,
-			Message: "when its memory is full Redis evicts whatever it likes, records and the due-index too, and ends are lost; " +
-				"set maxmemory-policy noeviction, or a volatile-* policy",
-			Args: []any{"maxmemory-policy", p, "maxmemory", told["maxmemory"]},
+			Message: "when its memory is full this Redis may delete any key, also those that say which hooks are to run: " +
+				"some destroyed hooks will never run then; set maxmemory-policy noeviction, or a volatile-* policy",
+			Args: []any{"maxmemory-policy", p, "maxmemory", fields["maxmemory"]},
 		})
 	}
-	if save, ok := config["save"]; ok && noAOF(told) && strings.TrimSpace(save) == "" {
+	if save, ok := config["save"]; ok && noAOF(fields) && strings.TrimSpace(save) == "" {
 		found = append(found, Finding{
 			Level: slog.LevelWarn,
-			Message: "Redis keeps nothing on disk: when it restarts all sessions are gone, and so are ends that wait for their hooks; " +
+			Message: "this Redis writes nothing to disk: when it restarts all sessions are gone, and destroyed hooks that have not run yet never will; " +
 				"set appendonly yes, or save points",
 			Args: []any{"appendonly", "no", "save", save},
 		})
@@ -66,7 +66,8 @@ func parse(info string) map[string]string {
 	return fields
 }
 
-// tooOld reports whether a version, "7.0.15", is known to be too old.
+// tooOld reports whether a version, such as "7.0.15", is known to be too old. A version
+// that it cannot read is not.
 func tooOld(version string) bool {
 	first, rest, _ := strings.Cut(version, ".")
 	second, _, _ := strings.Cut(rest, ".")
@@ -78,4 +79,5 @@ func tooOld(version string) bool {
 	return major < oldestMajor || major == oldestMajor && minor < oldestMinor
 }
 
-func noAOF(told map[string]string) bool { return told["aof_enabled"] == "0" }
+// noAOF reports whether the server says that its append-only file is off.
+func noAOF(fields map[string]string) bool { return fields["aof_enabled"] == "0" }

@@ -10,7 +10,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// info is an INFO reply with some of the fields of a server that will do.
+// info returns an INFO reply with some of the fields of a server that is set up well.
+// changed holds names and values of fields that differ; an empty value leaves its field
+// out.
 func info(changed ...string) string {
 	fields := map[string]string{
 		"redis_version":    "7.0.15",
@@ -47,9 +49,9 @@ func TestCheck(t *testing.T) {
 		config map[string]string
 		want   []string // level and part of the message
 	}{
-		"a server that will do":        {info: info(), config: none},
-		"nothing told":                 {},
-		"no answer to speak of":        {info: "# Clients\nconnected_clients:1\n", config: map[string]string{}},
+		"a server that is set up well": {info: info(), config: none},
+		"no reply at all":              {},
+		"a reply without these fields": {info: "# Clients\nconnected_clients:1\n", config: map[string]string{}},
 		"too old":                      {info: info("redis_version", "6.0.16"), want: []string{version}},
 		"much too old":                 {info: info("redis_version", "5.0.14"), want: []string{version}},
 		"just new enough":              {info: info("redis_version", "6.2.0")},
@@ -62,13 +64,13 @@ func TestCheck(t *testing.T) {
 		"allkeys, not limited yet":     {info: info("maxmemory_policy", "allkeys-random"), want: []string{eviction}},
 		"allkeys, of a later version":  {info: info("maxmemory_policy", "allkeys-lrm"), want: []string{eviction}},
 		"volatile-lru":                 {info: info("maxmemory_policy", "volatile-lru", "maxmemory", "1000")},
-		"policy not told":              {info: info("maxmemory_policy", "")},
+		"policy not reported":          {info: info("maxmemory_policy", "")},
 		"nothing on disk":              {info: info("aof_enabled", "0"), config: none, want: []string{persistence}},
 		"save points":                  {info: info("aof_enabled", "0"), config: points},
 		"AOF and save points":          {info: info(), config: points},
 		"no AOF, CONFIG refused":       {info: info("aof_enabled", "0")},
 		"no AOF, CONFIG without reply": {info: info("aof_enabled", "0"), config: map[string]string{}},
-		"AOF not told":                 {info: info("aof_enabled", ""), config: none},
+		"AOF not reported":             {info: info("aof_enabled", ""), config: none},
 		"lines without carriage return": {
 			info: strings.ReplaceAll(info("maxmemory_policy", "allkeys-lfu"), "\r", ""), want: []string{eviction},
 		},
@@ -79,13 +81,13 @@ func TestCheck(t *testing.T) {
 	} {
 		found := Check(c.info, c.config)
 		if len(found) != len(c.want) {
-			t.Errorf("%s: %+v, want %q", name, found, c.want)
+			t.Errorf("%s: found %+v, want findings with %q", name, found, c.want)
 			continue
 		}
 		for i, want := range c.want {
 			level, text, _ := strings.Cut(want, " ")
 			if f := found[i]; f.Level.String() != level || !strings.Contains(f.Message, text) || len(f.Args)%2 != 0 {
-				t.Errorf("%s: %v %s %v, want %s", name, f.Level, f.Message, f.Args, want)
+				t.Errorf("%s: found %v %s %v, want %s", name, f.Level, f.Message, f.Args, want)
 			}
 		}
 	}

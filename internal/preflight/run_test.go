@@ -9,18 +9,20 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// script is a server that answers INFO and CONFIG from a list, in order.
+// script stands for a server that answers with the replies of a list, in their order.
 type script struct {
-	replies []any // string, map[string]string or error
-	asked   []string
+	replies []any    // each a string (to INFO), a map[string]string (to CONFIG) or an error
+	asked   []string // the commands that were sent
 }
 
 func (s *script) answer(cmd redis.Cmder) error {
 	s.asked = append(s.asked, cmd.Name())
 	if len(s.replies) == 0 {
-		return errors.New("one question too many")
+		return errors.New("the script has no more replies")
 	}
 	reply := s.replies[0]
 	s.replies = s.replies[1:]
@@ -35,7 +37,7 @@ func (s *script) answer(cmd redis.Cmder) error {
 	return nil
 }
 
-// hook answers in a server's place.
+// hook is a go-redis hook that answers commands in the place of a server.
 type hook func(cmd redis.Cmder) error
 
 func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -52,7 +54,7 @@ func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPip
 	return next
 }
 
-// answered returns a client that h answers.
+// answered returns a client whose commands h answers.
 func answered(t *testing.T, h hook) *redis.Client {
 	client := redis.NewClient(&redis.Options{MaxRetries: -1})
 	t.Cleanup(func() { _ = client.Close() })
@@ -60,13 +62,13 @@ func answered(t *testing.T, h hook) *redis.Client {
 	return client
 }
 
-// refusal is an error reply of a server.
+// refusal is an error that a server replies with.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 func (refusal) RedisError()     {}
 
-// Run asks until there is an answer, and says once what it is about.
+// Run asks until the server answers, and then logs each finding once.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	away := errors.New("dial tcp: connection refused")
@@ -98,15 +100,16 @@ func TestRun(t *testing.T) {
 				Log:     slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			if got := strings.Join(s.asked, " "); got != c.asked {
-				t.Errorf("asked %s, want %s", got, c.asked)
+				t.Errorf("the commands sent are %q, want %q", got, c.asked)
 			}
 			if n := strings.Count(log.String(), "\n"); n != c.lines {
-				t.Errorf("%d lines, want %d: %s", n, c.lines, &log)
+				t.Errorf("the log has %d lines, want %d:\n%s", n, c.lines, &log)
 			}
 		})
 	}
 }
 
+// Where the server never answers, Run returns when its context ends.
 func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,9 +125,5 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}()
 	<-asked
 	cancel()
-	select {
-	case <-done:
-	case <-time.After(30 * time.Second):
-		t.Fatal("it goes on")
-	}
+	redistest.Receive(t, done)
 }
