@@ -1,5 +1,3 @@
-// Package topology watches which servers there are and which of them has which
-// bucket. Without a cluster there is one, and nothing to watch.
 package topology
 
 import (
@@ -12,24 +10,25 @@ import (
 )
 
 const (
-	// lookInterval is how often what the cluster's client knows is looked at, which
-	// takes no round trip.
-	lookInterval = time.Second
-	// reloadInterval is how often the client is made to ask. It asks by itself where
-	// it is redirected, and the ledger makes it ask after an error.
+	// readInterval is the pause between two readings of the client's table of servers.
+	// A reading sends nothing to Redis.
+	readInterval = time.Second
+	// reloadInterval is the pause between two orders to the client to renew its table.
+	// The client also renews it when a server redirects it, and after an error that
+	// the ledger has seen.
 	reloadInterval = 5 * time.Second
 )
 
-// Config is what a Topology is made of.
+// Config holds what New needs.
 type Config struct {
 	Ledger *ledger.Ledger
 	Log    *slog.Logger
-	// Changed is called with the servers, at first and whenever they or their buckets
-	// have changed, from the goroutine of Run.
+	// Changed is called with all servers when they are first known, and again whenever
+	// one of them or their buckets have changed. It is called from the goroutine of Run.
 	Changed func(context.Context, []ledger.Shard)
 }
 
-// Topology watches the servers. Make it with New.
+// Topology watches the servers. Make it with New, and start it with Run.
 type Topology struct{ c Config }
 
 // New returns a topology that does not watch yet.
@@ -41,8 +40,8 @@ func (t *Topology) Run(ctx context.Context) {
 	l := t.c.Ledger
 	var last []ledger.Shard
 	failed := false
-	look := time.NewTicker(lookInterval)
-	defer look.Stop()
+	read := time.NewTicker(readInterval)
+	defer read.Stop()
 	reloaded := time.Now()
 	for {
 		shards, err := l.Shards(ctx)
@@ -51,7 +50,8 @@ func (t *Topology) Run(ctx context.Context) {
 			return
 		case err != nil:
 			if !failed {
-				t.c.Log.Warn("lifecycle: the cluster does not tell its servers, will be asked again", "error", err)
+				t.c.Log.Warn("lifecycle: cannot find out which servers the Redis cluster has; destroyed hooks wait where this has changed; "+
+					"the cluster is asked again every second", "error", err)
 			}
 		case !slices.EqualFunc(shards, last, same):
 			t.c.Changed(ctx, shards)
@@ -68,11 +68,12 @@ func (t *Topology) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-read.C:
 		}
 	}
 }
 
+// same reports whether a and b are the same server with the same buckets.
 func same(a, b ledger.Shard) bool {
 	return a.Name == b.Name && a.Client == b.Client && slices.Equal(a.Buckets, b.Buckets)
 }
