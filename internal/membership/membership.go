@@ -1,9 +1,3 @@
-// Package membership says which instance looks after which bucket.
-//
-// Instances tell of themselves by heartbeats in Redis; each computes from the
-// list of those that are alive, by rendezvous hashing, which buckets are its
-// own. Two instances may disagree for a moment: claims are atomic, so that
-// costs a wasted look and nothing else.
 package membership
 
 import (
@@ -17,18 +11,19 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// View is what an instance knows of the fleet.
+// View is what an instance knows about all instances.
 type View struct {
-	// Instances are those alive, sorted, this one included; as last known where it
-	// has given all buckets up.
+	// Instances are the names of the instances that are alive, sorted, this one
+	// included. Where this instance has given all its buckets up, it is the last list
+	// that it has read.
 	Instances []string
-	Own       []int // buckets that this instance looks after
-	// Leader is true on the one instance that listens to keyspace
-	// notifications: if each did, every end would be told to every instance.
+	Own       []int // the buckets that this instance looks after, sorted
+	// Leader is true on the one instance that listens to keyspace notifications. If
+	// every instance listened, Redis would send each notification to all of them.
 	Leader bool
 }
 
-// Config is what a Membership is made of.
+// Config holds what New needs.
 type Config struct {
 	Ledger   *ledger.Ledger
 	Instance string
@@ -36,35 +31,38 @@ type Config struct {
 	On       Events
 }
 
-// Events is what a Membership reports and asks, from the goroutine of Run.
+// Events are the functions that Run calls, all from its own goroutine.
 type Events struct {
-	Changed  func(context.Context, View) // a new view, the first one included
-	DataLost func()                      // the data in Redis was flushed or replaced
-	Beat     func(error)                 // the outcome of every heartbeat
-	// Ready is called before every heartbeat. With false the instance gives up all its
-	// buckets, and others look after them.
+	Changed  func(context.Context, View) // there is a new view; called for the first one too
+	DataLost func()                      // the data in Redis was deleted, or is another server's
+	Beat     func(error)                 // how a heartbeat went; called after every one
+	// Ready is called before every heartbeat. It returns whether this instance can run
+	// hooks. If it returns false the instance gives up all its buckets, and other
+	// instances look after them.
 	Ready func(context.Context) bool
 }
 
-// Membership keeps the heartbeat of one instance. Make it with New.
+// Membership sends the heartbeats of one instance. Make it with New, and start it with
+// Run.
 type Membership struct {
 	c    Config
 	poke chan struct{}
 }
 
-// missed heartbeats after which an instance counts as gone.
-const missed = 3
+// missedBeats is after how many missed heartbeats an instance counts as gone.
+const missedBeats = 3
 
-// pokes is how many heartbeats there are in an interval at most, however often one
-// is asked for: anybody who may publish can ask.
-const pokes = 10
+// maxBeats is how many heartbeats there are in an interval at most, however often Poke
+// is called: anybody who may publish in Redis can cause a call.
+const maxBeats = 10
 
-// New returns a membership that does not beat yet.
+// New returns a membership that sends no heartbeats yet.
 func New(c Config) *Membership {
 	return &Membership{c: c, poke: make(chan struct{}, 1)}
 }
 
-// Poke asks for a heartbeat now: the set of instances is said to have changed.
+// Poke brings the next heartbeat forward: somebody has said that an instance has come or
+// gone. It is safe for concurrent use and does not wait.
 func (m *Membership) Poke() {
 	select {
 	case m.poke <- struct{}{}:
@@ -72,10 +70,10 @@ func (m *Membership) Poke() {
 	}
 }
 
-// Run beats until ctx ends, then takes the instance off the list.
+// Run sends heartbeats until ctx ends. Then it takes the instance off the list.
 func (m *Membership) Run(ctx context.Context) {
 	on := m.c.On
-	var last []string
+	var last []string // nil while this instance is not on the list
 	ticker := time.NewTicker(m.c.Interval)
 	defer ticker.Stop()
 	for {
@@ -99,31 +97,33 @@ func (m *Membership) Run(ctx context.Context) {
 		}
 		on.Beat(err)
 		if err == nil && !slices.Equal(alive, last) {
-			on.Changed(ctx, view(m.c.Instance, alive, m.c.Ledger.Buckets()))
+			on.Changed(ctx, viewOf(m.c.Instance, alive, m.c.Ledger.Buckets()))
 			if !slices.Contains(last, m.c.Instance) {
-				_ = m.c.Ledger.Announce(ctx) // others find out with their next heartbeat
+				_ = m.c.Ledger.Announce(ctx) // if it fails, the others find out with their next heartbeat
 			}
 			last = alive
 		}
-		if !m.wait(ctx, ticker.C) {
+		if !m.awaitNextBeat(ctx, ticker.C) {
 			m.leave(ctx)
 			return
 		}
 	}
 }
 
-// wait waits until it is time for the next heartbeat. false means that ctx has ended.
-func (m *Membership) wait(ctx context.Context, tick <-chan time.Time) bool {
-	rest := time.NewTimer(m.c.Interval / pokes)
-	defer rest.Stop()
-	var poke <-chan struct{} // not heeded before
+// awaitNextBeat waits until it is time for the next heartbeat: until tick, or until Poke
+// has been called and the last heartbeat is long enough ago. It returns false when ctx
+// has ended.
+func (m *Membership) awaitNextBeat(ctx context.Context, tick <-chan time.Time) bool {
+	earliest := time.NewTimer(m.c.Interval / maxBeats)
+	defer earliest.Stop()
+	var poke <-chan struct{} // nil, and so ignored, before earliest
 	for {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-tick:
 			return true
-		case <-rest.C:
+		case <-earliest.C:
 			poke = m.poke
 		case <-poke:
 			return true
@@ -131,6 +131,7 @@ func (m *Membership) wait(ctx context.Context, tick <-chan time.Time) bool {
 	}
 }
 
+// beat sends one heartbeat and returns the names of all instances that are alive, sorted.
 func (m *Membership) beat(ctx context.Context) ([]string, error) {
 	lost, err := m.c.Ledger.Foundation(ctx)
 	if err != nil {
@@ -139,11 +140,13 @@ func (m *Membership) beat(ctx context.Context) ([]string, error) {
 	if lost {
 		m.c.On.DataLost()
 	}
-	alive, err := m.c.Ledger.Heartbeat(ctx, m.c.Instance, missed*m.c.Interval)
+	alive, err := m.c.Ledger.Heartbeat(ctx, m.c.Instance, missedBeats*m.c.Interval)
 	slices.Sort(alive)
 	return alive, err
 }
 
+// leave takes the instance off the list and tells the others, even if ctx has ended. If
+// that fails, the others miss its heartbeats.
 func (m *Membership) leave(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	if m.c.Ledger.Leave(ctx, m.c.Instance) == nil {
@@ -151,7 +154,8 @@ func (m *Membership) leave(ctx context.Context) {
 	}
 }
 
-func view(self string, alive []string, buckets int) View {
+// viewOf returns the view that instance self has of a list of instances.
+func viewOf(self string, alive []string, buckets int) View {
 	v := View{Instances: alive}
 	for b := range buckets {
 		if Keeper(alive, b) == self {
@@ -162,8 +166,8 @@ func view(self string, alive []string, buckets int) View {
 	return v
 }
 
-// Keeper returns the instance that looks after bucket b: the one whose hash
-// with b is highest, so that a coming or going instance moves only its share.
+// Keeper returns the instance that looks after bucket b: the one whose hash together with
+// b is the highest. An instance that comes or goes moves only its own share of buckets.
 func Keeper(alive []string, b int) string {
 	var keeper string
 	var best uint64
