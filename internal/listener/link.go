@@ -4,134 +4,136 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/backoff"
 )
 
-const (
-	// probeInterval is how often a subscription is sent a PING; a connection on which
-	// nothing came back for two of them is replaced.
-	probeInterval = 3 * time.Second
+// probeInterval is the pause between two PINGs on a subscription. A connection on which
+// nothing has come for twice as long is replaced.
+const probeInterval = 3 * time.Second
 
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 3 * time.Second
-)
-
-// link is a subscription that is kept alive, over as many connections as it takes.
+// link is a subscription that is kept alive: where its connection breaks, it connects
+// again.
 type link struct {
-	server func() redis.UniversalClient // where the next connection goes
+	server func() redis.UniversalClient // returns the server for the next connection
 	log    *slog.Logger
 
-	// Called from the link's goroutine.
-	opened func(ctx context.Context) // all channels are subscribed; what was said before may have been missed
-	heard  func(m *redis.Message)    // a message, or a channel that was added later, with no payload
+	// Both are called from the link's own goroutine.
+	onSubscribed func(ctx context.Context) // all channels are subscribed; messages may have been missed before
+	// onMessage gets each message. It also gets one without a payload for each channel
+	// that was added later, once that is subscribed: messages on it may have been missed.
+	onMessage func(m *redis.Message)
 
-	syncing sync.Mutex
+	changing sync.Mutex // held while the channels of the connection are changed
 
-	mu   sync.Mutex
-	want []string      // channels, sorted
-	ps   *redis.PubSub // nil while there is no connection
-	on   []string      // channels that ps was asked for
+	mu        sync.Mutex
+	wanted    []string      // the channels to listen to, sorted
+	conn      *redis.PubSub // nil while there is no connection
+	requested []string      // the channels that conn was asked for, sorted
 }
 
-// connected reports whether the subscription stands.
+// connected reports whether there is a connection with its channels subscribed.
 func (k *link) connected() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.ps != nil
+	return k.conn != nil
 }
 
-// listen sets the channels.
-func (k *link) listen(ctx context.Context, channels []string) {
+// setChannels sets the channels to listen to.
+func (k *link) setChannels(ctx context.Context, channels []string) {
 	k.mu.Lock()
-	k.want = slices.Sorted(slices.Values(channels))
+	k.wanted = slices.Sorted(slices.Values(channels))
 	k.mu.Unlock()
-	k.sync(ctx)
+	k.updateChannels(ctx)
 }
 
-// sync subscribes the connection, if there is one, to what is wanted.
-func (k *link) sync(ctx context.Context) {
-	k.syncing.Lock() // one change after the other, with what is sent for it
-	defer k.syncing.Unlock()
+// updateChannels subscribes the connection, if there is one, to the wanted channels and to
+// no others.
+func (k *link) updateChannels(ctx context.Context) {
+	k.changing.Lock() // until the commands are sent: another call must not send its own in between
+	defer k.changing.Unlock()
 	k.mu.Lock()
-	ps, want := k.ps, k.want
-	add, drop := difference(want, k.on), difference(k.on, want)
-	if ps != nil {
-		k.on = want
+	conn, wanted := k.conn, k.wanted
+	add, remove := difference(wanted, k.requested), difference(k.requested, wanted)
+	if conn != nil {
+		k.requested = wanted
 	}
 	k.mu.Unlock()
-	if ps == nil {
+	if conn == nil {
 		return
 	}
-	// A failure breaks the connection, and the next one subscribes to all.
+	// An error breaks the connection, and the next one subscribes to all wanted channels.
 	if len(add) > 0 {
-		_ = ps.Subscribe(ctx, add...)
+		_ = conn.Subscribe(ctx, add...)
 	}
-	if len(drop) > 0 {
-		_ = ps.Unsubscribe(ctx, drop...)
+	if len(remove) > 0 {
+		_ = conn.Unsubscribe(ctx, remove...)
 	}
 }
 
 // run listens until ctx ends.
 func (k *link) run(ctx context.Context) {
-	var backoff time.Duration
+	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 3 * time.Second}
 	for {
-		subscribed, err := k.session(ctx)
+		subscribed, err := k.listenOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if subscribed || backoff == 0 {
-			backoff = minBackoff
-			k.log.Warn("lifecycle: subscription lost, subscribing again", "error", err)
+		if subscribed {
+			retry.Reset()
 		}
-		// Jitter: all instances lose a server at the same moment.
+		if !retry.Failing() {
+			k.log.Warn("lifecycle: subscription lost, or not possible yet; hooks still run, but some later than usual; subscribing again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff/2 + rand.N(backoff)):
+		case <-time.After(retry.Next()):
 		}
-		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// spent is a context that has ended. go-redis replaces a connection that breaks
-// while it is in use at once, with the context of the call: all instances would
-// dial in the same moment. With this one it does not, over TLS excepted, where its
-// dialler does not heed the context. Reads and writes go by their timeouts alone.
-var spent = func() context.Context {
+// canceled is a context that has ended. Where a connection breaks while go-redis uses it,
+// go-redis dials a new one at once, with the context of the call: all instances would
+// dial in the same moment. With this context go-redis does not dial, except over TLS,
+// where its dialer ignores the context. Reads and writes are not affected: only their
+// timeouts count.
+var canceled = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-// session listens on one connection until it breaks or ctx ends.
-func (k *link) session(ctx context.Context) (subscribed bool, err error) {
-	ps := k.server().Subscribe(ctx)
-	defer func() { _ = ps.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = ps.Close() })()
+// listenOnce listens on one connection until that breaks or ctx ends. subscribed is true if
+// it got as far as being subscribed to all channels.
+func (k *link) listenOnce(ctx context.Context) (subscribed bool, err error) {
+	conn := k.server().Subscribe(ctx)
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	k.mu.Lock()
-	want := k.want
+	channels := k.wanted
 	k.mu.Unlock()
-	if err := ps.Subscribe(ctx, want...); err != nil {
+	if err := conn.Subscribe(ctx, channels...); err != nil {
 		return false, err
 	}
-	defer probe(ps)()
-	pending := len(want)
+	defer probe(conn)()
+	pending := len(channels) // not confirmed yet
 	defer func() {
 		k.mu.Lock()
-		k.ps, k.on = nil, nil
+		k.conn, k.requested = nil, nil
 		k.mu.Unlock()
 	}()
 	for {
-		m, err := ps.ReceiveTimeout(spent, 2*probeInterval)
+		m, err := conn.ReceiveTimeout(canceled, 2*probeInterval)
 		if err != nil {
 			var answer redis.Error
 			if errors.As(err, &answer) && subscribed {
-				continue // to a PING that is not allowed: the connection is alive
+				continue // Redis refuses our PING: the connection is alive
 			}
 			return subscribed, err
 		}
@@ -143,31 +145,30 @@ func (k *link) session(ctx context.Context) (subscribed bool, err error) {
 			if pending--; pending == 0 {
 				subscribed = true
 				k.mu.Lock()
-				k.ps, k.on = ps, want
+				k.conn, k.requested = conn, channels
 				k.mu.Unlock()
-				k.sync(ctx) // with what has changed meanwhile
-				k.opened(ctx)
-			} else if pending < 0 {
-				// A channel added later: what was said before its subscription
-				// counted may have been missed.
-				k.heard(&redis.Message{Channel: m.Channel})
+				k.updateChannels(ctx) // setChannels may have been called meanwhile
+				k.onSubscribed(ctx)
+			} else if pending < 0 { // a channel that was added later
+				k.onMessage(&redis.Message{Channel: m.Channel})
 			}
 		case *redis.Message:
-			k.heard(m)
+			k.onMessage(m)
 		}
 	}
 }
 
-// probe sends the server a PING now and then until stop is called, which waits. The
-// answer comes back among the messages.
-func probe(ps *redis.PubSub) (stop func()) {
+// probe sends a PING every probeInterval, until the function that it returns is called.
+// That function waits until no PING is being sent any more. The answers come among the
+// messages.
+func probe(conn *redis.PubSub) (stop func()) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(probeInterval)
 		defer tick.Stop()
 		for {
-			_ = ps.Ping(spent) // unanswered, the connection is replaced
+			_ = conn.Ping(canceled) // where no answer comes, the receiver replaces the connection
 			select {
 			case <-quit:
 				return
@@ -181,7 +182,7 @@ func probe(ps *redis.PubSub) (stop func()) {
 	}
 }
 
-// difference returns what is in a and not in b; both are sorted.
+// difference returns what is in a and not in b. Both are sorted.
 func difference(a, b []string) []string {
 	var out []string
 	for _, s := range a {

@@ -1,10 +1,7 @@
-// Package listener hears what Redis and the other instances say. All of it is
-// hints: a message that never comes delays something and loses nothing.
 package listener
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -14,61 +11,61 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// Config is what a Listener is made of.
+// Config holds what New needs.
 type Config struct {
 	Ledger        *ledger.Ledger
 	Instance      string
-	Notifications bool // listen to keyspace notifications, where this instance is the leader
-	DB            int  // database number, part of the events' channel names
+	Notifications bool // whether to listen to keyspace notifications where this instance is the leader
+	DB            int  // number of the database, which is part of the names of notification channels
 	Log           *slog.Logger
 	On            Events
 }
 
-// Events is what a Listener reports, from goroutines of its own.
+// Events are the functions that a Listener calls, from its own goroutines and maybe from
+// several at the same time.
 type Events struct {
-	Message    func(ledger.Message)
-	Subscribed func() // messages may have been missed before
+	Message    func(ledger.Message) // a message or a notification has come
+	Subscribed func()               // a subscription is new: messages may have been missed before
 }
 
-// Listener keeps the subscriptions of one instance: one to the messages of other
-// instances, which every server of a cluster passes on, and as the leader one to
-// the notifications of each server. Make it with New.
+// Listener keeps the subscriptions of one instance. Make it with New, and start it with
+// Run. Its methods are safe for concurrent use.
 type Listener struct {
-	c        Config
-	messages *link
-	arranged chan struct{} // closed by the first SetServers
+	c            Config
+	messages     *link         // the messages of other instances
+	serversKnown chan struct{} // closed by the first SetServers
 
-	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before it, and after it
-	servers []ledger.Shard
-	leader  bool
-	events  map[string]*events // by server; of the leader only
-	wg      sync.WaitGroup     // of those that end
+	mu        sync.Mutex
+	ctx       context.Context // that of Run; nil before Run and after it
+	servers   []ledger.Shard
+	leader    bool
+	keyEvents map[string]*keyEvents // by server; empty unless this instance is the leader
+	stopping  sync.WaitGroup        // keyEvents that are being stopped
 }
 
 // New returns a listener that is not connected.
 func New(c Config) *Listener {
-	l := &Listener{c: c, arranged: make(chan struct{}), events: make(map[string]*events)}
+	l := &Listener{c: c, serversKnown: make(chan struct{}), keyEvents: make(map[string]*keyEvents)}
 	l.messages = &link{
-		server: l.anyServer,
-		log:    c.Log,
-		want:   c.Ledger.Channels(c.Instance, nil),
-		opened: func(context.Context) { c.On.Subscribed() },
-		heard:  func(m *redis.Message) { c.On.Message(c.Ledger.Parse(m)) },
+		server:       l.anyServer,
+		log:          c.Log,
+		wanted:       c.Ledger.Channels(c.Instance, nil),
+		onSubscribed: func(context.Context) { c.On.Subscribed() },
+		onMessage:    func(m *redis.Message) { c.On.Message(c.Ledger.Parse(m)) },
 	}
 	return l
 }
 
-// anyServer returns a server to hear messages from. In a cluster each passes them
-// on; another one is tried with each connection.
+// anyServer returns a server to receive messages from. Every server of a cluster passes
+// them on. A random one is returned each time, in case the last one is away.
 func (l *Listener) anyServer() redis.UniversalClient {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.servers[rand.N(len(l.servers))].Client
 }
 
-// State tells what becomes of keyspace notifications, on the server where it is
-// worst.
+// State reports what has become of keyspace notifications. In a cluster it is the state
+// of the server where it is worst.
 func (l *Listener) State() State {
 	if !l.c.Notifications {
 		return Off
@@ -81,81 +78,79 @@ func (l *Listener) State() State {
 	if !l.leader {
 		return Standby
 	}
-	if len(l.events) == 0 {
+	if len(l.keyEvents) == 0 {
 		return Disconnected
 	}
 	worst := On
-	for _, e := range l.events {
-		if s := e.state(); s.rank() > worst.rank() {
+	for _, e := range l.keyEvents {
+		if s := e.state(); s.severity() > worst.severity() {
 			worst = s
 		}
 	}
 	return worst
 }
 
-// SetBuckets sets what this instance listens to: the messages of the buckets that it
-// looks after, and as the leader the keyspace notifications.
+// SetBuckets sets what this instance listens to: the messages about the buckets that it
+// looks after, and keyspace notifications if it is the leader.
 func (l *Listener) SetBuckets(ctx context.Context, own []int, leader bool) {
-	l.messages.listen(ctx, l.c.Ledger.Channels(l.c.Instance, own))
+	l.messages.setChannels(ctx, l.c.Ledger.Channels(l.c.Instance, own))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.leader = leader
-	l.arrange()
+	l.updateKeyEvents()
 }
 
-// SetServers sets which servers there are.
+// SetServers sets which servers there are, at least one. Nothing is received before it has
+// been called.
 func (l *Listener) SetServers(servers []ledger.Shard) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.servers == nil {
-		close(l.arranged)
+		close(l.serversKnown)
 	}
 	l.servers = servers
-	l.arrange()
+	l.updateKeyEvents()
 }
 
-// arrange listens to the notifications of the servers that there are, and to no
-// others. The caller holds mu.
-func (l *Listener) arrange() {
+// updateKeyEvents starts listening to the notifications of new servers and stops listening
+// to those of servers that are gone. Only the leader listens to any. The caller holds mu.
+func (l *Listener) updateKeyEvents() {
 	wanted := make(map[string]ledger.Shard)
 	if l.ctx != nil && l.leader && l.c.Notifications {
 		for _, s := range l.servers {
 			wanted[s.Name] = s
 		}
 	}
-	for name, e := range l.events {
+	for name, e := range l.keyEvents {
 		if s, still := wanted[name]; still && s.Client == e.shard.Client {
 			delete(wanted, name)
 			continue
 		}
-		delete(l.events, name)
-		l.wg.Go(e.stop)
+		delete(l.keyEvents, name)
+		l.stopping.Go(e.stop)
 	}
 	for name, s := range wanted {
-		e := newEvents(s, l.c.DB, s.Log(l.c.Log), l.c.On, l.c.Ledger.Parse)
+		e := newKeyEvents(s, l.c.DB, s.Log(l.c.Log), l.c.On, l.c.Ledger.Parse)
 		e.start(l.ctx)
-		l.events[name] = e
+		l.keyEvents[name] = e
 	}
 }
 
-// Run listens until ctx ends, from when it is known which servers there are.
+// Run listens until ctx ends. It begins when SetServers has been called.
 func (l *Listener) Run(ctx context.Context) {
 	select {
+	case <-l.serversKnown:
 	case <-ctx.Done():
 		return
-	case <-l.arranged:
 	}
 	l.mu.Lock()
 	l.ctx = ctx
-	l.arrange()
+	l.updateKeyEvents()
 	l.mu.Unlock()
 	l.messages.run(ctx)
 	l.mu.Lock()
 	l.ctx = nil
-	l.arrange()
+	l.updateKeyEvents()
 	l.mu.Unlock()
-	l.wg.Wait()
+	l.stopping.Wait()
 }
-
-// errNoSetting is returned for a server that does not tell its setting.
-var errNoSetting = errors.New("CONFIG GET notify-keyspace-events returned nothing")

@@ -14,21 +14,21 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
-// State tells what becomes of keyspace notifications.
+// State is what has become of keyspace notifications.
 type State int
 
 // States.
 const (
-	Off          State = iota // not wanted
-	Disconnected              // no subscription at the moment
+	Off          State = iota // the application does not want them
+	Disconnected              // there is no subscription, or the server's setting is not known yet
 	Standby                   // another instance listens
-	On                        // the server sends them
+	On                        // the server sends what is needed
 	Missing                   // the server's setting lacks what is needed
-	Refused                   // the server refuses CONFIG; they may come or not
+	Refused                   // the server refuses CONFIG, and no notification has come yet
 )
 
-// rank orders states by how much they ask for attention.
-func (s State) rank() int {
+// severity orders states by how much an operator should care.
+func (s State) severity() int {
 	switch s {
 	case Disconnected:
 		return 3
@@ -40,48 +40,56 @@ func (s State) rank() int {
 	return 0
 }
 
-// setting is the parameter, and needed the flags that must be in it: keyevent
-// channels; expired, evicted and generic (del) events. "A" stands for all kinds.
 const (
-	setting = "notify-keyspace-events"
-	needed  = "Exeg"
+	// parameter is the server's parameter that says which notifications it sends.
+	parameter = "notify-keyspace-events"
+	// needed are the flags that must be in it: E for channels named after the event; x, e
+	// and g for the events expired, evicted and del (a generic one). The flag A stands for
+	// all flags but K and E.
+	needed = "Exeg"
 )
 
-// configTimeout bounds the reading and setting of the server's configuration.
+// configTimeout is the longest time that reading or changing the setting may take.
 const configTimeout = 2 * time.Second
 
-// eventChannels returns the channels of a database's events, sorted.
+// errNoSetting means that the server has answered CONFIG GET without the parameter.
+var errNoSetting = errors.New("CONFIG GET notify-keyspace-events returned nothing")
+
+// eventChannels returns the channels of a database's notifications, sorted.
 func eventChannels(db int) []string {
 	prefix := fmt.Sprintf("__keyevent@%d__:", db)
 	return []string{prefix + "del", prefix + "evicted", prefix + "expired"}
 }
 
-// notifications looks after the server's setting.
+// notifications looks after the setting of one server that says which notifications it
+// sends. It logs each change of the state once.
 type notifications struct {
 	rdb redis.UniversalClient
 	log *slog.Logger
 
-	mu     sync.Mutex
-	state  State
-	unread bool // CONFIG GET was refused: only an event can tell
-	proven bool // one has
-	asked  bool // ensure got no answer
+	mu         sync.Mutex
+	state      State
+	getRefused bool // CONFIG GET was refused: only a notification can show that they are on
+	eventSeen  bool // one has come while CONFIG GET was refused
+	noAnswer   bool // the last enable got no answer
 }
 
-// unanswered reports whether ensure has to be called again.
+// unanswered reports whether the server did not answer the last enable, which is then to be
+// called again.
 func (n *notifications) unanswered() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.asked
+	return n.noAnswer
 }
 
-func (n *notifications) get() State {
+// current returns the state.
+func (n *notifications) current() State {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.state
 }
 
-// set notes the state and says so once when it has become worse or better.
+// set changes the state, and logs it if it is another one than before.
 func (n *notifications) set(s State, err error) {
 	n.mu.Lock()
 	old := n.state
@@ -90,11 +98,11 @@ func (n *notifications) set(s State, err error) {
 	if old == s {
 		return
 	}
-	const without = "sessions end on time all the same, only a session deleted or evicted by others is noticed late, at its idle timeout; " +
-		"set " + setting + " " + needed + " in redis.conf or the parameter group, or use WithNotifications(false)"
+	const without = "sessions still end on time, but one that somebody deletes or Redis evicts is noticed only at its idle timeout; " +
+		"set " + parameter + " " + needed + " in redis.conf or in the parameter group, or use WithNotifications(false)"
 	switch s {
 	case Refused:
-		n.log.Warn("lifecycle: Redis refuses CONFIG; going on without keyspace notifications unless the operator has set them: "+without, "error", err)
+		n.log.Warn("lifecycle: Redis refuses CONFIG, so keyspace notifications stay off unless an operator has switched them on: "+without, "error", err)
 	case Missing:
 		n.log.Warn("lifecycle: keyspace notifications are off: " + without)
 	case On:
@@ -104,100 +112,105 @@ func (n *notifications) set(s State, err error) {
 	}
 }
 
-// heard notes that an event came: they are on, where CONFIG GET does not tell.
-func (n *notifications) heard() {
+// eventCame is called when a notification has come. Where the setting cannot be read, that
+// shows that notifications are on.
+func (n *notifications) eventCame() {
 	n.mu.Lock()
-	tells := n.state == Refused && n.unread
-	n.proven = n.proven || tells
+	shown := n.state == Refused && n.getRefused
+	n.eventSeen = n.eventSeen || shown
 	n.mu.Unlock()
-	if tells {
+	if shown {
 		n.set(On, nil)
 	}
 }
 
-// refused notes that the setting cannot be read, or read but not changed. What an
-// event has proved stands, so that a new connection is no new state.
-func (n *notifications) refused(err error) {
+// setRefused sets the state to Refused: the setting cannot be read, or can be read but not
+// changed. Where a notification has shown before that they are on, the state stays: a new
+// connection changes nothing about that.
+func (n *notifications) setRefused(err error) {
 	n.mu.Lock()
-	proven := n.unread && n.proven
+	shown := n.getRefused && n.eventSeen
 	n.mu.Unlock()
-	if !proven {
+	if !shown {
 		n.set(Refused, err)
 	}
 }
 
-// ensure adds what is missing to the server's setting. A restart forgets the
-// setting and a failover leaves it behind, so it is called with every new
-// connection, and again where no answer came.
-func (n *notifications) ensure(ctx context.Context) {
+// enable adds the flags that are missing to the server's setting. A restart forgets the
+// setting and a failover leaves it behind, so enable is called with every new connection,
+// and again where no answer came.
+func (n *notifications) enable(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
-	flags, err := n.read(ctx)
-	unread := err != nil
+	flags, err := n.readFlags(ctx)
+	unreadable := err != nil
 	if err == nil {
-		if lacks := missing(flags); lacks != "" {
-			err = n.rdb.ConfigSet(ctx, setting, flags+lacks).Err()
+		if lacks := missingFlags(flags); lacks != "" {
+			err = n.rdb.ConfigSet(ctx, parameter, flags+lacks).Err()
 		}
 	}
 	answered := err == nil || isRefusal(err)
 	n.mu.Lock()
-	n.asked = !answered
+	n.noAnswer = !answered
 	if answered {
-		n.unread = unread
+		n.getRefused = unreadable
 	}
 	n.mu.Unlock()
 	switch {
 	case err == nil:
 		n.set(On, nil)
 	case answered:
-		n.refused(err)
+		n.setRefused(err)
 	}
 }
 
-// wasUnread reports whether the setting could not be read, and takes note that it
-// can be now.
-func (n *notifications) wasUnread() bool {
+// clearGetRefused notes that the setting can be read now, and reports whether it could not
+// be read before.
+func (n *notifications) clearGetRefused() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	was := n.unread
-	n.unread = false
+	was := n.getRefused
+	n.getRefused = false
 	return was
 }
 
-// check reads the setting and reports it, without arguing with whoever changed it.
-// Where it could not be read before, nobody has: what is missing is added.
+// check reads the setting and updates the state. It leaves the setting as it is, because
+// an operator may have switched notifications off on purpose. There is one exception:
+// where CONFIG GET was refused until now, this instance has never added the flags that are
+// missing, and check adds them.
 func (n *notifications) check(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, configTimeout)
 	defer cancel()
-	flags, err := n.read(ctx)
+	flags, err := n.readFlags(ctx)
 	if err != nil {
 		return
 	}
-	unread := n.wasUnread()
+	firstRead := n.clearGetRefused()
 	switch {
-	case missing(flags) == "":
+	case missingFlags(flags) == "":
 		n.set(On, nil)
-	case unread:
-		n.ensure(ctx)
-	case n.get() != Refused: // else it has been said, with the cause
+	case firstRead:
+		n.enable(ctx)
+	case n.current() != Refused: // Refused has been logged, with the cause
 		n.set(Missing, nil)
 	}
 }
 
-func (n *notifications) read(ctx context.Context) (string, error) {
-	m, err := n.rdb.ConfigGet(ctx, setting).Result()
+// readFlags returns the flags that the server has set.
+func (n *notifications) readFlags(ctx context.Context) (string, error) {
+	m, err := n.rdb.ConfigGet(ctx, parameter).Result()
 	if err != nil {
 		return "", err
 	}
-	flags, ok := m[setting]
+	flags, ok := m[parameter]
 	if !ok {
 		return "", errNoSetting
 	}
 	return flags, nil
 }
 
-// missing returns the needed flags that are not in flags.
-func missing(flags string) string {
+// missingFlags returns the needed flags that are not among flags.
+func missingFlags(flags string) string {
 	all := strings.Contains(flags, "A")
 	var out strings.Builder
 	for _, f := range needed {
@@ -208,5 +221,6 @@ func missing(flags string) string {
 	return out.String()
 }
 
-// isRefusal tells an answer of the server for good from a failure to get one.
+// isRefusal reports whether err is an answer of the server that will not change, and not a
+// failure to get an answer.
 func isRefusal(err error) bool { return reply.Refuses(err) || errors.Is(err, errNoSetting) }

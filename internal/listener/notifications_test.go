@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What is set stays; what is needed is added.
+// The flags that are set stay, and those that are needed are added.
 func TestMissingFlags(t *testing.T) {
 	t.Parallel()
 	for flags, want := range map[string]string{
@@ -26,16 +26,16 @@ func TestMissingFlags(t *testing.T) {
 		"Kl":     "Exeg",
 		"g$lshE": "xe",
 	} {
-		if got := missing(flags); got != want {
-			t.Errorf("%q: %q, want %q", flags, got, want)
+		if got := missingFlags(flags); got != want {
+			t.Errorf("missing from %q: %q, want %q", flags, got, want)
 		}
 	}
 }
 
-// server answers CONFIG in a server's place.
+// server is a go-redis hook that answers CONFIG in the place of a server.
 type server struct {
-	flags    string
-	get, set error
+	flags    string // of notify-keyspace-events
+	get, set error  // replies to CONFIG GET and CONFIG SET
 }
 
 func (*server) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -45,7 +45,7 @@ func (s *server) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 		err := s.get
 		switch c := cmd.(type) {
 		case *redis.MapStringStringCmd:
-			c.SetVal(map[string]string{setting: s.flags})
+			c.SetVal(map[string]string{parameter: s.flags})
 		case *redis.StatusCmd:
 			if err = s.set; err == nil {
 				s.flags = fmt.Sprint(cmd.Args()[3])
@@ -60,22 +60,23 @@ func (*server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	return next
 }
 
+// refusal is an error that a server replies with.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 func (refusal) RedisError()     {}
 
-// A state is told when it begins, with what to do, and not again while it lasts:
-// not with a new connection, and not with the next reading of the setting.
-func TestStateIsToldOnce(t *testing.T) {
+// A state is logged once, with what to do about it, and not again while it lasts: neither
+// with a new connection nor with the next reading of the setting.
+func TestStateIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	const (
 		connect = "connect" // a new connection
 		check   = "check"   // the setting is read again
-		event   = "event"   // one is heard
-		cleared = "cleared" // somebody changes the setting
-		allowed = "allowed" // CONFIG is
-		getOnly = "getOnly" // CONFIG GET is, CONFIG SET is not
+		event   = "event"   // a notification comes
+		cleared = "cleared" // somebody clears the setting
+		allowed = "allowed" // from now on CONFIG is allowed
+		getOnly = "getOnly" // from now on CONFIG GET is allowed, and CONFIG SET is not
 	)
 	no, away := refusal("NOPERM no"), errors.New("connection refused")
 	for name, c := range map[string]struct {
@@ -113,11 +114,11 @@ func TestStateIsToldOnce(t *testing.T) {
 			for _, step := range c.steps {
 				switch step {
 				case connect:
-					n.ensure(context.Background())
+					n.enable(context.Background())
 				case check:
 					n.check(context.Background())
 				case event:
-					n.heard()
+					n.eventCame()
 				case cleared:
 					c.server.flags = ""
 				case allowed:
@@ -127,18 +128,19 @@ func TestStateIsToldOnce(t *testing.T) {
 				}
 			}
 			warns, infos := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO")
-			if n.get() != c.state || warns != c.warns || infos != c.infos {
-				t.Errorf("state %d, %d warnings, %d notes; want %d, %d, %d: %s", n.get(), warns, infos, c.state, c.warns, c.infos, &log)
+			if n.current() != c.state || warns != c.warns || infos != c.infos {
+				t.Errorf("state %d with %d warnings and %d notes in the log, want %d, %d and %d:\n%s", n.current(), warns, infos, c.state, c.warns, c.infos, &log)
 			}
-			if told := strings.Count(log.String(), "set notify-keyspace-events Exeg"); told != c.warns {
-				t.Errorf("%d of %d warnings say what to do: %s", told, c.warns, &log)
+			if n := strings.Count(log.String(), "set notify-keyspace-events Exeg"); n != c.warns {
+				t.Errorf("%d of %d warnings say what to do:\n%s", n, c.warns, &log)
 			}
 		})
 	}
 }
 
-// "Later" is no refusal: nothing is said of it, and the question is put again.
-func TestLaterIsNoRefusal(t *testing.T) {
+// A server that asks to try again later has not refused: nothing is logged, and the server
+// is asked again.
+func TestTryAgainLaterIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	for _, later := range []refusal{
 		"BUSY Redis is busy running a script.",
@@ -153,14 +155,15 @@ func TestLaterIsNoRefusal(t *testing.T) {
 			rdb := redis.NewClient(&redis.Options{MaxRetries: -1})
 			rdb.AddHook(s)
 			n := notifications{rdb: rdb, log: slog.New(slog.NewTextHandler(&log, nil))}
-			n.ensure(context.Background())
-			if n.get() != Off || !n.unanswered() {
-				t.Errorf("%s, %s: state %d", name, later, n.get())
+			n.enable(context.Background())
+			if n.current() != Off || !n.unanswered() {
+				t.Errorf("CONFIG %s, %s: state %d, want %d and another try", name, later, n.current(), Off)
 			}
 			s.get, s.set = nil, nil
-			n.ensure(context.Background())
-			if n.get() != On || n.unanswered() || missing(s.flags) != "" || log.Len() > 0 {
-				t.Errorf("%s, %s: then state %d, flags %q, %s", name, later, n.get(), s.flags, &log)
+			n.enable(context.Background())
+			if n.current() != On || n.unanswered() || missingFlags(s.flags) != "" || log.Len() > 0 {
+				t.Errorf("CONFIG %s, %s, then allowed: state %d, flags %q, want %d and no more tries; the log:\n%s",
+					name, later, n.current(), s.flags, On, &log)
 			}
 			_ = rdb.Close()
 		}

@@ -1,0 +1,95 @@
+package listener
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
+
+const (
+	// checkInterval is the pause between two readings of a server's notification setting.
+	checkInterval = 10 * time.Second
+	// retryInterval is the pause before the setting is asked for again where the server
+	// has not answered.
+	retryInterval = 3 * time.Second
+)
+
+// keyEvents listens to the keyspace notifications of one server, which publishes those of
+// its own keys only.
+type keyEvents struct {
+	shard   ledger.Shard
+	setting notifications
+	link    *link
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// newKeyEvents returns a keyEvents that is not started.
+func newKeyEvents(s ledger.Shard, db int, log *slog.Logger, on Events, parse func(*redis.Message) ledger.Message) *keyEvents {
+	e := &keyEvents{shard: s, setting: notifications{rdb: s.Client, log: log}}
+	e.link = &link{
+		server: func() redis.UniversalClient { return s.Client },
+		log:    log,
+		wanted: eventChannels(db),
+		onSubscribed: func(ctx context.Context) {
+			// With each connection: before it no server could be asked, and the one that
+			// answers now may be another one than before.
+			e.setting.enable(ctx)
+			on.Subscribed()
+		},
+		onMessage: func(m *redis.Message) {
+			if msg := parse(m); msg.Kind == ledger.LiveKeyEvent {
+				e.setting.eventCame()
+				on.Message(msg)
+			}
+		},
+	}
+	return e
+}
+
+func (e *keyEvents) start(ctx context.Context) {
+	ctx, e.cancel = context.WithCancel(ctx)
+	e.wg.Go(func() { e.link.run(ctx) })
+	e.wg.Go(func() { e.checkSetting(ctx) })
+}
+
+// stop ends the goroutines that start has started, and waits for them.
+func (e *keyEvents) stop() {
+	e.cancel()
+	e.wg.Wait()
+}
+
+// checkSetting checks the server's setting every checkInterval until ctx ends.
+func (e *keyEvents) checkSetting(ctx context.Context) {
+	tick := time.NewTicker(retryInterval)
+	defer tick.Stop()
+	checked := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		switch {
+		case !e.link.connected():
+		case e.setting.unanswered():
+			e.setting.enable(ctx)
+		case time.Since(checked) >= checkInterval:
+			checked = time.Now()
+			e.setting.check(ctx)
+		}
+	}
+}
+
+// state reports what has become of this server's notifications.
+func (e *keyEvents) state() State {
+	if s := e.setting.current(); s != Off && e.link.connected() {
+		return s
+	}
+	return Disconnected // or the setting has not been read yet
+}
