@@ -16,24 +16,18 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// quick is a runner whose runs have succeeded.
+// quick is a runner whose hooks succeed at once.
 type quick struct{}
 
 func (quick) Deliver(context.Context, Lease, *ledger.Claim) Outcome { return Outcome{} }
 func (quick) Hung() int                                             { return 0 }
 
-// A server that does not answer holds up no ack on the others, however long a call
-// to it may take.
-func TestOneServerAway(t *testing.T) {
-	t.Parallel()
-	c := redistest.StartCluster(t, 2, 0, "--cluster-require-full-coverage", "no")
-	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
-	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
-	if err := l.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	away, claims := "", make(map[string][]*ledger.Claim)
-	for len(claims) < 2 || len(claims[away]) < 5 {
+// endSessions begins and ends sessions until there are some on two servers, and many on
+// one of them. It returns their claims by server, and the server with many.
+func endSessions(t *testing.T, l *ledger.Ledger, many int) (claims map[string][]*ledger.Claim, server string) {
+	t.Helper()
+	claims = make(map[string][]*ledger.Claim)
+	for len(claims) < 2 || len(claims[server]) < many {
 		k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
 		if _, err := l.Create(t.Context(), k, k.Timeouts().Idle, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})); err != nil {
 			t.Fatal(err)
@@ -42,9 +36,23 @@ func TestOneServerAway(t *testing.T) {
 		if err != nil || !ok {
 			t.Fatalf("end: %v, %v", ok, err)
 		}
-		away = l.ShardOf(k.ID)
-		claims[away] = append(claims[away], claim)
+		server = l.ShardOf(k.ID)
+		claims[server] = append(claims[server], claim)
 	}
+	return claims, server
+}
+
+// A server that does not answer holds up no ack on the others, however long a call to it
+// may take.
+func TestOneServerAway(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t, 2, 0, "--cluster-require-full-coverage", "no")
+	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
+	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
+	if err := l.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	claims, away := endSessions(t, l, 5)
 	for _, node := range c.Nodes {
 		if node.Addr == away {
 			node.Pause()
@@ -55,28 +63,28 @@ func TestOneServerAway(t *testing.T) {
 	d := New(Config{Ledger: l, Runner: quick{}, Instance: "i", Workers: 1, Lease: time.Hour, Log: slog.New(slog.DiscardHandler)})
 	d.Start()
 	d.Submit(claims[away])
-	held := func(shard string) bool {
-		for _, c := range claims[shard] {
-			if d.Holds(c.ID) {
+	unfinished := func(server string) bool {
+		for _, c := range claims[server] {
+			if d.HasClaim(c.ID) {
 				return true
 			}
 		}
 		return false
 	}
-	for shard, cs := range claims {
-		if shard == away {
+	for server, cs := range claims {
+		if server == away {
 			continue
 		}
 		d.Submit(cs)
-		redistest.Eventually(t, "the ends of the other server are finished", func() bool { return !held(shard) })
+		redistest.Eventually(t, "the ends on the other server are finished", func() bool { return !unfinished(server) })
 	}
-	if !held(away) {
-		t.Error("the ends of the server that is away are finished")
+	if !unfinished(away) {
+		t.Error("the ends on the server that is away are finished")
 	}
 	for _, node := range c.Nodes {
 		node.Resume()
 	}
-	redistest.Eventually(t, "all ends are finished", func() bool { return !held(away) })
+	redistest.Eventually(t, "all ends are finished", func() bool { return !unfinished(away) })
 	if err := d.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}

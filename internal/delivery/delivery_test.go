@@ -14,26 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestRetryDelay(t *testing.T) {
-	t.Parallel()
-	r := Retry{Attempts: 100, Min: time.Second, Max: time.Hour}
-	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 11: 1024 * time.Second, 13: time.Hour, 64: time.Hour, 1000: time.Hour} {
-		for range 100 {
-			if d := r.delay(attempt); d < want*4/5 || d > want*6/5 {
-				t.Errorf("attempt %d: %v, want about %v", attempt, d, want)
-			}
-		}
-	}
-	// Doubled often enough, a pause would overflow.
-	r = Retry{Attempts: 1000, Min: time.Hour, Max: 24 * time.Hour}
-	for attempt := 1; attempt <= r.Attempts; attempt++ {
-		if d := r.delay(attempt); d < 48*time.Minute || d > 29*time.Hour {
-			t.Errorf("attempt %d: %v", attempt, d)
-		}
-	}
-}
-
-// slow is a runner whose runs wait to be let go.
+// slow is a runner whose hooks return when the test lets them.
 type slow struct {
 	began chan string
 	next  chan struct{}
@@ -47,8 +28,8 @@ func (s *slow) Deliver(_ context.Context, lease Lease, c *ledger.Claim) Outcome 
 
 func (s *slow) Hung() int { return 0 }
 
-// News that is told again and again waits once, and a second run of it neither
-// shares nor ends the first one's context.
+// The same news, submitted many times, waits once. Where it runs twice at the same time,
+// the second run neither shares the first one's context nor ends it.
 func TestRepeatedNews(t *testing.T) {
 	t.Parallel()
 	s := &slow{began: make(chan string, 10), next: make(chan struct{})}
@@ -68,34 +49,76 @@ func TestRepeatedNews(t *testing.T) {
 	waiting := len(d.queue)
 	d.mu.Unlock()
 	if waiting != 1 {
-		t.Errorf("%d pieces of the same news wait", waiting)
+		t.Errorf("the same news waits %d times, want once", waiting)
 	}
 	close(s.next)
 	<-s.began
 	if err := d.Drain(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if len(d.held) != 0 {
-		t.Errorf("%d holdings are left", len(d.held))
+	if len(d.tasks) != 0 {
+		t.Errorf("%d tasks are left after Drain", len(d.tasks))
 	}
 }
 
-// A lease is over when its time is, though nobody has come to tell.
+// A lease is over when its time is, even if nobody has said so.
 func TestLeaseChecksTheTime(t *testing.T) {
 	t.Parallel()
 	d := New(Config{Lease: time.Minute})
 	ctx, cancel := context.WithCancelCause(context.Background())
-	h := &holding{until: time.Now().Add(time.Minute)}
-	lease := d.lease(ctx, h)
+	x := &task{leaseEnd: time.Now().Add(time.Minute)}
+	lease := d.leaseOf(ctx, x)
 	if err := lease.Check(); err != nil {
-		t.Errorf("a good lease: %v", err)
+		t.Errorf("before the end of the lease: %v", err)
 	}
-	h.until = time.Now().Add(-time.Millisecond)
+	x.leaseEnd = time.Now().Add(-time.Millisecond)
 	if err := lease.Check(); !errors.Is(err, ErrLeaseOver) {
-		t.Errorf("its time is over: %v", err)
+		t.Errorf("after the end of the lease: %v, want %v", err, ErrLeaseOver)
 	}
 	cancel(ErrLeaseLost)
 	if err := lease.Check(); !errors.Is(err, ErrLeaseLost) {
-		t.Errorf("it was taken over: %v", err)
+		t.Errorf("after another instance has taken the claim over: %v, want %v", err, ErrLeaseLost)
+	}
+}
+
+// What becomes of a claim depends on its hooks' outcome, on the number of attempts, and on
+// whether the instance shuts down.
+func TestSettlementOfAnOutcome(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("the hook's own error")
+	for name, c := range map[string]struct {
+		outcome  Outcome
+		attempt  int
+		shutdown bool
+		want     ledger.Verdict
+		delay    time.Duration // about; 0 for none
+	}{
+		"all have succeeded":             {Outcome{}, 1, false, ledger.Ack, 0},
+		"succeeded at the last attempt":  {Outcome{}, 5, false, ledger.Ack, 0},
+		"succeeded during the shutdown":  {Outcome{}, 1, true, ledger.Ack, 0},
+		"failed":                         {Outcome{Err: failed}, 1, false, ledger.Release, time.Second},
+		"failed again":                   {Outcome{Err: failed}, 3, false, ledger.Release, 4 * time.Second},
+		"failed, with the longest pause": {Outcome{Err: failed}, 4, false, ledger.Release, 5 * time.Second},
+		"failed too often":               {Outcome{Err: failed}, 5, false, ledger.Bury, 0},
+		"lease over between two hooks":   {Outcome{Err: ErrLeaseOver, Interrupted: true}, 5, false, ledger.Release, 0},
+		"cut short by the shutdown":      {Outcome{Err: failed}, 5, true, ledger.Release, 0},
+	} {
+		d := New(Config{Lease: time.Minute, Retry: Retry{Attempts: 5, Min: time.Second, Max: 5 * time.Second}})
+		if c.shutdown {
+			d.cancel(ErrShutdown)
+		}
+		c.outcome.Done = "the first one"
+		s := d.settlementOf(&ledger.Claim{End: ledger.End{ID: "a", Attempt: c.attempt}, Token: "t"}, c.outcome)
+		if s.Verdict != c.want || s.Delay < c.delay*4/5 || s.Delay > c.delay*6/5 {
+			t.Errorf("%s: verdict %d after %v, want %d after about %v", name, s.Verdict, s.Delay, c.want, c.delay)
+		}
+		text := ""
+		if c.outcome.Err != nil {
+			text = c.outcome.Err.Error()
+		}
+		if s.ID != "a" || s.Token != "t" || s.Attempt != c.attempt || s.Done != "the first one" || s.Error != text {
+			t.Errorf("%s: settlement %+v", name, s)
+		}
+		d.cancel(nil)
 	}
 }

@@ -6,45 +6,48 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/backoff"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-const (
-	// settleBatch bounds the settlements of one round trip.
-	settleBatch = 512
+// settleBatch is how many settlements are sent in one round trip, at most.
+const settleBatch = 512
 
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 2 * time.Second
-)
-
-// settler carries out settlements in batches that grow with the load, and
-// repeats those that fail, apart from the others: Redis may take an ack, which
-// frees memory, while it refuses what needs some.
+// settler sends the settlements of one server to Redis, in batches that grow with the load.
+// It keeps those that fail apart from the others and sends them again after a pause: a
+// Redis that is out of memory still takes an ack, which frees memory, while it refuses what
+// needs some.
 type settler struct {
-	c       Config
-	counts  *counts
-	settled func([]ledger.ClaimRef)
-	wg      sync.WaitGroup
-	some    chan struct{} // receives after something was added
-	closing chan struct{}
-	over    context.Context // of drain; set before closing is closed
+	c         Config
+	counts    *counts
+	onSettled func([]ledger.ClaimRef) // gets the claims whose settlements Redis has answered
+	wg        sync.WaitGroup
+	added     chan struct{}   // gets a value after something was added
+	closing   chan struct{}   // closed by drain
+	deadline  context.Context // the context of drain; set before closing is closed
 
 	mu      sync.Mutex
 	waiting []ledger.Settlement
 	closed  bool
 
-	// Of run alone.
-	failed  []ledger.Settlement
-	backoff time.Duration
-	again   <-chan time.Time // when those that failed are to be repeated
+	// Only the goroutine of run uses these.
+	failed   []ledger.Settlement
+	retry    backoff.Backoff
+	retryNow <-chan time.Time // gets a value when failed is to be sent again; nil while nothing has failed
 }
 
-func newSettler(c Config, n *counts, settled func([]ledger.ClaimRef)) *settler {
-	return &settler{c: c, counts: n, settled: settled, some: make(chan struct{}, 1), closing: make(chan struct{})}
+func newSettler(c Config, n *counts, onSettled func([]ledger.ClaimRef)) *settler {
+	return &settler{
+		c: c, counts: n, onSettled: onSettled,
+		added: make(chan struct{}, 1), closing: make(chan struct{}),
+		retry: backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second},
+	}
 }
 
 func (s *settler) start() { s.wg.Go(s.run) }
 
+// add adds a settlement. It does not wait, unless drain was called before: it then sends
+// the settlement itself.
 func (s *settler) add(x ledger.Settlement) {
 	s.mu.Lock()
 	late := s.closed
@@ -57,46 +60,46 @@ func (s *settler) add(x ledger.Settlement) {
 		return
 	}
 	select {
-	case s.some <- struct{}{}:
+	case s.added <- struct{}{}:
 	default:
 	}
 }
 
-// drain carries out what waits and ends; see settlers.
+// drain sends what waits and ends the settler; see settlers.drain.
 func (s *settler) drain(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.over = ctx
+	s.deadline = ctx
 	close(s.closing)
 	s.wg.Wait()
 }
 
 func (s *settler) run() {
 	for {
-		if batch := s.take(); len(batch) > 0 {
-			if !s.carryOut(batch) && s.hopeless() {
+		if batch := s.nextBatch(); len(batch) > 0 {
+			if !s.send(batch) && s.outOfTime() {
 				return
 			}
 			continue
 		}
 		select {
-		case <-s.some:
-		case <-s.again:
-			s.repeat()
+		case <-s.added:
+		case <-s.retryNow:
+			s.sendFailed()
 		case <-s.closing:
-			if batch := s.take(); len(batch) > 0 { // added just before
-				s.carryOut(batch)
+			if batch := s.nextBatch(); len(batch) > 0 { // added just before
+				s.send(batch)
 			} else {
-				s.repeat()
+				s.sendFailed()
 				return
 			}
 		}
 	}
 }
 
-// take takes a batch of what waits.
-func (s *settler) take() []ledger.Settlement {
+// nextBatch takes a batch out of what waits.
+func (s *settler) nextBatch() []ledger.Settlement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.waiting), settleBatch)
@@ -105,36 +108,36 @@ func (s *settler) take() []ledger.Settlement {
 	return batch
 }
 
-// repeat repeats what has failed.
-func (s *settler) repeat() {
+// sendFailed sends again what has failed.
+func (s *settler) sendFailed() {
 	failed := s.failed
-	s.failed, s.again = nil, nil
+	s.failed, s.retryNow = nil, nil
 	for batch := range slices.Chunk(failed, settleBatch) {
-		if !s.carryOut(batch) && s.hopeless() {
+		if !s.send(batch) && s.outOfTime() {
 			return
 		}
 	}
 	if len(failed) > 0 && len(s.failed) == 0 {
 		s.c.Log.Info("lifecycle: finishing ends works again")
-		s.backoff = 0
+		s.retry.Reset()
 	}
 }
 
-// hopeless reports whether to give up, after a batch of which nothing succeeded.
-func (s *settler) hopeless() bool {
+// outOfTime reports whether the settler is being drained and the time for that is over.
+func (s *settler) outOfTime() bool {
 	select {
 	case <-s.closing:
-		return s.over.Err() != nil
+		return s.deadline.Err() != nil
 	default:
 		return false
 	}
 }
 
-// carryOut carries out a batch, and puts aside what is to be repeated. It reports
-// whether anything succeeded.
-func (s *settler) carryOut(batch []ledger.Settlement) bool {
-	results := s.settleBatch(batch)
-	done := make([]ledger.ClaimRef, 0, len(batch))
+// send sends a batch, and keeps those that fail for another try. It reports whether any
+// has succeeded.
+func (s *settler) send(batch []ledger.Settlement) bool {
+	results := s.sendOrPutOff(batch)
+	answered := make([]ledger.ClaimRef, 0, len(batch))
 	var err error
 	for i, r := range results {
 		x := batch[i]
@@ -143,26 +146,27 @@ func (s *settler) carryOut(batch []ledger.Settlement) bool {
 			s.failed = append(s.failed, x)
 			continue
 		}
-		s.tell(x, r.OK)
-		done = append(done, x.ClaimRef)
+		s.report(x, r.OK)
+		answered = append(answered, x.ClaimRef)
 	}
-	if len(done) > 0 {
-		s.settled(done)
+	if len(answered) > 0 {
+		s.onSettled(answered)
 	}
-	if err != nil && s.again == nil {
-		if s.backoff == 0 {
-			s.c.Log.Warn("lifecycle: finishing ends fails, will be retried", "error", err)
+	if err != nil && s.retryNow == nil {
+		if !s.retry.Failing() {
+			s.c.Log.Warn("lifecycle: finishing ends fails: Redis does not record that hooks have run; it is tried again until Redis does, "+
+				"but hooks may run again if that takes longer than a lease", "error", err)
 		}
-		s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
-		s.again = time.After(s.backoff)
+		s.retryNow = time.After(s.retry.Next())
 	}
-	return len(done) > 0
+	return len(answered) > 0
 }
 
-// settleBatch settles a batch. An end that cannot be buried, as its bucket's dead set
-// was overwritten by something else, is put off for as long as any is: what is given
-// up must not be tried again with every lease. The batch then says what was done.
-func (s *settler) settleBatch(batch []ledger.Settlement) []ledger.Settled {
+// sendOrPutOff sends a batch and returns the answers. Where an end cannot be buried, as
+// something else was written over its bucket's dead set, sendOrPutOff releases its claim
+// with the longest pause instead: an end whose hooks have failed too often must not be
+// tried again each time that a lease is over. It then changes batch to what was done.
+func (s *settler) sendOrPutOff(batch []ledger.Settlement) []ledger.Settled {
 	results := s.c.Ledger.Settle(context.Background(), s.c.Instance, batch, s.c.Tombstone)
 	var at []int
 	var instead []ledger.Settlement
@@ -181,14 +185,16 @@ func (s *settler) settleBatch(batch []ledger.Settlement) []ledger.Settled {
 	return results
 }
 
-// tell counts and logs what became of a settlement.
-func (s *settler) tell(x ledger.Settlement, ok bool) {
+// report counts and logs a settlement that Redis has answered. ok is false if Redis has
+// refused it.
+func (s *settler) report(x ledger.Settlement, ok bool) {
 	switch {
 	case !ok:
-		s.c.Log.Debug("lifecycle: a stale claim was not settled", "session", x.ID)
+		s.c.Log.Debug("lifecycle: the end of a session is finished, or another instance runs its hooks now; what this instance reports about it is ignored",
+			"session", x.ID)
 	case x.Verdict == ledger.Bury:
 		s.counts.buried.Add(1)
-		s.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set",
+		s.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set; fix the cause, then use RetryDead",
 			"session", x.ID, "attempt", x.Attempt, "error", x.Error)
 	case x.Verdict == ledger.Release && x.Delay > 0:
 		s.counts.retried.Add(1)

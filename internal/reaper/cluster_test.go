@@ -1,29 +1,22 @@
 package reaper
 
 import (
-	"crypto/rand"
 	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A server that does not answer holds up no end of the others, however long a call
-// to it may take.
+// A server that does not answer holds up no end on the others, however long a call to it
+// may take.
 func TestOneServerAway(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0, "--cluster-require-full-coverage", "no")
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
-	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
-	if err := l.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l := newLedger(t, rdb, newPrefix(), 16, time.Minute)
 	shards, err := l.Shards(t.Context())
 	if err != nil || len(shards) != 3 {
 		t.Fatalf("shards: %v, %v", shards, err)
@@ -45,7 +38,7 @@ func TestOneServerAway(t *testing.T) {
 	}
 
 	s := newSink(1000)
-	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	r := New(config(l, s, 20*time.Millisecond))
 	r.SetServers(shards)
 	r.SetBuckets(all)
 	for _, node := range c.Nodes {
@@ -57,7 +50,7 @@ func TestOneServerAway(t *testing.T) {
 	runs(t, r)
 	for range there {
 		if id := s.next(t).ID; !there[id] {
-			t.Errorf("claimed %s", id)
+			t.Errorf("claimed %s, which is not on a server that answers", id)
 		}
 	}
 	for _, node := range c.Nodes {
@@ -65,21 +58,18 @@ func TestOneServerAway(t *testing.T) {
 	}
 	for range frozen {
 		if id := s.next(t).ID; !frozen[id] {
-			t.Errorf("claimed %s", id)
+			t.Errorf("claimed %s, which is not on the server that was away", id)
 		}
 	}
 }
 
-// While the slot of a bucket is half-moved its ends wait, those of other buckets on
-// the same server do not; then they are found where they are now.
+// While the slot of a bucket is half-moved, its ends wait, and those of other buckets on
+// the same server do not. When the slot has arrived, its ends are found there.
 func TestMovingBucket(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2, 0)
 	rdb := c.Client(t)
-	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: 10 * time.Second})
-	if err := l.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l := newLedger(t, rdb, newPrefix(), 16, 10*time.Second)
 	shards, err := l.Shards(t.Context())
 	if err != nil || len(shards) != 2 {
 		t.Fatalf("shards: %v, %v", shards, err)
@@ -95,7 +85,7 @@ func TestMovingBucket(t *testing.T) {
 		}
 	}
 	s := newSink(1000)
-	r := New(Config{Ledger: l, Sink: s, Instance: "i", Interval: 20 * time.Millisecond, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)})
+	r := New(config(l, s, 20*time.Millisecond))
 	r.SetServers(shards)
 	r.SetBuckets(shards[0].Buckets)
 	slot := int(rdb.ClusterKeySlot(t.Context(), fmt.Sprintf("{%d}", bucket)).Val())
@@ -112,7 +102,7 @@ func TestMovingBucket(t *testing.T) {
 		runs(t, r)
 		for range others {
 			if id := s.next(t).ID; !others[id] {
-				t.Errorf("claimed %s while its slot was half-moved, or live", id)
+				t.Errorf("claimed %s: it is live, or its slot was half-moved", id)
 			}
 		}
 	})
@@ -121,7 +111,7 @@ func TestMovingBucket(t *testing.T) {
 	}
 	for range moving {
 		if id := s.next(t).ID; !moving[id] {
-			t.Errorf("claimed %s", id)
+			t.Errorf("claimed %s, which is not of the bucket that was moved", id)
 		}
 	}
 }

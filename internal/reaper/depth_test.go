@@ -10,7 +10,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// depths notes how many entries of due-indexes are asked for.
+// depths is a go-redis hook that notes how many entries of a due-index are read at a time.
 type depths struct {
 	most int64
 }
@@ -30,31 +30,28 @@ func (d *depths) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 func (*depths) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (*depths) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-// A look reads few entries where few are due, and more as it finds more.
+// A look reads few entries where few were due the last time, and more where more were.
 func TestDepthOfALook(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 10_000)
 	d := new(depths)
 	k.watch(d)
-	k.keep([]int{0, 1, 2, 3})
+	k.setBuckets([]int{0, 1, 2, 3})
 	claimed := func(n int) {
 		t.Helper()
 		d.most = 0
-		for len(k.sink.got) < n { // the last of them may have a millisecond to live
-			k.lookAtAll()
-			k.round()
-		}
+		k.rounds("all ended sessions are claimed", func() bool { return len(k.sink.got) == n })
 	}
 	begin(t, k.c.Ledger, time.Millisecond)
 	claimed(1)
 	if d.most > minDepth+1 {
-		t.Errorf("%d entries were read where one was due", d.most)
+		t.Errorf("a look read %d entries where one session was due, want %d at most", d.most, minDepth+1)
 	}
 	for range 2000 {
 		begin(t, k.c.Ledger, time.Millisecond)
 	}
 	claimed(2001)
 	if d.most != batch+1 {
-		t.Errorf("%d entries were read at a time where 2,000 were due", d.most)
+		t.Errorf("looks read up to %d entries where 2,000 sessions were due, want %d", d.most, batch+1)
 	}
 }

@@ -8,10 +8,19 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// queue holds hints in the order in which they came, one for each session. To take
-// some costs no more where very many wait.
+const (
+	// maxHints is how many hints of each kind wait, at most, and how many ends
+	// rememberEnds keeps. A session whose hint is dropped is found when it is due.
+	maxHints = 100_000
+
+	// rememberFor is for how long an end is remembered, at least. It may be twice that.
+	rememberFor = 5 * time.Second
+)
+
+// queue holds hints in the order in which they came, one for each session. Taking some out
+// costs no more where very many wait.
 type queue struct {
-	hints map[string]string // session -> what was said of it last
+	hints map[string]string // by session: what the last hint said
 	order []string
 }
 
@@ -19,7 +28,7 @@ func newQueue() queue { return queue{hints: make(map[string]string)} }
 
 func (q *queue) len() int { return len(q.order) }
 
-// add adds a hint, or replaces the one that the session has.
+// add adds a hint. If there is one of the same session, the new one takes its place.
 func (q *queue) add(s ledger.Suspect) {
 	if _, known := q.hints[s.ID]; !known {
 		q.order = append(q.order, s.ID)
@@ -39,65 +48,57 @@ func (q *queue) take(n int) []ledger.Suspect {
 	return taken
 }
 
-// suspect asks for a look at one session, in whatever bucket, of whose live key
-// hint was said.
+// suspect makes the reaper look at one session, in whatever bucket. hint is what was said
+// of its live key: ledger.Expired, ledger.Deleted or ledger.Evicted.
 func (r *Reaper) suspect(id, hint string) {
 	r.mu.Lock()
 	q := r.queueOf(hint)
 	if r.isRecent(id) || q.len() >= maxHints {
 		r.mu.Unlock()
-		return // the event of an end that was found here, or too much at once
+		return // the look that found the end has caused this event, or there are too many
 	}
 	q.add(ledger.Suspect{ID: id, Hint: hint})
 	r.mu.Unlock()
-	r.poke()
+	r.wakeUp()
 }
 
-// queueOf returns where a hint waits. The caller holds mu.
+// queueOf returns the queue for a hint. The caller holds mu.
 func (r *Reaper) queueOf(hint string) *queue {
 	if hint == ledger.Expired {
 		return &r.expired
 	}
-	return &r.gone
+	return &r.removed
 }
 
-// isRecent reports whether the session's end was found here a short while ago.
-// The caller holds mu.
-func (r *Reaper) isRecent(id string) bool {
-	_, a := r.recent[0][id]
-	_, b := r.recent[1][id]
-	return a || b
-}
-
-// hinted reports whether there are hints.
-func (r *Reaper) hinted() (gone, expired bool) {
+// hintsWait reports whether hints wait in each of the two queues.
+func (r *Reaper) hintsWait() (removed, expired bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.gone.len() > 0, r.expired.len() > 0
+	return r.removed.len() > 0, r.expired.len() > 0
 }
 
-// takeHints takes up to n hints out of one of the reaper's queues, and returns those
-// that are still news.
+// takeHints takes up to n hints out of one of the reaper's queues. It returns those whose
+// sessions' ends were not found here a short while ago.
 func (r *Reaper) takeHints(q *queue, n int) []ledger.Suspect {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(q.take(n), func(s ledger.Suspect) bool { return r.isRecent(s.ID) })
 }
 
-// lookHints looks at up to n of the sessions that the hints in one of the reaper's
-// queues name.
+// lookHints looks at up to n of the sessions that the hints in one of the reaper's queues
+// name.
 func (r *Reaper) lookHints(ctx context.Context, q *queue, n int) error {
 	taken := r.takeHints(q, min(n, hintTurn))
-	at := make(map[int]int)
+	at := make(map[int]int) // by bucket: its last place in buckets
 	var buckets []int
 	var suspects [][]ledger.Suspect
 	for _, s := range taken {
-		if r.c.Sink.Holds(s.ID) {
+		if r.c.Sink.HasClaim(s.ID) {
 			continue
 		}
 		b := r.c.Ledger.Bucket(s.ID)
 		i, ok := at[b]
-		if !ok || len(suspects[i]) == batch { // another call for the rest
+		if !ok || len(suspects[i]) == batch { // the rest of the bucket goes into another call
 			i = len(buckets)
 			at[b] = i
 			buckets, suspects = append(buckets, b), append(suspects, nil)
@@ -109,32 +110,45 @@ func (r *Reaper) lookHints(ctx context.Context, q *queue, n int) error {
 	}
 	_, err := r.lookAt(ctx, buckets, suspects)
 	if err != nil {
-		// Out of memory, for one: just when sessions are evicted.
-		r.mu.Lock()
-		for _, suspects := range suspects {
-			for _, s := range suspects {
-				if _, again := q.hints[s.ID]; !again {
-					q.add(s)
-				}
-			}
-		}
-		r.mu.Unlock()
+		r.putBack(q, suspects)
 	}
 	return err
 }
 
-// remember keeps the IDs of ends found here for a while, so that the events
-// that these looks provoke are not looked at again.
-func (r *Reaper) remember(claims []*ledger.Claim) {
+// putBack puts hints back whose look has failed, for another try. Redis may be out of
+// memory, for example, and that is when it evicts live keys.
+func (r *Reaper) putBack(q *queue, hints [][]ledger.Suspect) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now := time.Now(); now.Sub(r.turned) > 5*time.Second {
+	for _, some := range hints {
+		for _, s := range some {
+			if _, newer := q.hints[s.ID]; !newer {
+				q.add(s)
+			}
+		}
+	}
+}
+
+// rememberEnds keeps the IDs of ends that were found here for a while. The look that finds
+// an end makes Redis publish that the live key is gone, and that hint is ignored.
+func (r *Reaper) rememberEnds(claims []*ledger.Claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.recentAt) > rememberFor {
 		r.recent[0], r.recent[1] = map[string]struct{}{}, r.recent[0]
-		r.turned = now
+		r.recentAt = now
 	}
 	for _, c := range claims {
 		if len(r.recent[0]) < maxHints {
 			r.recent[0][c.ID] = struct{}{}
 		}
 	}
+}
+
+// isRecent reports whether rememberEnds still knows the end of a session. The caller holds
+// mu.
+func (r *Reaper) isRecent(id string) bool {
+	_, a := r.recent[0][id]
+	_, b := r.recent[1][id]
+	return a || b
 }

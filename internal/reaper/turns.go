@@ -1,49 +1,50 @@
 package reaper
 
-// turn is what a reaper looks at until it asks what is next.
+// turn is a kind of work that a reaper does for a while, before it does another kind.
 type turn int
 
 const (
 	noTurn      turn = iota
-	dueTurn          // what the due-index says is due
-	goneTurn         // sessions whose live keys are said to be deleted or evicted
-	expiredTurn      // sessions whose live keys are said to be expired
+	dueTurn          // to look at sessions that are due
+	removedTurn      // to look at sessions whose live keys are said to be deleted or evicted
+	expiredTurn      // to look at sessions whose live keys are said to have expired
 )
 
 const (
-	// hintTurn is how many sessions a turn of hints looks at, at most: what comes due
-	// meanwhile waits for so long.
+	// hintTurn is how many sessions one turn of hints looks at, at most. What comes due
+	// meanwhile waits for that long.
 	hintTurn = 1024
 
-	// expiredWait is for how many turns of what is due the hints of expired keys wait.
-	// The due-index mostly says the same, and its look claims more at a time.
+	// expiredWait is after how many turns of what is due the hints of expired keys get
+	// one. The due-index mostly says the same, and a look at what is due claims more at a
+	// time.
 	expiredWait = 16
 )
 
-// turns says what is looked at next. Every kind of which there is something gets its
-// turn, however much there is of the others: anybody who may publish can name as
-// many sessions as he likes, and ends can come due as fast as they are handled.
+// turns decides what a reaper does next. Every kind of work gets its turn, however much
+// there is of the others: anybody who may publish in Redis can name as many sessions as
+// they like, and ends can come due as fast as they are handled.
 type turns struct {
 	last   turn
-	waited int // turns of what is due since the last one of expired keys
+	waited int // how many turns of what is due there were since the last one of expired keys
 }
 
-// next says whose turn it is, of the kinds of which there is something; noTurn if
-// there is nothing.
-func (t *turns) next(due, gone, expired bool) turn {
-	there := [...]bool{
+// next returns whose turn it is. The arguments say of which kinds there is work. noTurn
+// means that there is none.
+func (t *turns) next(due, removed, expired bool) turn {
+	work := [...]bool{
 		dueTurn:     due,
-		goneTurn:    gone,
+		removedTurn: removed,
 		expiredTurn: expired && (!due || t.waited >= expiredWait),
 	}
-	for range there {
+	for range work {
 		t.last = t.last%expiredTurn + 1
-		if there[t.last] {
+		if work[t.last] {
 			break
 		}
 	}
 	switch {
-	case !there[t.last]:
+	case !work[t.last]:
 		return noTurn
 	case t.last == dueTurn:
 		t.waited++

@@ -2,7 +2,6 @@ package reaper
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -11,37 +10,36 @@ import (
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Each kind of which there is something gets its turn, in the same order; hints of
-// expired keys wait for what is due, but not for ever.
+// Each kind of work gets its turn, always in the same order. Hints of expired keys wait for
+// what is due, but not for ever.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	const d, g, x = dueTurn, goneTurn, expiredTurn
+	const d, r, x = dueTurn, removedTurn, expiredTurn
 	for name, c := range map[string]struct {
-		due, gone, expired bool
-		want               []turn
+		due, removed, expired bool
+		want                  []turn
 	}{
-		"nothing":          {want: []turn{noTurn, noTurn}},
-		"due":              {due: true, want: []turn{d, d, d}},
-		"gone":             {gone: true, want: []turn{g, g, g}},
-		"expired":          {expired: true, want: []turn{x, x, x}},
-		"due and gone":     {due: true, gone: true, want: []turn{d, g, d, g}},
-		"gone and expired": {gone: true, expired: true, want: []turn{g, x, g, x}},
-		"due and expired":  {due: true, expired: true, want: append(append(slices.Repeat([]turn{d}, expiredWait), x), d, d)},
-		"everything":       {due: true, gone: true, expired: true, want: append(append(slices.Repeat([]turn{d, g}, expiredWait), x), d, g)},
+		"nothing":             {want: []turn{noTurn, noTurn}},
+		"due":                 {due: true, want: []turn{d, d, d}},
+		"removed":             {removed: true, want: []turn{r, r, r}},
+		"expired":             {expired: true, want: []turn{x, x, x}},
+		"due and removed":     {due: true, removed: true, want: []turn{d, r, d, r}},
+		"removed and expired": {removed: true, expired: true, want: []turn{r, x, r, x}},
+		"due and expired":     {due: true, expired: true, want: append(append(slices.Repeat([]turn{d}, expiredWait), x), d, d)},
+		"everything":          {due: true, removed: true, expired: true, want: append(append(slices.Repeat([]turn{d, r}, expiredWait), x), d, r)},
 	} {
 		var all turns
 		for i, want := range c.want {
-			if got := all.next(c.due, c.gone, c.expired); got != want {
-				t.Errorf("%s: turn %d is %d's, want %d's", name, i, got, want)
+			if got := all.next(c.due, c.removed, c.expired); got != want {
+				t.Errorf("%s: turn %d is of the kind %d, want %d", name, i, got, want)
 			}
 		}
 	}
 }
 
-// meanwhile is called whenever the ledger sends something.
+// meanwhile is a go-redis hook that calls a function whenever the ledger sends something.
 type meanwhile func()
 
 func (meanwhile) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -54,11 +52,11 @@ func (m meanwhile) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	}
 }
 
-// during looks until ok holds, while without a pause there is more to look at. It
-// has to be found in the same round: there is no end of it.
+// during looks once, while more, which is called again and again, makes more work without
+// end. It fails the test unless ok returns true during this one look.
 func (k *kit) during(more func(), what string, ok func(got map[string]int) bool) {
 	k.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
 	defer cancel()
 	k.watch(meanwhile(func() {
 		more()
@@ -68,40 +66,27 @@ func (k *kit) during(more func(), what string, ok func(got map[string]int) bool)
 			cancel()
 		}
 	}))
-	late := time.AfterFunc(30*time.Second, cancel)
-	defer late.Stop()
 	if _, err := k.look(ctx); err != nil && ctx.Err() == nil {
 		k.t.Fatal(err)
 	}
 	k.sink.mu.Lock()
 	defer k.sink.mu.Unlock()
 	if !ok(k.sink.got) {
-		k.t.Errorf("never: %s", what)
+		k.t.Errorf("never happened: %s", what)
 	}
 }
 
-// lost adds a session of which nothing is left but its due entry.
-func (k *kit) lost() string {
-	id := token.New(token.Mark{}, token.Timeouts{}).ID
-	due := fmt.Sprintf("%s:{%d}:due", k.prefix, k.c.Ledger.Bucket(id))
-	if err := k.rdb.ZAdd(context.Background(), due, redis.Z{Score: 1, Member: id}).Err(); err != nil {
-		k.t.Error(err)
-	}
-	return id
-}
-
-// forge says of very many sessions, which there are not, that their live keys are
-// gone.
+// forge makes hints about very many sessions that do not exist.
 func (k *kit) forge(hints ...string) {
 	for range 2 * hintTurn {
 		for _, hint := range hints {
-			k.suspect(token.New(token.Mark{}, token.Timeouts{Idle: time.Hour}).ID, hint)
+			k.suspect(newID(), hint)
 		}
 	}
 }
 
-// As long as there are hints, what is due is found all the same, also in buckets of
-// which nobody has told that there is something new.
+// While hints come without end, sessions that are due are found, also where no message has
+// said that a bucket has a new entry.
 func TestDueEndsDuringAFloodOfHints(t *testing.T) {
 	t.Parallel()
 	for name, hints := range map[string][]string{
@@ -110,7 +95,7 @@ func TestDueEndsDuringAFloodOfHints(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t, redistest.Shared(t), 1000)
-			k.keep([]int{0, 1, 2, 3})
+			k.setBuckets([]int{0, 1, 2, 3})
 			k.c.Interval = time.Millisecond
 			var ids []string
 			for range 30 {
@@ -121,26 +106,27 @@ func TestDueEndsDuringAFloodOfHints(t *testing.T) {
 			k.during(func() {
 				k.forge(hints...)
 				if sent++; sent == 10 {
-					ids = append(ids, k.lost())
+					ids = append(ids, newID())
+					k.put(ids[len(ids)-1], 1)
 				}
-			}, "all are claimed", func(got map[string]int) bool {
+			}, "all sessions that are due are claimed", func(got map[string]int) bool {
 				return sent > 10 && !slices.ContainsFunc(ids, func(id string) bool { return got[id] != 1 })
 			})
 		})
 	}
 }
 
-// As long as ends come due, hints are followed all the same: of a live key that was
-// deleted, and of one that has expired before the due-index says so.
+// While ends come due without end, hints are followed: that a live key was deleted, and
+// that one has expired before the due-index says so.
 func TestHintsDuringAStreamOfDueEnds(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1_000_000)
-	k.keep([]int{0, 1, 2, 3})
-	deleted, expired := k.end(), k.end()
+	k.setBuckets([]int{0, 1, 2, 3})
+	deleted, expired := k.deleted(), k.deleted()
 	k.suspect(deleted, ledger.Deleted)
 	k.suspect(expired, ledger.Expired)
 	k.during(func() {
-		k.lost()
+		k.put(newID(), 1)
 		k.lookAtAll()
-	}, "both are claimed", func(got map[string]int) bool { return got[deleted] == 1 && got[expired] == 1 })
+	}, "both sessions that hints name are claimed", func(got map[string]int) bool { return got[deleted] == 1 && got[expired] == 1 })
 }
