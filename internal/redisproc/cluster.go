@@ -13,19 +13,18 @@ import (
 // Slots is the number of a cluster's slots.
 const Slots = 16384
 
-// Cluster is a Redis cluster. The masters come first in Nodes, then their replicas:
-// that of the first master, of the second, and so on. After a failover the roles are
-// others.
+// Cluster is a Redis cluster. In Nodes the masters come first, then the replicas of the
+// first master, those of the second, and so on. After a failover the roles are others, and
+// Nodes does not change.
 type Cluster struct {
 	Nodes []*Server
 
 	masters int
-	bus     map[*Server]string // port
+	bus     map[*Server]string // the port through which each node talks to the others
 }
 
-// LaunchCluster starts a cluster, and waits until all of it is well: each node
-// knows the others, and the replicas are in sync. Its files are below dir. args are
-// those of each redis-server. It takes Redis two seconds at least.
+// LaunchCluster starts a cluster, and waits until Well returns nil. Its files are below dir.
+// args are passed to each redis-server. It takes Redis two seconds at least.
 func LaunchCluster(dir string, masters, replicasEach int, args ...string) (*Cluster, error) {
 	c := &Cluster{masters: masters, bus: make(map[*Server]string)}
 	for i := range masters * (1 + replicasEach) {
@@ -41,6 +40,7 @@ func LaunchCluster(dir string, masters, replicasEach int, args ...string) (*Clus
 	return c, nil
 }
 
+// launchNode starts node number i, which knows no other yet.
 func (c *Cluster) launchNode(dir string, i int, args []string) error {
 	bus := 0
 	s, err := launchWithin(dir, fmt.Sprintf("node-%d", i), func() (more []string, err error) {
@@ -59,7 +59,7 @@ func (c *Cluster) launchNode(dir string, i int, args []string) error {
 	return nil
 }
 
-// join makes one cluster of the nodes.
+// join makes the nodes one cluster.
 func (c *Cluster) join() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -69,7 +69,8 @@ func (c *Cluster) join() error {
 		defer func() { _ = clients[i].Close() }()
 	}
 	for i, rdb := range clients {
-		// Masters of the same epoch would have to agree first which of them raises it.
+		// Each gets an epoch of its own. Masters with the same epoch would have to agree first
+		// which of them raises it.
 		if err := rdb.Do(ctx, "cluster", "set-config-epoch", i+1).Err(); err != nil {
 			return err
 		}
@@ -79,7 +80,7 @@ func (c *Cluster) join() error {
 				return err
 			}
 		}
-		for _, other := range c.Nodes[:i] { // each pair: gossip would take its time
+		for _, other := range c.Nodes[:i] { // every pair, as it would take long until the nodes heard of each other
 			host, port := other.hostPort()
 			if err := rdb.Do(ctx, "cluster", "meet", host, port, c.bus[other]).Err(); err != nil {
 				return err
@@ -101,6 +102,7 @@ func (c *Cluster) join() error {
 	return await("the cluster is well", c.Well)
 }
 
+// acquainted returns an error until every node knows all others.
 func (c *Cluster) acquainted(ctx context.Context) error {
 	for _, s := range c.Nodes {
 		text, err := s.ask(ctx, "cluster", "nodes")
@@ -114,8 +116,8 @@ func (c *Cluster) acquainted(ctx context.Context) error {
 	return nil
 }
 
-// Well returns an error unless all nodes are there, serve all slots, know each
-// other's roles, and all replicas are in sync.
+// Well returns an error unless all nodes answer, all slots are served, every node knows the
+// roles of the others, and all replicas are in sync.
 func (c *Cluster) Well(ctx context.Context) error {
 	if err := c.acquainted(ctx); err != nil {
 		return err
@@ -139,7 +141,7 @@ func (c *Cluster) Well(ctx context.Context) error {
 			failing = failing || slices.Contains(flags, "fail") || slices.Contains(flags, "fail?")
 		}
 		if !strings.Contains(state, "cluster_state:ok") || failing || replicas != len(c.Nodes)-c.masters {
-			return fmt.Errorf("%s tells:\n%s%s", s.Addr, state, nodes)
+			return fmt.Errorf("%s says:\n%s%s", s.Addr, state, nodes)
 		}
 		if itself {
 			if err := s.inSync(ctx); err != nil {
@@ -150,7 +152,7 @@ func (c *Cluster) Well(ctx context.Context) error {
 	return nil
 }
 
-// ask sends a command whose reply is a text.
+// ask sends a command whose reply is a text, and returns the text.
 func (s *Server) ask(ctx context.Context, args ...any) (string, error) {
 	c := s.dial()
 	defer func() { _ = c.Close() }()

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SentinelMaster is what the sentinels call their master.
+// SentinelMaster is the name that the sentinels have for their master.
 const SentinelMaster = "main"
 
 // Sentinels is a master, its replicas, and the sentinels that watch them.
@@ -22,8 +22,9 @@ type Sentinels struct {
 	Sentinels []*Server
 }
 
-// LaunchSentinels starts a master with replicas, which are in sync, and sentinels
-// that know all of them. Their files are below dir. args are those of the servers.
+// LaunchSentinels starts a master, its replicas and sentinels, and waits until the replicas
+// are in sync and the sentinels know all servers. Their files are below dir. args are passed
+// to each redis-server, except for the sentinels.
 func LaunchSentinels(dir string, replicas, sentinels int, args ...string) (*Sentinels, error) {
 	s := &Sentinels{}
 	if err := s.launch(dir, replicas, sentinels, args); err != nil {
@@ -55,11 +56,12 @@ func (s *Sentinels) launch(dir string, replicas, sentinels int, args []string) (
 	return err
 }
 
-// launchIn starts a server that has its files in a directory of its own.
+// launchIn starts a server that has its files in a directory of its own in dir.
 func launchIn(dir, name string, args ...string) (*Server, error) {
 	return launchWithin(dir, name, func() ([]string, error) { return args, nil })
 }
 
+// launchWithin does so with arguments that may be others with each try.
 func launchWithin(dir, name string, args func() ([]string, error)) (*Server, error) {
 	dir = filepath.Join(dir, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -71,7 +73,7 @@ func launchWithin(dir, name string, args func() ([]string, error)) (*Server, err
 // Addrs returns the addresses of the sentinels.
 func (s *Sentinels) Addrs() []string { return addrs(s.Sentinels) }
 
-// Stop ends all of them.
+// Stop ends all servers and sentinels.
 func (s *Sentinels) Stop() {
 	stop(s.Sentinels)
 	stop(s.Replicas)
@@ -80,6 +82,7 @@ func (s *Sentinels) Stop() {
 	}
 }
 
+// addrs returns the addresses of servers.
 func addrs(servers []*Server) []string {
 	var addrs []string
 	for _, s := range servers {
@@ -88,14 +91,15 @@ func addrs(servers []*Server) []string {
 	return addrs
 }
 
+// stop ends servers.
 func stop(servers []*Server) {
 	for _, s := range servers {
 		s.Stop()
 	}
 }
 
-// Watch starts n sentinels that watch master, which has so many replicas, and waits
-// until each knows of the others and of the replicas.
+// Watch starts n sentinels that watch a master and its replicas. master is the address, and
+// replicas the number. It waits until each sentinel knows the others and all replicas.
 func Watch(dir string, n, replicas int, master string) (sentinels []*Server, err error) {
 	defer func() {
 		if err != nil {
@@ -114,7 +118,7 @@ func Watch(dir string, n, replicas int, master string) (sentinels []*Server, err
 		err := await("sentinel "+s.Addr, func(ctx context.Context) error {
 			m, err := c.Master(ctx, SentinelMaster).Result()
 			if err == nil && (m["num-other-sentinels"] != strconv.Itoa(n-1) || m["num-slaves"] != strconv.Itoa(replicas)) {
-				err = fmt.Errorf("it knows %s others and %s replicas", m["num-other-sentinels"], m["num-slaves"])
+				err = fmt.Errorf("the sentinel knows %s other sentinels and %s replicas", m["num-other-sentinels"], m["num-slaves"])
 			}
 			return err
 		})
@@ -126,6 +130,7 @@ func Watch(dir string, n, replicas int, master string) (sentinels []*Server, err
 	return sentinels, nil
 }
 
+// launchSentinel starts one sentinel, with its configuration in file.
 func launchSentinel(file string, quorum int, master string) (*Server, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

@@ -1,5 +1,3 @@
-// Package redisproc starts real Redis processes, on loopback: servers, sentinels
-// and clusters. It knows nothing of testing.
 package redisproc
 
 import (
@@ -17,38 +15,39 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience bounds every wait for a process.
+// patience is the longest wait for a process.
 const patience = 30 * time.Second
 
-// Server is a running redis-server.
+// Server is a redis-server process, or a Sentinel, which is redis-server too.
 type Server struct {
-	Addr string
-	Dir  string
+	Addr string // host and port
+	Dir  string // where its files are
 
-	path string
+	path string // of the redis-server program
 	args []string
 	cmd  *exec.Cmd
-	done chan struct{}
+	done chan struct{} // closed when the process has ended
 }
 
-// Launch starts a server that has its files in dir, and waits until it answers. args
-// are redis-server's. The error is exec.ErrNotFound if there is no redis-server.
+// Launch starts a server that has its files in dir, and waits until it answers. args are
+// passed to redis-server. The error is exec.ErrNotFound if redis-server is not installed.
 func Launch(dir string, args ...string) (*Server, error) {
 	return launch(dir, func() ([]string, error) { return args, nil })
 }
 
-// launch asks for the arguments anew with each try, as they may hold a port.
-func launch(dir string, more func() ([]string, error)) (*Server, error) {
+// launch starts a server. It calls args again with each try, because the arguments may
+// contain a port, which may be taken.
+func launch(dir string, args func() ([]string, error)) (*Server, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, err
 	}
-	for range 5 { // another process may take the port between the look and the start
+	for range 5 { // another process may take the port after FreePort has returned it
 		port, err := FreePort()
 		if err != nil {
 			return nil, err
 		}
-		args, err := more()
+		more, err := args()
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +59,7 @@ func launch(dir string, more func() ([]string, error)) (*Server, error) {
 				"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
 				"--save", "", "--appendonly", "no", "--loglevel", "warning",
 				"--enable-debug-command", "yes",
-			}, args...),
+			}, more...),
 		}
 		if err = s.run(); err == nil {
 			return s, nil
@@ -69,14 +68,14 @@ func launch(dir string, more func() ([]string, error)) (*Server, error) {
 			return nil, err
 		}
 	}
-	return nil, errors.New("redisproc: no redis-server would start")
+	return nil, errors.New("redisproc: redis-server does not start: tried five times")
 }
 
-// given are the ports that FreePort has returned.
+// given holds the ports that FreePort has returned.
 var given sync.Map
 
-// FreePort returns a port of loopback that is free at the moment, each once in the
-// life of the process: others may be about to listen on those returned before, or
+// FreePort returns a loopback port on which nothing listens at the moment. It returns each
+// port once: what has got a port before may be about to listen on it, and a client may
 // still look for a server there that was killed.
 func FreePort() (int, error) {
 	for {
@@ -95,7 +94,7 @@ func FreePort() (int, error) {
 // run starts the process and waits until it answers.
 func (s *Server) run() error {
 	s.cmd = exec.Command(s.path, s.args...)
-	// It ends with this process, even if that is killed.
+	// The server ends with this process, even if this process is killed.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -131,18 +130,18 @@ func (s *Server) run() error {
 	}
 }
 
-// dial returns a client that asks once.
+// dial returns a client that sends each command once.
 func (s *Server) dial() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, ContextTimeoutEnabled: true})
 }
 
-// hostPort returns the address as Redis's commands want it.
+// hostPort returns host and port apart, as Redis commands take them.
 func (s *Server) hostPort() (host, port string) {
 	host, port, _ = strings.Cut(s.Addr, ":")
 	return host, port
 }
 
-// Running reports whether the server's process is there.
+// Running reports whether the process is running. A paused one is.
 func (s *Server) Running() bool {
 	select {
 	case <-s.done:
@@ -152,29 +151,30 @@ func (s *Server) Running() bool {
 	}
 }
 
-// Stop ends the server, if it runs, and waits until it is gone. Its files stay.
+// Stop ends the process, if it is running, and waits until it has ended. Its files stay.
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
 }
 
-// Kill kills the server, as a crash would.
+// Kill kills the process, as a crash would, and waits until it has ended.
 func (s *Server) Kill() { s.Stop() }
 
-// Restart starts a killed server again on the same port and files, with further
-// arguments, and waits until it answers.
+// Restart starts a killed server again, on the same port and with the same files and
+// arguments, and with further arguments if there are any. It waits until the server
+// answers.
 func (s *Server) Restart(args ...string) error {
 	s.args = append(s.args, args...)
 	return s.run()
 }
 
-// Pause stops the server's process: it is there and does not answer.
+// Pause stops the process: it keeps its connections and does not answer.
 func (s *Server) Pause() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.
 func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// await polls until ok holds, and returns what it last said against it.
+// await calls ok until it returns nil. After patience it returns the last error of ok.
 func await(what string, ok func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -193,7 +193,8 @@ func await(what string, ok func(ctx context.Context) error) error {
 	}
 }
 
-// inSync returns an error until the replica has all that its master had.
+// inSync returns an error until the replica is connected to its master and has loaded its
+// data.
 func (s *Server) inSync(ctx context.Context) error {
 	c := s.dial()
 	defer func() { _ = c.Close() }()

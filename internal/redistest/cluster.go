@@ -15,30 +15,31 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redisproc"
 )
 
-// Cluster is a Redis cluster. At first the masters come first in Nodes, then the
-// replicas of the first, of the second, and so on.
+// Cluster is a Redis cluster. In Nodes the masters come first, then the replicas of the
+// first master, those of the second, and so on. After a failover the roles are others, and
+// Nodes does not change.
 type Cluster struct {
 	Nodes []*Server
 
 	proc *redisproc.Cluster
 
-	migrating sync.Mutex
-	assigning sync.Mutex
+	migrating sync.Mutex // held while keys move from one master to another
+	assigning sync.Mutex // held while the masters learn who has a slot now
 }
 
-// StartCluster starts a cluster that ends with the test, and waits until all of it is
-// well. It takes two to three seconds. args are those of each redis-server.
+// StartCluster starts a cluster that ends with the test, and waits until AwaitWell would
+// return. That takes two to three seconds. args are passed to each redis-server.
 func StartCluster(t testing.TB, masters, replicasEach int, args ...string) *Cluster {
 	t.Helper()
 	c, err := redisproc.LaunchCluster(t.TempDir(), masters, replicasEach, args...)
-	need(t, err)
+	skipOrFail(t, err)
 	t.Cleanup(c.Stop)
 	return &Cluster{Nodes: wrap(c.Nodes), proc: c}
 }
 
-// SharedCluster returns a cluster of three masters without replicas that all tests
-// of the process use, each with its own prefix. Run must wrap them. Nobody may end
-// a node or move a slot.
+// SharedCluster returns a cluster of three masters without replicas that all tests of the
+// process share. Each test must use a prefix of its own, and must not stop a node or move a
+// slot. The package's TestMain must call Run.
 func SharedCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := sharedCluster.get(t, func(dir string) (*redisproc.Cluster, error) {
@@ -50,7 +51,7 @@ func SharedCluster(t testing.TB) *Cluster {
 // Addrs returns the addresses of all nodes.
 func (c *Cluster) Addrs() []string { return c.proc.Addrs() }
 
-// Client returns a client of the cluster that is closed with the test. set may change
+// Client returns a client of the cluster. It is closed when the test ends. set may change
 // the options.
 func (c *Cluster) Client(t testing.TB, set ...func(*redis.ClusterOptions)) *redis.ClusterClient {
 	t.Helper()
@@ -63,46 +64,41 @@ func (c *Cluster) Client(t testing.TB, set ...func(*redis.ClusterOptions)) *redi
 	return rdb
 }
 
-// AwaitWell waits until all nodes are there, serve all slots, know each other's roles,
-// and all replicas are in sync.
+// AwaitWell waits until all nodes answer, all slots are served, every node knows the roles
+// of the others, and all replicas are in sync.
 func (c *Cluster) AwaitWell(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := c.proc.Well(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
+	var ill error
+	well := func() bool {
+		ill = c.proc.Well(ctx)
+		return ill == nil
+	}
+	if Poll(Patience, well) != nil {
+		t.Fatalf("the cluster is not well: %v", ill)
 	}
 }
 
-// node is what a node says of itself.
+// node is what a node says about itself.
 type node struct {
 	server *Server
 	id     string
 	master bool
-	of     string // a replica's master
+	of     string // the ID of a replica's master
 	epoch  int
-	slots  []string // "7", "0-5460"
+	slots  []string // such as "7" or "0-5460"
 }
 
-// nodes asks each node for its own line of CLUSTER NODES. Those that do not answer
-// are left out.
+// nodes asks each node for its own line of CLUSTER NODES. Nodes that do not answer are left
+// out.
 func (c *Cluster) nodes(ctx context.Context) []node {
 	var nodes []node
 	for _, s := range c.Nodes {
 		if !s.Running() {
 			continue
 		}
-		rdb := s.once()
+		rdb := s.dial()
 		text, err := rdb.ClusterNodes(ctx).Result()
 		_ = rdb.Close()
 		if err != nil {
@@ -121,17 +117,19 @@ func (c *Cluster) nodes(ctx context.Context) []node {
 	return nodes
 }
 
-// once returns a client that asks once, and does not wait for long.
-func (s *Server) once() *redis.Client {
+// dial returns a client that sends each command once, and does not wait long for the
+// reply.
+func (s *Server) dial() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true, ReadTimeout: time.Second,
 	})
 }
 
+// serves reports whether a slot is the node's.
 func (n node) serves(slot int) bool {
 	return slices.ContainsFunc(n.slots, func(r string) bool {
 		from, to, isRange := strings.Cut(r, "-")
-		if strings.HasPrefix(r, "[") { // half-moved
+		if strings.HasPrefix(r, "[") { // being moved
 			return false
 		}
 		a, _ := strconv.Atoi(from)
@@ -143,7 +141,7 @@ func (n node) serves(slot int) bool {
 	})
 }
 
-// Masters returns the nodes that say they are masters of slots.
+// Masters returns the nodes that say about themselves that they are masters of slots.
 func (c *Cluster) Masters(ctx context.Context) []*Server {
 	var masters []*Server
 	for _, n := range c.nodes(ctx) {
@@ -154,7 +152,8 @@ func (c *Cluster) Masters(ctx context.Context) []*Server {
 	return masters
 }
 
-// owner returns the master of a slot. If two claim it, that of the later epoch is.
+// owner returns the master of a slot. If two say that they are, it is the one with the
+// later epoch.
 func owner(nodes []node, slot int) (owner node, ok bool) {
 	for _, n := range nodes {
 		if n.master && n.serves(slot) && (!ok || n.epoch > owner.epoch) {
@@ -194,9 +193,9 @@ func (c *Cluster) ReplicasOf(ctx context.Context, master *Server) []*Server {
 // moveBatch is how many keys are moved at a time.
 const moveBatch = 10
 
-// MoveSlot moves a slot and its keys to another master, as a resharding does. Between
-// its steps it calls between, if that is not nil: the slot is half-moved then. Several
-// slots may be moved at a time.
+// MoveSlot moves a slot and its keys to another master, as a resharding does. It calls
+// between, unless that is nil, before the first keys move and after each batch: the slot is
+// half-moved then. Several slots may be moved at the same time.
 func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between func()) error {
 	nodes := c.nodes(ctx)
 	source, ok := owner(nodes, slot)
@@ -211,7 +210,7 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between fu
 	if between == nil {
 		between = func() {}
 	}
-	from, into := source.server.once(), target.server.once()
+	from, into := source.server.dial(), target.server.dial()
 	defer func() { _, _ = from.Close(), into.Close() }()
 	if err := into.Do(ctx, "cluster", "setslot", slot, "importing", source.id).Err(); err != nil {
 		return err
@@ -226,16 +225,17 @@ func (c *Cluster) MoveSlot(ctx context.Context, slot int, to *Server, between fu
 	return c.assign(ctx, slot, nodes, source, target)
 }
 
-// assign tells the masters whose a slot is now, one slot at a time: a source that took
-// another slot meanwhile, and raised its epoch by that before it was told, would claim
-// this one back, and in the end neither would serve it.
+// assign tells all masters who has a slot now. It does so for one slot at a time. Otherwise
+// the source could get another slot meanwhile and raise its epoch with that, before it
+// knows that this slot is gone: it would take this slot back, and in the end neither of the
+// two would serve it.
 func (c *Cluster) assign(ctx context.Context, slot int, nodes []node, source, target node) error {
 	c.assigning.Lock()
 	defer c.assigning.Unlock()
-	from, into := source.server.once(), target.server.once()
+	from, into := source.server.dial(), target.server.dial()
 	defer func() { _, _ = from.Close(), into.Close() }()
-	// The target first: it raises its epoch, and the source would else ask it for
-	// keys of a slot that it does not serve.
+	// The target first, which raises its epoch. The source would otherwise send clients to
+	// a master that does not serve the slot yet.
 	if err := into.Do(ctx, "cluster", "setslot", slot, "node", target.id).Err(); err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (c *Cluster) assign(ctx context.Context, slot int, nodes []node, source, ta
 	}
 	for _, n := range nodes {
 		if n.master && n.id != source.id && n.id != target.id {
-			rdb := n.server.once()
+			rdb := n.server.dial()
 			err := rdb.Do(ctx, "cluster", "setslot", slot, "node", target.id).Err()
 			_ = rdb.Close()
 			if err != nil {
@@ -267,9 +267,10 @@ func (c *Cluster) moveKeys(ctx context.Context, from *redis.Client, slot int, to
 		for _, k := range keys {
 			args = append(args, k)
 		}
-		// It blocks both masters: two that migrate to each other would wait for each other.
+		// MIGRATE blocks both masters. Two that send keys to each other would wait for each
+		// other.
 		c.migrating.Lock()
-		err = from.Do(ctx, args...).Err() // NOKEY, that they are gone since, is none
+		err = from.Do(ctx, args...).Err() // keys that are gone by now are no error: the reply is NOKEY
 		c.migrating.Unlock()
 		if err != nil {
 			return err

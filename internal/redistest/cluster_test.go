@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A moved slot keeps its keys, its old master sends clients to the new one, and while
-// it is half-moved both have some.
+// A slot that is moved keeps its keys, its old master sends clients to the new one, and
+// while it is half-moved both masters have some of the keys.
 func TestClusterMovesSlots(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -39,28 +39,27 @@ func TestClusterMovesSlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(half); got != "[0 10 20 25]" {
-		t.Errorf("moved between the steps: %s", got)
+		t.Errorf("keys that had moved after each step: %s, want [0 10 20 25]", got)
 	}
 	if now := c.MasterOf(ctx, slot); now != to || count(from) != 0 {
-		t.Errorf("slot %d: master %v, want %s; %d keys on the old one", slot, now, to.Addr, count(from))
+		t.Errorf("slot %d: the master is %v, want %s; the old one has %d keys, want none", slot, now, to.Addr, count(from))
 	}
 	for i := range 25 {
 		if got, err := rdb.Get(ctx, fmt.Sprintf("{tag}:%d", i)).Int(); got != i || err != nil {
-			t.Errorf("key %d: %d, %v", i, got, err)
+			t.Errorf("key %d: %d, %v, want %d", i, got, err, i)
 		}
 	}
 	if ttl := rdb.TTL(ctx, "{tag}:0").Val(); ttl <= 0 {
-		t.Errorf("time to live %v", ttl)
+		t.Errorf("time to live of a moved key: %v, want that it is kept", ttl)
 	}
 }
 
-// A killed master is replaced by its replica, and comes back as one.
+// A master that was killed is replaced by its replica. When it comes back it is a replica.
 func TestClusterReplacesAMaster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	c := StartCluster(t, 3, 1)
-	// By itself it asks again who serves a slot only once a minute, if the one that it
-	// knows refuses connections.
+	// The default is a minute: so long a client would go on dialing the killed master.
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ClusterStateReloadInterval = 100 * time.Millisecond })
 	if err := rdb.Set(ctx, "key", "value", 0).Err(); err != nil {
 		t.Fatal(err)
@@ -69,7 +68,7 @@ func TestClusterReplacesAMaster(t *testing.T) {
 	old := c.MasterOf(ctx, slot)
 	replicas := c.ReplicasOf(ctx, old)
 	if len(replicas) != 1 {
-		t.Fatalf("%d replicas", len(replicas))
+		t.Fatalf("the master has %d replicas, want one", len(replicas))
 	}
 	follower := Client(t, replicas[0].Addr)
 	Eventually(t, "the replica has the key", func() bool { return follower.DBSize(ctx).Val() == 1 })
@@ -83,18 +82,19 @@ func TestClusterReplacesAMaster(t *testing.T) {
 	}
 }
 
+// All tests get the same shared cluster.
 func TestSharedClusterIsOne(t *testing.T) {
 	t.Parallel()
 	a, b := SharedCluster(t), SharedCluster(t)
 	if fmt.Sprint(a.Addrs()) != fmt.Sprint(b.Addrs()) {
-		t.Errorf("%v and %v", a.Addrs(), b.Addrs())
+		t.Errorf("two shared clusters: %v and %v", a.Addrs(), b.Addrs())
 	}
 	if err := a.Client(t).Set(t.Context(), t.Name(), 1, time.Minute).Err(); err != nil {
 		t.Error(err)
 	}
 }
 
-// The sentinels replace a killed master.
+// The sentinels replace a master that was killed.
 func TestSentinelsReplaceAMaster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -113,15 +113,16 @@ func TestSentinelsReplaceAMaster(t *testing.T) {
 	})
 }
 
+// All tests get the same shared sentinels.
 func TestSharedSentinelsAreOne(t *testing.T) {
 	t.Parallel()
 	a, b := SharedSentinels(t), SharedSentinels(t)
 	if a.Master.Addr != b.Master.Addr {
-		t.Errorf("%s and %s", a.Master.Addr, b.Master.Addr)
+		t.Errorf("two shared masters: %s and %s", a.Master.Addr, b.Master.Addr)
 	}
 	sentinel := redis.NewSentinelClient(&redis.Options{Addr: a.Addrs[0]})
 	defer func() { _ = sentinel.Close() }()
 	if m, err := sentinel.Master(t.Context(), SentinelMaster).Result(); err != nil || m["num-slaves"] != "1" {
-		t.Errorf("%v, %v", m, err)
+		t.Errorf("what a sentinel reports about the master: %v, %v; want one replica", m, err)
 	}
 }

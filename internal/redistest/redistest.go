@@ -1,5 +1,3 @@
-// Package redistest starts real Redis servers, sentinels and clusters for tests, on
-// loopback.
 package redistest
 
 import (
@@ -20,21 +18,23 @@ import (
 // RequireEnv makes a missing redis-server fail a test instead of skipping it.
 const RequireEnv = "LIFECYCLE_REQUIRE_REDIS"
 
-// Server is a running redis-server.
+// Server is a redis-server of a test. A test may kill, pause and restart it.
 type Server struct{ *redisproc.Server }
 
-// Start starts a server that ends with the test. args are redis-server's.
+// Start starts a server that ends with the test, and waits until it answers. args are
+// passed to redis-server. Without redis-server the test is skipped, or fails if RequireEnv
+// is set; so it is with everything in this package that starts a server.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s, err := redisproc.Launch(t.TempDir(), args...)
-	need(t, err)
+	skipOrFail(t, err)
 	t.Cleanup(s.Stop)
 	return &Server{s}
 }
 
-// need skips the test if there is no redis-server, and fails it after another
-// error.
-func need(t testing.TB, err error) {
+// skipOrFail does nothing if err is nil. It skips the test if there is no redis-server, and
+// fails the test after any other error.
+func skipOrFail(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, exec.ErrNotFound) && os.Getenv(RequireEnv) == "" {
 		t.Skip("redis-server is not installed; `make test` installs it, or see README, \"Tests\"")
@@ -44,7 +44,7 @@ func need(t testing.TB, err error) {
 	}
 }
 
-// wrap returns servers as tests use them.
+// wrap returns servers in the form that tests use.
 func wrap(servers []*redisproc.Server) []*Server {
 	var wrapped []*Server
 	for _, s := range servers {
@@ -53,8 +53,9 @@ func wrap(servers []*redisproc.Server) []*Server {
 	return wrapped
 }
 
-// Restart starts a killed server again on the same port and files, with further
-// arguments, and waits until it answers.
+// Restart starts a killed server again, on the same port and with the same files and
+// arguments, and with further arguments if there are any. It waits until the server
+// answers.
 func (s *Server) Restart(t testing.TB, args ...string) {
 	t.Helper()
 	if err := s.Server.Restart(args...); err != nil {
@@ -62,73 +63,78 @@ func (s *Server) Restart(t testing.TB, args ...string) {
 	}
 }
 
-// What all tests of the process use, each started by the first one that wants it.
+// The servers that all tests of the process share. Each is started by the first test that
+// asks for it.
 var (
 	sharedServer    shared[*redisproc.Server]
 	sharedSentinels shared[*redisproc.Sentinels]
 	sharedCluster   shared[*redisproc.Cluster]
 )
 
+// shared is a server, or several, that all tests of the process share.
 type shared[S interface {
 	comparable
 	Stop()
 }] struct {
 	sync.Mutex
-	is  S
-	dir string
+	servers S // the zero value before the first get, and after close
+	dir     string
 }
 
+// get returns the servers, and launches them if that was not done yet.
 func (s *shared[S]) get(t testing.TB, launch func(dir string) (S, error)) S {
 	t.Helper()
 	s.Lock()
 	defer s.Unlock()
 	var none S
-	if s.is != none {
-		return s.is
+	if s.servers != none {
+		return s.servers
 	}
 	dir, err := os.MkdirTemp("", "lifecycle-redis-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	is, err := launch(dir)
+	servers, err := launch(dir)
 	if err != nil {
 		_ = os.RemoveAll(dir)
-		need(t, err)
+		skipOrFail(t, err)
 	}
-	s.is, s.dir = is, dir
-	return is
+	s.servers, s.dir = servers, dir
+	return servers
 }
 
+// close stops the servers, if there are any, and deletes their files.
 func (s *shared[S]) close() {
 	s.Lock()
 	defer s.Unlock()
 	var none S
-	if s.is != none {
-		s.is.Stop()
+	if s.servers != none {
+		s.servers.Stop()
 		_ = os.RemoveAll(s.dir)
-		s.is = none
+		s.servers = none
 	}
 }
 
-// Shared returns the address of a server that all tests of the process use,
-// each with its own prefix. Run must wrap them.
+// Shared returns the address of a server that all tests of the process share. Each test
+// must use a prefix of its own. The package's TestMain must call Run.
 func Shared(t testing.TB) string {
 	t.Helper()
 	return sharedServer.get(t, func(dir string) (*redisproc.Server, error) { return redisproc.Launch(dir) }).Addr
 }
 
-// Run runs the tests of a package, which is what a *testing.M does, ends what they
-// shared, if anything, and looks for goroutines left behind. It returns the exit code.
+// Run runs the tests of a package, for its TestMain: m is the *testing.M. Run then stops
+// the servers that the tests have shared, and looks for goroutines that were left behind.
+// It returns the exit code.
 func Run(m interface{ Run() int }, ignore ...goleak.Option) int {
 	code := m.Run()
 	Close()
 	if code != 0 {
 		return code
 	}
-	// A closed pool of go-redis goes on dialling a dead server for seconds, one of a
-	// failover client each of its dead sentinels in turn.
+	// go-redis goes on for seconds after a client was closed: it dials a server that is
+	// dead, and a failover client dials each of its dead sentinels in turn.
 	var leak error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(Patience); time.Now().Before(end); {
 		if leak = goleak.Find(ignore...); leak == nil {
 			return 0
 		}
@@ -137,14 +143,14 @@ func Run(m interface{ Run() int }, ignore ...goleak.Option) int {
 	return 1
 }
 
-// Close ends what tests shared, if anything.
+// Close stops the servers that tests have shared, if there are any.
 func Close() {
 	sharedServer.close()
 	sharedSentinels.close()
 	sharedCluster.close()
 }
 
-// Client returns a client of addr that is closed with the test.
+// Client returns a client of the server at addr. It is closed when the test ends.
 func Client(t testing.TB, addr string) *redis.Client {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{Addr: addr})
@@ -152,7 +158,8 @@ func Client(t testing.TB, addr string) *redis.Client {
 	return c
 }
 
-// FreePort returns a port of loopback that is free at the moment.
+// FreePort returns a loopback port on which nothing listens at the moment. It returns each
+// port once.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := redisproc.FreePort()
@@ -162,7 +169,9 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// Eventually polls until ok holds, and fails the test if it never does.
+// Eventually calls ok every few milliseconds until ok returns true. It fails the test if
+// that does not happen within Patience. what says in the failure message what the test has
+// waited for.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	if err := Poll(Patience, ok); err != nil {

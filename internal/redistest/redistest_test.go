@@ -12,7 +12,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(Run(m)) }
 
-// The faults that tests ask for are what they say, and over when they say so.
+// A server that is paused or killed does not answer. When it goes on or is restarted it
+// answers again, and has its data.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	s := Start(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -33,7 +34,7 @@ func TestFaults(t *testing.T) {
 	}
 	s.Kill()
 	if err := c.Get(ctx, "key").Err(); err == nil || errors.Is(err, redis.Nil) {
-		t.Errorf("killed: %v", err)
+		t.Errorf("killed: %v, want an error of the connection", err)
 	}
 	s.Restart(t)
 	if got, err := slow.Get(ctx, "key").Result(); got != "kept" || err != nil {
@@ -41,9 +42,10 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// All tests get the same shared server, and it is not one that a test has started.
 func TestSharedIsOne(t *testing.T) {
 	t.Parallel()
 	if a, b := Shared(t), Shared(t); a != b || a == Start(t).Addr {
-		t.Errorf("shared: %s and %s", a, b)
+		t.Errorf("shared servers: %s and %s, want the same one, and another than Start returns", a, b)
 	}
 }

@@ -8,30 +8,31 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redisproc"
 )
 
-// SentinelMaster is what the sentinels call their master.
+// SentinelMaster is the name that the sentinels have for their master.
 const SentinelMaster = redisproc.SentinelMaster
 
-// Sentinels is a master, its replicas, and the sentinels that watch them. After a
-// failover another server is the master.
+// Sentinels is a master, its replicas, and the sentinels that watch them. After a failover
+// another server is the master, and the fields do not change.
 type Sentinels struct {
 	Master   *Server
 	Replicas []*Server
 	Addrs    []string // of the sentinels
 }
 
-// StartSentinel starts a master with replicas, which are in sync, and sentinels that
-// know all of them. They end with the test. args are those of the servers.
+// StartSentinel starts a master, its replicas and sentinels, and waits until the replicas
+// are in sync and the sentinels know all servers. All of them end with the test. args are
+// passed to each redis-server.
 func StartSentinel(t testing.TB, replicas, sentinels int, args ...string) *Sentinels {
 	t.Helper()
 	s, err := redisproc.LaunchSentinels(t.TempDir(), replicas, sentinels, args...)
-	need(t, err)
+	skipOrFail(t, err)
 	t.Cleanup(s.Stop)
 	return wrapSentinels(s)
 }
 
-// SharedSentinels returns a master with one replica and three sentinels that all
-// tests of the process use, each with its own prefix. Run must wrap them. Nobody may
-// end or promote any of them.
+// SharedSentinels returns a master with one replica and three sentinels that all tests of
+// the process share. Each test must use a prefix of its own, and must not stop or promote
+// any of the servers. The package's TestMain must call Run.
 func SharedSentinels(t testing.TB) *Sentinels {
 	t.Helper()
 	return wrapSentinels(sharedSentinels.get(t, func(dir string) (*redisproc.Sentinels, error) {
@@ -43,8 +44,8 @@ func wrapSentinels(s *redisproc.Sentinels) *Sentinels {
 	return &Sentinels{Master: &Server{s.Master}, Replicas: wrap(s.Replicas), Addrs: s.Addrs()}
 }
 
-// Client returns a client that follows the master and is closed with the test. set
-// may change the options.
+// Client returns a client that follows the master. It is closed when the test ends. set may
+// change the options.
 func (s *Sentinels) Client(t testing.TB, set ...func(*redis.FailoverOptions)) *redis.Client {
 	t.Helper()
 	o := &redis.FailoverOptions{MasterName: SentinelMaster, SentinelAddrs: s.Addrs, ContextTimeoutEnabled: true}
@@ -56,13 +57,14 @@ func (s *Sentinels) Client(t testing.TB, set ...func(*redis.FailoverOptions)) *r
 	return c
 }
 
-// StartSentinels starts n sentinels that watch the server at master, under the name
-// SentinelMaster, and waits until each knows of the others and of the replicas. It
-// returns their addresses. They end with the test.
+// StartSentinels starts n sentinels that watch a master and its replicas, which the test has
+// started. master is the address, and replicas the number. It waits until each sentinel
+// knows the others and all replicas, and returns the addresses of the sentinels. They end
+// with the test.
 func StartSentinels(t testing.TB, n, replicas int, master string) []string {
 	t.Helper()
 	sentinels, err := redisproc.Watch(t.TempDir(), n, replicas, master)
-	need(t, err)
+	skipOrFail(t, err)
 	var addrs []string
 	for _, s := range sentinels {
 		t.Cleanup(s.Stop)
