@@ -272,7 +272,7 @@ func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
 		return ErrShutdown
 	}
 	if e := m.engine.Load(); ended != nil && e != nil {
-		e.Report(*ended) // the session has ended while Redis was asked
+		e.SubmitNews(*ended) // the session has ended while Redis was asked
 	}
 	return err
 }

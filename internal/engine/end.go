@@ -24,5 +24,5 @@ func (e *Engine) End(ctx context.Context, id, proof, reason string) (ok bool, er
 	return ok, err
 }
 
-// Report has the closures of an end run for which another instance has the claim.
-func (e *Engine) Report(end ledger.End) { e.delivery.Submit([]*ledger.Claim{{End: end}}) }
+// SubmitNews has the closures of an end run for which another instance has the claim.
+func (e *Engine) SubmitNews(end ledger.End) { e.delivery.Submit([]*ledger.Claim{{End: end}}) }

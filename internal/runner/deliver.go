@@ -23,7 +23,7 @@ func (r *Runner[S]) picture(e ledger.End) end[S] {
 }
 
 // Deliver runs the hooks of an end: the closures, and the global hooks if c is a claim
-// and no report. ctx bounds the closures, lease the global hooks.
+// and not only news. ctx bounds the closures, lease the global hooks.
 func (r *Runner[S]) Deliver(ctx context.Context, lease delivery.Lease, c *ledger.Claim) delivery.Outcome {
 	r.awaitCreated(ctx, c.ID)
 	claimed := c.Token != ""
@@ -46,7 +46,7 @@ func (r *Runner[S]) Deliver(ctx context.Context, lease delivery.Lease, c *ledger
 		outcome = r.runDestroyed(lease, c, e)
 	}
 	// When delivery settles a claim, Redis also removes this instance from those that hold
-	// closures of the session. A report and a lost claim are not settled.
+	// closures of the session. News and a lost claim are not settled.
 	if len(hooks) > 0 && (!claimed || lease.Err() != nil) {
 		_ = r.c.Ledger.Unwatch(ctx, r.c.Instance, c.ID) // if it fails, the record expires later
 	}

@@ -8,9 +8,9 @@
 //     order of their registration.
 //   - At the shutdown RunLeft runs the closures that are still held.
 //
-// An end reaches Deliver as a claim or as a report. A claim is this instance's right, for
+// An end reaches Deliver as a claim or as news. A claim is this instance's right, for
 // the time of its lease, to run the global hooks of the end; no other instance has it at
-// the same time. A report says that another instance has the claim: only closures run.
+// the same time. News says that another instance has the claim: only closures run.
 //
 // Within a process the destroyed hooks of a session wait for its created hooks: see
 // Beginning.
