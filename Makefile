@@ -17,7 +17,7 @@ RATE     ?= 450
 
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: test faults clients soak lint bench bench-cluster fleet cost scale run fuzz
+.PHONY: test faults clients docs soak lint bench bench-cluster fleet cost scale run fuzz
 
 # Go would remember results; ours depend on redis-server and the machine as well.
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
@@ -34,6 +34,7 @@ test:
 	@sh scripts/need-redis.sh
 	$(if $(OTHERS),$(TEST) $(OTHERS))
 	$(if $(filter $(SUITE),$(LISTED)),$(MAKE) $(TOPOLOGIES:%=suite-%))
+	$(if $(filter ./...,$(PKGS)),$(MAKE) docs)
 	$(if $(filter ./...,$(PKGS)),$(MAKE) clients)
 	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
 
@@ -51,6 +52,10 @@ clients:
 	@sh scripts/need-clients.sh
 	cd clients && $(TEST) .
 
+## docs: check the documents: links, names, Go code, and what the programs print
+docs:
+	cd docs && $(TEST) -parallel 16 ./...
+
 ## soak: break everything at random under load; DURATION=10m SEED=n RATE=n a second
 soak:
 	@sh scripts/need-redis.sh
@@ -60,6 +65,7 @@ soak:
 ## lint: run golangci-lint, in the version that tools/go.mod pins
 lint:
 	$(LINT) run ./...
+	cd docs && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd clients && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd faults && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd bench && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
