@@ -18,6 +18,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle/embedded"
 )
 
+// patience bounds every wait. It is no expectation: what is slower than this is broken.
+const patience = 30 * time.Second
+
 // site is an application for one check, on a Redis of its own.
 type site struct {
 	redis *embedded.Client
@@ -49,6 +52,16 @@ func newSite(opts ...lifecycle.Option) (*site, error) {
 	router = gin.New()
 	router.Use(sessions.Sessions("session", store), manager.Middleware())
 	return s, manager.Start(ctx)
+}
+
+// next returns what the next call of the destroyed hook was given.
+func (s *site) next() (*lifecycle.Session, error) {
+	select {
+	case session := <-s.ended:
+		return session, nil
+	case <-time.After(patience):
+		return nil, errors.New("the destroyed hook is not called")
+	}
 }
 
 func (s *site) close() {
@@ -102,7 +115,7 @@ func (v *visitor) id() string {
 func eventually(ok func() bool) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(30 * time.Second)
+	late := time.After(patience)
 	for !ok() {
 		select {
 		case <-tick.C:
