@@ -24,7 +24,7 @@
 // differ, but an ID that stands in two lines must be the same in both.
 //
 // Every other "go" block is a fragment: statements or declarations, without imports. All
-// fragments are compiled into package internal/fragments. Its file names.go declares the
+// fragments are compiled into package fragments. Its file names.go declares the
 // names that a fragment may use without declaring them, and its file main.go runs some of
 // the fragments. Write each alternative (one server, Sentinel, Cluster) into a block of its
 // own.

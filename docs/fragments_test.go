@@ -44,7 +44,7 @@ var imports = map[string]string{
 	"time":      "time",
 }
 
-// Every fragment compiles, and those that package internal/fragments runs work.
+// Every fragment compiles, and those that package fragments runs work.
 func TestFragments(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{}
@@ -66,14 +66,14 @@ func TestFragments(t *testing.T) {
 				t.Errorf("%s:%d: %v", d.path, b.line, err)
 				continue
 			}
-			files[fmt.Sprintf("internal/fragments/fragment_%d.go", len(files))] = source
+			files[fmt.Sprintf("fragments/fragment_%d.go", len(files))] = source
 			keys = append(keys, key)
 		}
 	}
 	if len(keys) < 10 {
 		t.Errorf("only %d fragments: %q", len(keys), keys)
 	}
-	binary := build(t, "./internal/fragments", files)
+	binary := build(t, "./fragments", files)
 	if t.Failed() {
 		return
 	}
@@ -100,7 +100,7 @@ func TestWrongFragments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := compile(t, "./internal/fragments", map[string]string{"internal/fragments/fragment_0.go": source})
+			out, err := compile(t, "./fragments", map[string]string{"fragments/fragment_0.go": source})
 			if err == nil {
 				t.Fatal("it compiles")
 			}
@@ -118,7 +118,7 @@ func TestWrongFragments(t *testing.T) {
 func isProgram(b block) bool { return strings.HasPrefix(b.text, "package ") }
 
 // fragment returns a file that holds a fragment as a function, and enters it into the map
-// that package internal/fragments runs fragments from.
+// that package fragments runs fragments from.
 func fragment(key string, d *document, b block, n int) (string, error) {
 	name := fmt.Sprintf("fragment%d", n)
 	head := fmt.Sprintf("package main\n\nfunc %s() error {\n", name)

@@ -1,22 +1,16 @@
 package docs
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Every program does what its transcript says.
@@ -141,7 +135,7 @@ func (b *builder) build(t *testing.T, source string) (string, error) {
 	if listens == source {
 		return "", errors.New("the program does not listen at localhost:8080")
 	}
-	out, err := compile(t, "./internal/program", map[string]string{"internal/program/main.go": listens})
+	out, err := compile(t, "./program", map[string]string{"program/main.go": listens})
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
@@ -203,195 +197,4 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close() //nolint:errcheck // the program will say if it cannot listen
 	return l.Addr().String()
-}
-
-// process is a run of a program.
-type process struct {
-	binary, address string
-
-	cmd   *exec.Cmd
-	lines chan string // what it has written; closed at its end
-}
-
-// start starts the program with variables of the environment.
-func (p *process) start(t *testing.T, env []string) error {
-	t.Helper()
-	if p.cmd != nil {
-		return errors.New("the program has been started before")
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer w.Close() //nolint:errcheck // the program's now
-	p.cmd, p.lines = exec.Command(p.binary), make(chan string, 1000)
-	p.cmd.Dir, p.cmd.Env = t.TempDir(), append(append(os.Environ(), env...), addressEnv+"="+p.address)
-	p.cmd.Stdout, p.cmd.Stderr = w, w
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer close(p.lines)
-		defer r.Close() //nolint:errcheck // only read
-		for s := bufio.NewScanner(r); s.Scan(); {
-			p.lines <- s.Text()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // mostly it is gone
-		_ = p.cmd.Wait()
-		for range p.lines {
-			continue // nobody reads the rest
-		}
-		<-done
-	})
-	return nil
-}
-
-// read returns the next n lines of the program.
-func (p *process) read(n int) ([]string, error) {
-	if p.cmd == nil {
-		return nil, errors.New("the program has not been started")
-	}
-	var lines []string
-	late := time.After(patience)
-	for len(lines) < n {
-		select {
-		case line, ok := <-p.lines:
-			if !ok {
-				return lines, fmt.Errorf("the program has ended; it wrote %q", lines)
-			}
-			lines = append(lines, line)
-		case <-late:
-			return lines, fmt.Errorf("the program writes nothing more; it wrote %q", lines)
-		}
-	}
-	return lines, nil
-}
-
-// more returns what the program has written and nobody has read.
-func (p *process) more() []string {
-	var lines []string
-	for {
-		select {
-		case line, ok := <-p.lines:
-			if !ok {
-				return lines
-			}
-			lines = append(lines, line)
-		default:
-			return lines
-		}
-	}
-}
-
-func (p *process) interrupt() error {
-	if p.cmd == nil {
-		return errors.New("the program has not been started")
-	}
-	return p.cmd.Process.Signal(os.Interrupt)
-}
-
-// wait waits for the program's end, which must be one without an error, and without
-// another word.
-func (p *process) wait() error {
-	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	var rest []string
-	for line := range p.lines {
-		rest = append(rest, line)
-	}
-	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("the program's end: %w; it wrote %q", err, rest)
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("the program wrote %q at its end", rest)
-	}
-	return nil
-}
-
-// client does what curl does. Cookies are kept by the name of their file.
-type client struct {
-	address string // in the place of localhost:8080
-	jars    map[string]http.CookieJar
-}
-
-// curl sends a request and returns the lines of the body.
-func (c *client) curl(t *testing.T, args []string) ([]string, error) {
-	t.Helper()
-	method, form, target, send, keep := "", "", "", "", ""
-	for ; len(args) > 0; args = args[1:] {
-		into := map[string]*string{"-X": &method, "-d": &form, "-b": &send, "-c": &keep}[args[0]]
-		switch {
-		case into != nil && len(args) > 1:
-			*into = args[1]
-			args = args[1:]
-		case strings.HasPrefix(args[0], "-") || target != "":
-			return nil, fmt.Errorf("the test does not know curl's %q", args)
-		default:
-			target = args[0]
-		}
-	}
-	if method == "" && form != "" {
-		method = http.MethodPost
-	}
-	u, err := url.Parse("http://" + strings.TrimPrefix(target, "http://"))
-	if err != nil {
-		return nil, err
-	}
-	if u.Host != "localhost:8080" {
-		return nil, fmt.Errorf("the program is at localhost:8080, not at %s", u.Host)
-	}
-	u.Host = c.address
-	r, err := http.NewRequestWithContext(t.Context(), method, u.String(), strings.NewReader(form))
-	if err != nil {
-		return nil, err
-	}
-	if form != "" {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if send != "" {
-		for _, cookie := range c.jar(send).Cookies(u) {
-			r.AddCookie(cookie)
-		}
-	}
-	response, err := c.connect(r)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if keep != "" {
-		c.jar(keep).SetCookies(u, response.Cookies())
-	}
-	if len(body) == 0 {
-		return nil, nil
-	}
-	return strings.Split(strings.TrimSuffix(string(body), "\n"), "\n"), nil
-}
-
-// connect sends a request, again as long as nobody listens: a program says that it serves
-// a moment before it does.
-func (c *client) connect(r *http.Request) (*http.Response, error) {
-	transport := &http.Transport{DisableKeepAlives: true}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
-		response, err := transport.RoundTrip(r)
-		if err == nil || time.Now().After(deadline) || !errors.As(err, new(*net.OpError)) {
-			return response, err
-		}
-	}
-}
-
-func (c *client) jar(file string) http.CookieJar {
-	if c.jars[file] == nil {
-		c.jars[file], _ = cookiejar.New(nil) // it returns no error
-	}
-	return c.jars[file]
 }
