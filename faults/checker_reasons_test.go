@@ -8,19 +8,18 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// byHook is the reason with which a hook that uses the API ends the session that
-// it began.
+// byHook is the reason that a hook gives when it ends a session that the hook itself began.
 const byHook lifecycle.Reason = "by a hook"
 
-// noneForLiving is I2, and with it I9: at no time after a hook was called does
-// the session answer, and what the hook was told of the end is true.
+// noneForLiving is I2 and I9: once a destroyed hook was called, no instance responds with
+// the session any more, and the reason that the hook got is true.
 func (c *trial) noneForLiving() {
 	for _, a := range c.alive {
-		if c.e.onItsOwn(a) {
+		if c.e.whileApart(a) {
 			continue
 		}
 		c.v.living++
-		c.v.violate("I2: session %s: hook %s ran at %s while it lived", c.id, a.hook, clock(a.at))
+		c.v.violate("I2: session %s: hook %s ran at %s while the session was live", c.id, a.hook, clock(a.at))
 	}
 	for hook, runs := range c.started {
 		for i, r := range runs {
@@ -31,37 +30,39 @@ func (c *trial) noneForLiving() {
 		}
 	}
 	for _, r := range c.closures {
-		if r.reason != string(lifecycle.ReasonShutdown) { // at which sessions live on
+		if r.reason != string(lifecycle.ReasonShutdown) { // a shutdown does not end sessions
 			c.endedBefore(r)
 		}
 	}
 }
 
+// endedBefore checks that the session had ended before this run of a hook, for the reason
+// that the hook got.
 func (c *trial) endedBefore(r event) {
-	if c.e.onItsOwn(r) {
-		c.v.torn++
+	if c.e.whileApart(r) {
+		c.v.cutOff++
 		return
 	}
 	wrong := c.wrong(r)
 	if c.known != nil && c.known.seen.After(r.at) {
-		wrong = "a request sent after it was answered with it"
+		wrong = "an instance responded with the session to a request that was sent later"
 	}
 	if wrong != "" {
 		c.v.living++
-		c.v.violate("I2: session %s, last seen at %s: its hook %s ran at %s with the reason %s: %s",
+		c.v.violate("I2: session %s, last seen at %s: hook %s ran at %s with the reason %s: %s",
 			c.id, clock(c.last()), r.hook, clock(r.at), r.reason, wrong)
 	}
 }
 
-// wrong says what is wrong with the reason that a hook was given, "" if nothing.
-// Of a session that nobody was told of only its created hook is known, which ran
-// an unknown time after it began.
+// wrong returns what is wrong with the reason that a hook got, "" if nothing is. If no
+// visitor got a response with the session, only its created hook is known. That ran at an
+// unknown time after the session began.
 func (c *trial) wrong(r event) string {
 	last := c.last()
 	switch lifecycle.Reason(r.reason) {
 	case lifecycle.ReasonIdleTimeout:
 		idle := c.idle
-		if c.known != nil && c.known.alone {
+		if c.known != nil && c.known.seeded {
 			idle = seededIdle
 		}
 		if c.known != nil && r.at.Add(clockStep).Before(last.Add(idle)) &&
@@ -74,41 +75,40 @@ func (c *trial) wrong(r event) string {
 		}
 	case lifecycle.ReasonDestroyed:
 		if at, ok := c.e.asked[c.id]; c.known != nil && (!ok || r.at.Before(at)) {
-			return "no visitor had asked for that"
+			return "no visitor had asked for the end"
 		}
 	case lifecycle.ReasonEvicted, lifecycle.ReasonDeleted:
 		if !anyOverlaps(c.e.evicted, last, r.at) {
-			return "nobody else had deleted its live key"
+			return "only the library had deleted live keys"
 		}
 	case lifecycle.ReasonLost:
-		// Once the end is acked only handlers' hooks may still hear of it, elsewhere.
+		// After the ack, only handlers' hooks on other instances may still get this reason.
 		taken := c.e.flushed[c.id] || r.kind == closure && (c.e.tombstones[c.id] || c.tombstoneEvicted(r.at))
 		if began, _ := c.began(); !taken && !anyOverlaps(c.e.unsaved, began, r.at) {
 			return "Redis had not lost it"
 		}
 	case byHook:
 		if c.known != nil {
-			return "a visitor's session is no hook's"
+			return "a visitor began the session, not a hook"
 		}
 	default:
-		return "nobody gives that one"
+		return "no test gives this reason"
 	}
 	return ""
 }
 
-// tombstoneEvicted reports whether Redis may have evicted what the end, once its
-// hooks had run, had left for the hooks of handlers elsewhere.
+// tombstoneEvicted reports whether Redis may have evicted the tombstone, which the end
+// leaves for handlers' hooks on other instances once its global hooks have run.
 func (c *trial) tombstoneEvicted(before time.Time) bool {
 	return slices.ContainsFunc(c.outcomes, func(o event) bool {
 		return o.kind == done && o.hook == hooks[len(hooks)-1] && !o.at.After(before) && anyOverlaps(c.e.evicted, o.at, before)
 	})
 }
 
-// sweepTime is more than the time after which an instance that missed the message
-// of an end has found it out by itself.
+// sweepTime is longer than it takes an instance to find an end whose message it missed.
 const sweepTime = time.Minute
 
-// closuresOnce is I6: what a handler registered runs once, there.
+// closuresOnce is I6: a handler's hook runs once, on the instance that registered it.
 func (c *trial) closuresOnce() {
 	for _, h := range c.held {
 		n := 0
@@ -118,22 +118,22 @@ func (c *trial) closuresOnce() {
 			}
 		}
 		if n > 1 || n == 0 && !c.diedWith(h) {
-			c.v.violate("I6: session %s: hook %s of a handler of %s ran %d times", c.id, h.hook, h.by.name, n)
+			c.v.violate("I6: session %s: the handler's hook %s on %s ran %d times", c.id, h.hook, h.by.name, n)
 		}
 	}
 	for _, r := range c.closures {
 		if !r.by.killed() && !slices.ContainsFunc(c.held, func(h event) bool { return h.hook == r.hook && h.by == r.by }) {
 			c.v.violate("I6: session %s: hook %s ran on %s, which had not registered it", c.id, r.hook, r.by.name)
 		}
-		if r.reason == string(lifecycle.ReasonShutdown) && !r.by.toldToShutDown(r.at) {
-			c.v.violate("I6: session %s: hook %s ran on %s at %s for its shutdown, to which nobody had told it",
+		if r.reason == string(lifecycle.ReasonShutdown) && !r.by.shuttingDown(r.at) {
+			c.v.violate("I6: session %s: hook %s ran on %s at %s with the reason shutdown, but the test had not told %[3]s to shut down",
 				c.id, r.hook, r.by.name, clock(r.at))
 		}
 	}
 }
 
-// diedWith reports whether a handler's hook was still in the memory of an instance
-// that was killed.
+// diedWith reports whether an instance was killed before it can have run a handler's hook,
+// which was only in its memory.
 func (c *trial) diedWith(h event) bool {
 	var first time.Time // run of a hook of the end
 	for _, runs := range c.started {

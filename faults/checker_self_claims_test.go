@@ -2,7 +2,8 @@ package faults
 
 import "testing"
 
-// Whether hooks run under a claim, and again only for cause.
+// The checker finds hooks that run without a claim, and hooks that run again without a
+// cause.
 func TestCheckerClaims(t *testing.T) {
 	v := tales{
 		"twice without a crash": {"I3", func(x *tale) {
@@ -19,7 +20,7 @@ func TestCheckerClaims(t *testing.T) {
 			x.a.stopped(at(1100), true)
 			x.handle(x.b, 2000, 2)
 		}},
-		"twice, killed before": {"I3", func(x *tale) {
+		"twice, stopped before the claim": {"I3", func(x *tale) {
 			x.born()
 			x.b.stops = []stop{{from: at(100), to: at(200)}}
 			x.say(x.b, 1000, claimed, "token", 1)
@@ -52,7 +53,7 @@ func TestCheckerClaims(t *testing.T) {
 			x.born()
 			x.handle(x.a, 1000, 1)
 			x.a.stops = []stop{{from: at(1500), to: at(1900)}}
-			x.say(x.b, 1025, claimed, "token", 2) // before it: not judged by that
+			x.say(x.b, 1025, claimed, "token", 2) // before the ack: no claim of an acked end
 			x.run(x.b, 2010, "h1", 2)
 		}},
 		"stopped before the claim": {"I3", func(x *tale) {
@@ -63,14 +64,14 @@ func TestCheckerClaims(t *testing.T) {
 			x.say(x.b, 2000, claimed, "token", 2)
 			x.run(x.b, 2010, "h1", 2)
 		}},
-		"stopped before the hook, after the claim": {"", func(x *tale) {
+		"stopped between the claim and the hook": {"", func(x *tale) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.a.stops = []stop{{from: at(1001), to: at(1005)}}
 			x.runBoth(x.a, 1010, 1)
 			x.handle(x.b, 2000, 2)
 		}},
-		"again, neither done nor failed": {"I3", func(x *tale) {
+		"again, and the first run neither succeeded nor failed": {"I3", func(x *tale) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.say(x.a, 1010, started, "h1", 1)
@@ -134,7 +135,7 @@ func TestCheckerClaims(t *testing.T) {
 			x.fail(x.a, 1012, "h2")
 			x.handle(x.a, 2000, 2)
 		}},
-		"again on the same instance, which was frozen before it could tell": {"", func(x *tale) {
+		"again on the same instance, which was frozen after the failure": {"", func(x *tale) {
 			x.born()
 			x.say(x.a, 1000, claimed, "token", 1)
 			x.run(x.a, 1010, "h1", 1)
@@ -152,11 +153,11 @@ func TestCheckerClaims(t *testing.T) {
 		}},
 	}.judge(t)
 	for name, want := range map[string]struct{ repeats, again int }{
-		"twice after a kill":                                                {2, 0},
-		"again elsewhere because another hook failed":                       {0, 1},
-		"again on the same instance, which was frozen before it could tell": {1, 0},
-		"a frozen instance that calls the hook late":                        {1, 0},
-		"the failed hook again on the same instance":                        {0, 0},
+		"twice after a kill":                                             {2, 0},
+		"again elsewhere because another hook failed":                    {0, 1},
+		"again on the same instance, which was frozen after the failure": {1, 0},
+		"a frozen instance that calls the hook late":                     {1, 0},
+		"the failed hook again on the same instance":                     {0, 0},
 	} {
 		if v := v[name]; v.repeats != want.repeats || v.again != want.again {
 			t.Errorf("%s: %d repeats, %d again; want %d and %d", name, v.repeats, v.again, want.repeats, want.again)

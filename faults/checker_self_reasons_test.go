@@ -2,22 +2,22 @@ package faults
 
 import "testing"
 
-// Whether hooks run for the living, and are told the truth.
+// The checker finds hooks that run for a live session, and hooks that get a false reason.
 func TestCheckerReasons(t *testing.T) {
 	tales{
-		"before its time": {"I2", func(x *tale) {
+		"before the idle timeout": {"I2", func(x *tale) {
 			x.born()
 			x.say(x.a, 980, claimed, "token", 1)
 			x.run(x.a, 990, "h1", 1)
 			x.run(x.a, 1010, "h2", 1)
 		}},
-		"a request after it": {"I2", func(x *tale) {
+		"a request after the end": {"I2", func(x *tale) {
 			x.born()
 			x.e.askedToEnd(taleID, at(900))
 			x.end(x.a, 1000, "destroyed")
-			x.e.answered(taleID, at(1015)) // after the first hook's start, before the second's
+			x.e.responded(taleID, at(1015)) // after the first hook's start, before the second's
 		}},
-		"told that it lives": {"I2", func(x *tale) {
+		"Get returns the session as live": {"I2", func(x *tale) {
 			x.born()
 			x.handle(x.a, 1000, 1)
 			x.say(x.a, 1011, alive, "h1", 1)
@@ -27,19 +27,19 @@ func TestCheckerReasons(t *testing.T) {
 			x.e.askedToEnd(taleID, at(500))
 			x.end(x.a, 500, "destroyed")
 		}},
-		"destroyed, and nobody had asked": {"I2", func(x *tale) {
+		"destroyed, and no visitor had asked": {"I2", func(x *tale) {
 			x.born()
 			x.e.askedToEnd("another", at(500))
 			x.end(x.a, 500, "destroyed")
 			x.oneRun()
 		}},
-		"destroyed before anybody asked": {"I2", func(x *tale) {
+		"destroyed before a visitor asked": {"I2", func(x *tale) {
 			x.born()
 			x.end(x.a, 500, "destroyed")
 			x.e.askedToEnd(taleID, at(511))
 			x.e.askedToEnd(taleID, at(600))
 		}},
-		"destroyed by a visitor who was told nothing": {"", func(x *tale) {
+		"destroyed by a visitor who got no response": {"", func(x *tale) {
 			x.say(x.a, 1, created, "c1", 0)
 			x.end(x.a, 500, "destroyed")
 		}},
@@ -48,7 +48,7 @@ func TestCheckerReasons(t *testing.T) {
 			x.e.evicted = []window{{at(400), at(600)}}
 			x.end(x.a, 700, "evicted")
 		}},
-		"deleted, and nobody had": {"I2", func(x *tale) {
+		"deleted, and no live key was": {"I2", func(x *tale) {
 			x.born()
 			x.e.evicted = []window{{at(800), at(900)}}
 			x.end(x.a, 700, "deleted")
@@ -56,7 +56,7 @@ func TestCheckerReasons(t *testing.T) {
 		}},
 		"evicted before it was seen": {"I2", func(x *tale) {
 			x.born()
-			x.e.answered(taleID, at(650))
+			x.e.responded(taleID, at(650))
 			x.e.evicted = []window{{at(400), at(600)}}
 			x.end(x.a, 700, "evicted")
 			x.oneRun()
@@ -72,13 +72,13 @@ func TestCheckerReasons(t *testing.T) {
 			x.end(x.a, 700, "lost")
 			x.oneRun()
 		}},
-		"a global hook for what a tombstone is left of": {"I2", func(x *tale) {
+		"a global hook for an end of which only a tombstone was left": {"I2", func(x *tale) {
 			x.born()
 			x.e.lostToFlush(nil, []string{taleID})
 			x.end(x.a, 700, "lost")
 			x.oneRun()
 		}},
-		"lost, as its record was not saved": {"", func(x *tale) {
+		"lost, because its record was not saved": {"", func(x *tale) {
 			x.born()
 			x.e.unsaved = []window{{at(0), at(600)}}
 			x.end(x.a, 700, "lost")
@@ -93,7 +93,7 @@ func TestCheckerReasons(t *testing.T) {
 			x.e.seeded(taleID, at(0))
 			x.end(x.a, 1000, "absolute timeout")
 		}},
-		"an absolute timeout that it does not have": {"I2", func(x *tale) {
+		"an absolute timeout that the session does not have": {"I2", func(x *tale) {
 			x.born()
 			x.end(x.a, 1000, "absolute timeout")
 			x.oneRun()
@@ -104,7 +104,7 @@ func TestCheckerReasons(t *testing.T) {
 			x.handle(x.a, 1000, 1)
 			x.oneRun()
 		}},
-		"a hook's session": {"", func(x *tale) {
+		"a session that a hook began": {"", func(x *tale) {
 			x.say(x.a, 1, created, "c1", 0)
 			x.end(x.a, 10, "by a hook")
 		}},
@@ -113,7 +113,7 @@ func TestCheckerReasons(t *testing.T) {
 			x.end(x.a, 10, "by a hook")
 			x.oneRun()
 		}},
-		"a reason that nobody gives": {"I2", func(x *tale) {
+		"a reason that no test gives": {"I2", func(x *tale) {
 			x.born()
 			x.end(x.a, 1000, "revoked")
 			x.oneRun()
@@ -121,20 +121,20 @@ func TestCheckerReasons(t *testing.T) {
 	}.judge(t)
 }
 
-// Of an instance in a world of its own, while it is in it, nothing of this is asked.
+// The checker excuses what an instance does while it is cut off, and nothing else.
 func TestCheckerSplit(t *testing.T) {
 	apart := func(x *tale) {
 		x.born()
 		x.e.apart, x.e.split = x.b, window{at(400), at(1100)}
 	}
 	tales{
-		"early, in its own world": {"", func(x *tale) {
+		"early, on the instance that is cut off": {"", func(x *tale) {
 			apart(x)
 			x.handle(x.b, 500, 1)
 			x.say(x.b, 511, alive, "h1", 1)
-			x.e.answered(taleID, at(550))
+			x.e.responded(taleID, at(550))
 		}},
-		"early, in the world of the rest": {"I2", func(x *tale) {
+		"early, on another instance": {"I2", func(x *tale) {
 			apart(x)
 			x.handle(x.a, 985, 1) // the first hook before its time, the second after it
 		}},
@@ -143,7 +143,7 @@ func TestCheckerSplit(t *testing.T) {
 			x.e.split.from = at(999)
 			x.handle(x.b, 985, 1)
 		}},
-		"lives, after the split": {"I2", func(x *tale) {
+		"live, after the split": {"I2", func(x *tale) {
 			apart(x)
 			x.handle(x.b, 1050, 1)
 			x.say(x.b, 1101, alive, "h1", 1)
@@ -152,20 +152,21 @@ func TestCheckerSplit(t *testing.T) {
 	}.judge(t)
 }
 
-// oneRun gives the end's second hook the reason that is always true, so that one
-// violation is left.
+// oneRun gives the second hook of the end a time and a reason that are right, so that the
+// first hook is the only violation.
 func (x *tale) oneRun() {
 	for i, e := range x.events {
 		if e.kind == started && e.hook == "h2" {
 			x.events[i].at, x.events[i].reason = at(5000), "idle timeout"
-			if x.e.sessions[taleID].alone {
+			if x.e.sessions[taleID].seeded {
 				x.events[i].reason = "absolute timeout"
 			}
 		}
 	}
 }
 
-// Whether what a handler registered runs once, there, and is told the truth.
+// The checker finds handlers' hooks that run not at all, twice, on another instance, too
+// early, or with a false reason.
 func TestCheckerClosures(t *testing.T) {
 	tales{
 		"a handler's hook": {"", func(x *tale) {
@@ -174,31 +175,31 @@ func TestCheckerClosures(t *testing.T) {
 			x.say(x.b, 1010, closure, "0", 1)
 			x.handle(x.a, 1000, 1)
 		}},
-		"that never ran": {"I6", func(x *tale) {
+		"never ran": {"I6", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.handle(x.a, 1000, 1)
 		}},
-		"of a killed instance": {"", func(x *tale) {
+		"of an instance that was killed": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.b.stopped(at(30_000), true)
 			x.handle(x.a, 1000, 1)
 		}},
-		"of an instance that was killed long after it": {"I6", func(x *tale) {
+		"of an instance that was killed long after the end": {"I6", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.b.stopped(at(62_000), true)
 			x.handle(x.a, 1000, 1)
 		}},
-		"that ran twice": {"I6", func(x *tale) {
+		"ran twice": {"I6", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.say(x.b, 1010, closure, "0", 1)
 			x.say(x.b, 1011, closure, "0", 1)
 			x.handle(x.a, 1000, 1)
 		}},
-		"elsewhere": {"I6", func(x *tale) {
+		"ran on another instance, too": {"I6", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.say(x.b, 1010, closure, "0", 1)
@@ -211,12 +212,12 @@ func TestCheckerClosures(t *testing.T) {
 			x.say(x.b, 990, closure, "0", 1)
 			x.handle(x.a, 1000, 1)
 		}},
-		"while the session lives": {"I2", func(x *tale) {
+		"while the session is live": {"I2", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.e.askedToEnd(taleID, at(200))
 			x.because(x.b, 300, closure, "0", 1, "destroyed")
-			x.e.answered(taleID, at(400))
+			x.e.responded(taleID, at(400))
 			x.handle(x.a, 2000, 1)
 		}},
 		"as lost, without a flush": {"I2", func(x *tale) {
@@ -225,39 +226,39 @@ func TestCheckerClosures(t *testing.T) {
 			x.because(x.b, 1010, closure, "0", 1, "lost")
 			x.handle(x.a, 1000, 1)
 		}},
-		"as lost, as a flush took the tombstone": {"", func(x *tale) {
+		"as lost, because a flush took the tombstone": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.handle(x.a, 1000, 1)
 			x.e.lostToFlush([]string{"another"}, []string{taleID, "another"})
 			x.because(x.b, 2000, closure, "0", 1, "lost")
 		}},
-		"as lost, as the tombstone was evicted": {"", func(x *tale) {
+		"as lost, because the tombstone was evicted": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.handle(x.a, 1000, 1)
 			x.e.evicted = []window{{at(1500), at(1600)}}
 			x.because(x.b, 2000, closure, "0", 1, "lost")
 		}},
-		"as lost, as others were evicted before the end": {"I2", func(x *tale) {
+		"as lost, and keys were evicted only before the end": {"I2", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.e.evicted = []window{{at(500), at(600)}}
 			x.handle(x.a, 1000, 1)
 			x.because(x.b, 2000, closure, "0", 1, "lost")
 		}},
-		"at the shutdown, while the session lives": {"", func(x *tale) {
+		"at the shutdown, while the session is live": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
-			x.b.told = at(199)
+			x.b.shutdown = at(199)
 			x.because(x.b, 200, closure, "0", 1, "shutdown")
-			x.e.answered(taleID, at(300))
+			x.e.responded(taleID, at(300))
 			x.handle(x.a, 2000, 1)
 		}},
-		"at a shutdown that nobody asked for": {"I6", func(x *tale) {
+		"at a shutdown that the test did not ask for": {"I6", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
-			x.b.told = at(300)
+			x.b.shutdown = at(300)
 			x.because(x.b, 200, closure, "0", 1, "shutdown")
 			x.handle(x.a, 2000, 1)
 		}},

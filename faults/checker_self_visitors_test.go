@@ -2,9 +2,9 @@ package faults
 
 import "testing"
 
-// Whether visitors keep their sessions, and what the test itself saw is told.
+// The checker finds visitors who lose their sessions, and reports what the test itself saw.
 func TestCheckerVisitors(t *testing.T) {
-	// One who comes back after 500 ms and gets another session, which is not judged.
+	// A visitor comes back after 510 ms and gets another session. That session is not judged.
 	out := func(x *tale, now string) {
 		x.born()
 		x.handle(x.a, 1000, 1)
@@ -18,20 +18,20 @@ func TestCheckerVisitors(t *testing.T) {
 			x.handle(x.a, 1000, 1)
 			x.e.changed(change{old: taleID, new: "another", seen: at(0), at: at(1001)})
 		}},
-		"nobody knows when it was seen": {"", func(x *tale) {
+		"it is not known when the session was last seen": {"", func(x *tale) {
 			x.born()
 			x.handle(x.a, 1000, 1)
 			x.e.changed(change{old: taleID, new: "another", at: at(510)})
 		}},
-		"he has signed out": {"", func(x *tale) {
+		"signed out before": {"", func(x *tale) {
 			x.e.askedToEnd(taleID, at(400))
 			out(x, "")
 		}},
-		"he signs out later": {"I10", func(x *tale) {
+		"signs out later": {"I10", func(x *tale) {
 			x.e.askedToEnd(taleID, at(600))
 			out(x, "another")
 		}},
-		"another one has signed out": {"I10", func(x *tale) {
+		"another visitor has signed out": {"I10", func(x *tale) {
 			x.e.askedToEnd("another", at(400))
 			out(x, "another")
 		}},
@@ -65,13 +65,13 @@ func TestCheckerVisitors(t *testing.T) {
 		t.Errorf("%d visitors signed out, want 1", n)
 	}
 	e := newEvidence()
-	e.answered(taleID, at(0))
+	e.responded(taleID, at(0))
 	for id, may := range map[string][]string{taleID: {taleID}, "new": nil} {
 		if e.letIn(id, at(1), may) {
-			t.Errorf("session %s was not to answer", id)
+			t.Errorf("session %s was wrong as the response to a forged request", id)
 		}
 	}
 	if !e.letIn(taleID, at(2), []string{"new"}) {
-		t.Error("another's session was let in")
+		t.Error("a forged request may get another visitor's session")
 	}
 }

@@ -10,23 +10,23 @@ import (
 // hooks are the global destroyed hooks of every instance.
 var hooks = []string{"h1", "h2"}
 
-// clockStep is what Redis's clock in milliseconds may round away.
+// clockStep is how much time may seem to be missing because Redis counts milliseconds.
 const clockStep = 2 * time.Millisecond
 
-// story is all that the journals say of one session.
+// story is what all journals contain about one session.
 type story struct {
 	created  []event
 	claims   []event
 	acks     []event
-	started  map[string][]event // by hook, in order of attempts
-	outcomes []event            // done and failed
+	started  map[string][]event // by hook, in the order of their attempts
+	outcomes []event            // of the kinds done and failed
 	alive    []event
 	held     []event
 	closures []event
 }
 
-// check holds the journals and the visitors' answers against the invariants of
-// the fault matrix. idle is the sessions' idle timeout.
+// check compares the journals and the responses to the visitors with the invariants I1 to
+// I12. idle is the sessions' idle timeout.
 func (e *evidence) check(events []event, idle time.Duration) verdict {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -66,6 +66,7 @@ func (e *evidence) check(events []event, idle time.Duration) verdict {
 	return v
 }
 
+// add sorts a line of a journal in.
 func (s *story) add(ev event) {
 	switch ev.kind {
 	case created:
@@ -87,7 +88,7 @@ func (s *story) add(ev event) {
 	}
 }
 
-// trial judges one session.
+// trial judges what happened to one session.
 type trial struct {
 	*story
 	v     *verdict
@@ -97,8 +98,8 @@ type trial struct {
 	idle  time.Duration
 }
 
-// began returns when the session began at the earliest; false if it is not sure
-// that it ever did.
+// began returns the earliest moment at which the session may have begun. It returns false
+// if it is not certain that the session began at all.
 func (c *trial) began() (time.Time, bool) {
 	switch {
 	case c.known != nil:
@@ -109,7 +110,7 @@ func (c *trial) began() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// last is the last moment at which the session is known to have lived.
+// last is the last moment at which the session is known to have been live.
 func (c *trial) last() time.Time {
 	if c.known != nil {
 		return c.known.seen
@@ -120,11 +121,13 @@ func (c *trial) last() time.Time {
 	return time.Time{}
 }
 
+// succeeded reports whether the hook has returned nil.
 func (c *trial) succeeded(hook string) bool {
 	return slices.ContainsFunc(c.outcomes, func(o event) bool { return o.kind == done && o.hook == hook })
 }
 
-// noneLost is I1: every hook ran to success for every session that began.
+// noneLost is I1: for every session that began, every destroyed hook succeeded. It also
+// counts what the verdict reports.
 func (c *trial) noneLost() {
 	c.v.created += len(c.created)
 	c.v.closures += len(c.closures)
@@ -154,11 +157,11 @@ func (c *trial) noneLost() {
 		c.v.excused++
 	default:
 		c.v.lost++
-		c.v.violate("I1: session %s, begun %s, last seen %s: hook %s never succeeded: %s", c.id, clock(began), clock(c.last()), missing, c.tell())
+		c.v.violate("I1: session %s, begun %s, last seen %s: hook %s never succeeded: %s", c.id, clock(began), clock(c.last()), missing, c.history())
 	}
 }
 
-// gone reports whether the test had Redis lose the session.
+// gone reports whether the test made Redis lose the session.
 func (c *trial) gone(began time.Time) bool {
 	if c.known != nil && c.known.safe {
 		return false
@@ -166,13 +169,13 @@ func (c *trial) gone(began time.Time) bool {
 	return c.e.flushed[c.id] || anyOverlaps(c.e.unsaved, began, c.last())
 }
 
-// createdFirst is I5.
+// createdFirst is I5: created hooks run once, and before the destroyed hooks.
 func (c *trial) createdFirst() {
 	if len(c.created) > 1 {
 		c.v.violate("I5: session %s: its created hook ran %d times", c.id, len(c.created))
 	}
-	if c.known != nil && !c.known.alone && len(c.created) == 0 {
-		c.v.violate("I5: session %s: a visitor was told of it, its created hook did not run", c.id)
+	if c.known != nil && !c.known.seeded && len(c.created) == 0 {
+		c.v.violate("I5: session %s: an instance responded with it, but its created hook did not run", c.id)
 	}
 	if len(c.created) == 0 {
 		return
@@ -185,8 +188,8 @@ func (c *trial) createdFirst() {
 	}
 }
 
-// tell returns all claims, and all runs of the session's hooks.
-func (c *trial) tell() string {
+// history lists the session's claims and acks and the runs of its hooks, for a message.
+func (c *trial) history() string {
 	var lines []event
 	lines = append(lines, c.claims...)
 	lines = append(lines, c.acks...)
@@ -208,6 +211,7 @@ func (c *trial) tell() string {
 	return text[2:]
 }
 
+// earliest returns the event with the earliest time; false if there is none.
 func earliest(runs []event) (event, bool) {
 	if len(runs) == 0 {
 		return event{}, false
@@ -215,4 +219,5 @@ func earliest(runs []event) (event, bool) {
 	return slices.MinFunc(runs, func(a, b event) int { return a.at.Compare(b.at) }), true
 }
 
+// clock formats a time for a message.
 func clock(t time.Time) string { return t.Format("15:04:05.000000") }

@@ -7,9 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// note journals what the replies to an instance's calls say of its claims, before
-// the instance knows. A claim is journalled with the time at which the call was
-// sent: from no later moment on does its lease run.
+// note writes the claims and acks in Redis's replies to the journal, before the instance
+// gets the replies. The time of a claim is when the call was sent: the instance counts
+// its lease from that moment.
 func (f *failpoints) note(sent time.Time, cmds ...redis.Cmder) {
 	var lines []event
 	for _, cmd := range cmds {
@@ -22,11 +22,11 @@ func (f *failpoints) note(sent time.Time, cmds ...redis.Cmder) {
 	f.journal.write(lines...)
 }
 
-// claims returns what a look or an end has claimed.
+// claims returns the claims that a look, or the end of a session, has got.
 func claims(cmd redis.Cmder) []event {
 	var claims []event
 	add := func(id, token any, claim any) {
-		if fields, ok := claim.([]any); ok { // as look.lua gives it
+		if fields, ok := claim.([]any); ok { // the form of a claim in the reply of look.lua
 			claims = append(claims, event{kind: claimed, id: text(id), hook: text(token), attempt: number(fields[4])})
 		}
 	}
@@ -43,7 +43,7 @@ func claims(cmd redis.Cmder) []event {
 	return claims
 }
 
-// acks returns what an ack has finished, as of now.
+// acks returns the ends whose acks Redis has accepted, with the present time.
 func acks(cmd redis.Cmder) []event {
 	if scriptName(cmd) != "ack" {
 		return nil
@@ -58,7 +58,8 @@ func acks(cmd redis.Cmder) []event {
 	return acks
 }
 
-// scriptCall returns a script's ARGV and the reply, which is empty after an error.
+// scriptCall returns the ARGV of a call of a script, and its reply, which is empty after an
+// error.
 func scriptCall(cmd redis.Cmder) (args, reply []any) {
 	c, ok := cmd.(*redis.Cmd)
 	if !ok || cmd.Err() != nil || scriptName(cmd) == "" {
@@ -69,12 +70,13 @@ func scriptCall(cmd redis.Cmder) (args, reply []any) {
 	return args[3+number(args[2]):], reply
 }
 
+// text returns a text from a reply.
 func text(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
-// number returns what Redis gives as a number or, from a hash, as text.
+// number returns a number from a reply; Redis sends those from a hash as text.
 func number(v any) int {
 	switch v := v.(type) {
 	case int:

@@ -7,45 +7,48 @@ import (
 	"time"
 )
 
-// evidence is what the visitors were told, and what the test did that excuses
-// something.
+// evidence is what the checker knows beside the journals: what the instances responded to
+// the visitors, and what the test did that excuses a loss.
 type evidence struct {
 	mu        sync.Mutex
 	sessions  map[string]*known
-	asked     map[string]time.Time // sessions that a visitor asked to end, and when the request was sent
-	deadlines map[string]time.Time // absolute timeouts, of sessions begun past the instances
+	asked     map[string]time.Time // when a visitor sent the request to end a session, by the session's ID
+	deadlines map[string]time.Time // the absolute timeouts of seeded sessions
 	buried    map[string]bool      // sessions whose ends belong into the dead set
 
-	flushed    map[string]bool // sessions that lived, or whose end waited, when everything was deleted
-	tombstones map[string]bool // ends that had been acked then, and told to all but some instances
-	unsaved    []window        // what was written then may be gone, or as it was before
-	evicted    []window        // live keys were deleted by others than this library
-	changes    []change        // of the session in a visitor's cookie
-	breaches   []string        // of I11 and I12, each as the test saw it
-	apart      *process        // was on the other side of a split that let both sides write
-	split      window          // in which it was
+	flushed    map[string]bool // sessions that were live, or whose end waited, when the test flushed Redis
+	tombstones map[string]bool // ends that had been acked when the test flushed Redis, but that some instances had not heard of
+	unsaved    []window        // writes in these times may be lost
+	evicted    []window        // in these times live keys were deleted, and not by the library
+	changes    []change
+	breaches   []string // of I11 and I12, as the test saw them
+	apart      *process // the instance that was cut off from the rest together with a Redis master
+	split      window   // when that was
 }
 
-// known is a session that a visitor was told of, or that the test began.
+// known is a session that the test knows of: an instance responded with it, or the test
+// seeded it, which means that it wrote the session to Redis itself.
 type known struct {
-	begun time.Time // start of the first request that was answered with it
-	seen  time.Time // start of the last one
-	alone bool      // it was begun past the instances, without created hooks
-	safe  bool      // it was on disk, or replicated, before anything was lost
+	begun  time.Time // when the first request was sent that was answered with the session
+	seen   time.Time // when the last such request was sent
+	seeded bool      // no created hook ran
+	safe   bool      // it was on disk, or replicated, before Redis lost anything
 }
 
-// change is an answer after which a visitor had another session than before, or none.
+// change is a response after which a visitor had another session than before, or none.
 type change struct {
-	old, new string    // new is "" if his cookie was taken away
-	seen     time.Time // start of the last request that was answered with the old one; zero if it is not known
-	at       time.Time // when the answer had come
+	old, new string    // IDs; new is "" if the response took the cookie away
+	seen     time.Time // when the last request was sent that was answered with the old session; zero if that is not known
+	at       time.Time // when the response had come
 }
 
 // window is a span of time.
 type window struct{ from, to time.Time }
 
+// overlaps reports whether the window has a moment between from and to.
 func (w window) overlaps(from, to time.Time) bool { return !w.from.After(to) && !w.to.Before(from) }
 
+// anyOverlaps reports whether one of the windows has a moment between from and to.
 func anyOverlaps(ws []window, from, to time.Time) bool {
 	return slices.ContainsFunc(ws, func(w window) bool { return w.overlaps(from, to) })
 }
@@ -61,9 +64,9 @@ func newEvidence() *evidence {
 	}
 }
 
-// answered notes that a request that was sent at from was answered with the
-// session.
-func (e *evidence) answered(id string, from time.Time) {
+// responded notes that an instance responded with the session to a request that was sent
+// at from.
+func (e *evidence) responded(id string, from time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.sessions[id]
@@ -76,31 +79,32 @@ func (e *evidence) answered(id string, from time.Time) {
 	}
 }
 
-// changed notes that a visitor has another session now.
+// changed notes that a visitor has another session now, or none.
 func (e *evidence) changed(x change) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.changes = append(e.changes, x)
 }
 
-// letIn notes that a forged request was answered with a session, and whether it is
-// another one than those that it has the secrets of and than a new one.
+// letIn notes that an instance responded with a session to a forged request. It returns
+// whether that is wrong: the session existed already, and may, the sessions whose secrets
+// were in the request, does not contain it.
 func (e *evidence) letIn(id string, from time.Time, may []string) (wrong bool) {
 	e.mu.Lock()
 	wrong = e.sessions[id] != nil && !slices.Contains(may, id)
 	e.mu.Unlock()
-	e.answered(id, from)
+	e.responded(id, from)
 	return wrong
 }
 
-// breach notes what must never be.
+// breach notes that the test saw a broken invariant itself.
 func (e *evidence) breach(format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.breaches = append(e.breaches, fmt.Sprintf(format, args...))
 }
 
-// askedToEnd notes that a visitor asked for the session's end.
+// askedToEnd notes that a visitor sent a request to end the session.
 func (e *evidence) askedToEnd(id string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -109,22 +113,22 @@ func (e *evidence) askedToEnd(id string, at time.Time) {
 	}
 }
 
-// seeding notes a session that is about to be begun past the instances: should the
-// reply be lost, nobody knows whether it was.
+// seeding notes that the test is about to seed a session. If the reply is lost, the test
+// never learns whether the session began.
 func (e *evidence) seeding(id string, deadline time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.deadlines[id] = deadline
 }
 
-// seeded notes that it was begun.
+// seeded notes that the session has begun.
 func (e *evidence) seeded(id string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions[id] = &known{begun: at, seen: at, alone: true}
+	e.sessions[id] = &known{begun: at, seen: at, seeded: true}
 }
 
-// keptSafe notes that Redis has no excuse to lose these sessions.
+// keptSafe notes that there is no excuse if Redis loses these sessions.
 func (e *evidence) keptSafe(ids []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,8 +137,8 @@ func (e *evidence) keptSafe(ids []string) {
 	}
 }
 
-// lostToFlush notes what was in Redis when everything was deleted: the members of
-// the due-index and the dead set, and the sessions of which there was a record.
+// lostToFlush notes which sessions were in Redis when the test flushed it: waiting had an
+// entry in a due-index or a dead set, recorded had a record.
 func (e *evidence) lostToFlush(waiting, recorded []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,7 +153,7 @@ func (e *evidence) lostToFlush(waiting, recorded []string) {
 	}
 }
 
-// evicting runs what has others than this library delete live keys.
+// evicting runs do, in which live keys are deleted, and not by the library.
 func (e *evidence) evicting(do func()) {
 	from := time.Now()
 	do()
@@ -158,7 +162,7 @@ func (e *evidence) evicting(do func()) {
 	e.evicted = append(e.evicted, window{from, time.Now()})
 }
 
-// losing runs what loses the writes of the last moments before it.
+// losing runs do, which may lose what was written while it runs, or before it by so much.
 func (e *evidence) losing(before time.Duration, do func()) {
 	from := time.Now().Add(-before)
 	do()
@@ -167,8 +171,8 @@ func (e *evidence) losing(before time.Duration, do func()) {
 	e.unsaved = append(e.unsaved, window{from, time.Now()})
 }
 
-// splitting runs what lets p write to another Redis than the rest, of which nothing
-// is kept.
+// splitting runs do, in which p writes to another Redis master than the rest of the fleet.
+// All that p writes meanwhile is lost afterwards.
 func (e *evidence) splitting(p *process, do func()) {
 	from := time.Now()
 	do()
@@ -177,19 +181,20 @@ func (e *evidence) splitting(p *process, do func()) {
 	e.apart, e.split = p, window{from, time.Now()}
 }
 
-// onItsOwn reports whether an instance did something in a world of its own.
-func (e *evidence) onItsOwn(ev event) bool {
+// whileApart reports whether an event is one of the instance that was cut off, while it
+// was cut off.
+func (e *evidence) whileApart(ev event) bool {
 	return e.apart != nil && ev.by == e.apart && e.split.overlaps(ev.at, ev.at)
 }
 
-// seen returns when the session was last answered, the moment its request was sent.
+// seen returns when the last request was sent that was answered with the session.
 func (e *evidence) seen(id string) time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.sessions[id].seen
 }
 
-// bury notes that the session's end belongs into the dead set.
+// bury notes that the session's end is to be in the dead set when the test ends.
 func (e *evidence) bury(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -2,7 +2,7 @@ package faults
 
 import (
 	"context"
-	"crypto/sha1" // the name that Redis gives to a script
+	"crypto/sha1" // Redis names a script by its SHA-1
 	"encoding/hex"
 	"net"
 	"os"
@@ -14,12 +14,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// scriptNames maps the SHA-1 of each of the ledger's scripts, and its source, to
-// its name.
+// scriptNames maps the SHA-1 of each of the ledger's scripts to the script's name, and
+// the script's source to its name too.
 var scriptNames = sync.OnceValue(func() map[string]string {
 	files, err := filepath.Glob("../internal/ledger/lua/*.lua")
 	if err != nil || len(files) == 0 {
-		panic("the ledger's scripts are not where they were")
+		panic("the ledger's scripts are not in ../internal/ledger/lua")
 	}
 	names := make(map[string]string)
 	for _, f := range files {
@@ -34,40 +34,44 @@ var scriptNames = sync.OnceValue(func() map[string]string {
 	return names
 })
 
-// failpoints are the moments before and after an instance's calls to Redis, by
-// the name of the script: "before:ack", "after:create"; "after:claim" is after a
-// look that has claimed something. All that an instance does to the state of
-// sessions are such calls, so a process killed at one of them is a process killed
-// anywhere. They are a hook of the instance's Redis client: the library has none.
+// failpoints stops an instance just before or after it calls a script. The names of the
+// failpoints are made of the script's name: "before:ack", "after:create". "after:claim"
+// is after a look that has claimed something.
+//
+// An instance changes the state of sessions only by calling scripts. So a process that is
+// killed at a failpoint stands for a process that is killed at any other moment.
+//
+// failpoints is a hook of the instance's Redis client. The library itself has no
+// failpoints.
 type failpoints struct {
-	journal *journal // of what is claimed and acked
+	journal *journal // gets the claims and acks
 	reply   lostReply
 
 	mu    sync.Mutex
 	armed string
-	hit   chan struct{} // closed when it is reached
-	open  chan struct{} // closed to let it go on
+	hit   chan struct{} // closed when a call has reached the armed failpoint
+	open  chan struct{} // closed to let that call go on
 }
 
-// arm makes the next call that reaches point wait.
+// arm makes the next call that reaches the failpoint wait there.
 func (f *failpoints) arm(point string) {
 	if script := point[strings.IndexByte(point, ':')+1:]; script != "claim" {
-		scriptSHA(script) // panics: a misspelt point would never be reached
+		scriptSHA(script) // panics if the name is misspelt: that failpoint would never be reached
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.armed, f.hit, f.open = point, make(chan struct{}), make(chan struct{})
 }
 
-// reached is closed when the armed failpoint is reached.
+// reached returns a channel that is closed when a call reaches the armed failpoint.
 func (f *failpoints) reached() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.hit
 }
 
-// release lets the call that waits go on, to wait again at the next point, if
-// there is one.
+// release lets the call that waits at the failpoint go on. If next is not empty, it is
+// armed first.
 func (f *failpoints) release(next string) {
 	f.mu.Lock()
 	open := f.open
@@ -81,6 +85,7 @@ func (f *failpoints) release(next string) {
 	}
 }
 
+// pass waits if one of the commands has reached the armed failpoint.
 func (f *failpoints) pass(when string, cmds ...redis.Cmder) {
 	f.mu.Lock()
 	if f.armed == "" {
@@ -104,6 +109,7 @@ func (f *failpoints) pass(when string, cmds ...redis.Cmder) {
 	f.mu.Unlock()
 }
 
+// scriptName returns the name of the script that the command calls, "" if it calls none.
 func scriptName(cmd redis.Cmder) string {
 	args := cmd.Args()
 	if len(args) < 2 || cmd.Name() != "evalsha" && cmd.Name() != "eval" {
@@ -113,6 +119,7 @@ func scriptName(cmd redis.Cmder) string {
 	return scriptNames()[script]
 }
 
+// DialHook lets lostReply watch the connection.
 func (f *failpoints) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
@@ -123,12 +130,13 @@ func (f *failpoints) DialHook(next redis.DialHook) redis.DialHook {
 	}
 }
 
+// ProcessHook has the failpoints before and after a call.
 func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		f.pass("before", cmd)
 		sent := time.Now()
 		err := next(ctx, cmd)
-		cmd.SetErr(err) // go-redis does it after its hooks: until then it is that of an earlier try
+		cmd.SetErr(err) // go-redis sets it only after its hooks; until then the command has the error of an earlier attempt
 		f.note(sent, cmd)
 		if err == nil {
 			f.pass("after", cmd)
@@ -137,6 +145,7 @@ func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// ProcessPipelineHook has the failpoints before and after several calls.
 func (f *failpoints) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		f.pass("before", cmds...)
@@ -148,7 +157,7 @@ func (f *failpoints) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
-// scriptSHA returns the name that Redis gives to one of the ledger's scripts.
+// scriptSHA returns the SHA-1 of one of the ledger's scripts.
 func scriptSHA(name string) string {
 	for key, n := range scriptNames() {
 		if n == name && len(key) == 2*sha1.Size {
@@ -158,7 +167,7 @@ func scriptSHA(name string) string {
 	panic("no script " + name)
 }
 
-// scriptSource returns the text of one of the ledger's scripts.
+// scriptSource returns the source of one of the ledger's scripts.
 func scriptSource(name string) string {
 	for key, n := range scriptNames() {
 		if n == name && len(key) != 2*sha1.Size {
@@ -168,7 +177,7 @@ func scriptSource(name string) string {
 	panic("no script " + name)
 }
 
-// loadScripts loads the ledger's scripts into Redis.
+// loadScripts loads the ledger's scripts into Redis, so that EVALSHA knows them.
 func (f *fleet) loadScripts() {
 	f.t.Helper()
 	for src, name := range scriptNames() {

@@ -2,16 +2,13 @@ package faults
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,19 +21,18 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// patience bounds every wait. It is no expectation: what is slower than this is
-// broken.
-const patience = 30 * time.Second
+// patience is how long a test waits for anything at most.
+const patience = redistest.Patience
 
-// fleet is the instances of one application, the Redis that they share, and what
-// the test knows of their sessions.
+// fleet is the instances of one application, the Redis that they share, and what the
+// test knows about their sessions.
 type fleet struct {
 	t       testing.TB
-	setup   setup // of the next instance
+	setup   setup // of the next instance that is started
 	redis   *redistest.Server
-	cluster *redistest.Cluster    // instead of redis, nil if there is none
-	rdb     redis.UniversalClient // past any proxy
-	dir     string
+	cluster *redistest.Cluster    // instead of redis; nil for a single server
+	rdb     redis.UniversalClient // the test's own client; it goes past any proxy
+	dir     string                // of the journals and logs
 	known   *evidence
 	client  *http.Client
 	liveKey string // see liveKeyChanged
@@ -44,11 +40,18 @@ type fleet struct {
 	mu        sync.Mutex
 	processes []*process
 
-	running sync.Mutex // held while Redis must go on, or does not
+	running sync.Mutex // a fault that stops Redis holds it, and so does flush
 }
 
-// newFleet makes a fleet without instances on server.
-func newFleet(t testing.TB, server *redistest.Server) *fleet {
+// newFleet starts a redis-server with these arguments, and returns a fleet on it that
+// has no instances yet.
+func newFleet(t testing.TB, args ...string) *fleet {
+	t.Helper()
+	return newFleetOn(t, redistest.Start(t, args...))
+}
+
+// newFleetOn returns a fleet without instances on a server.
+func newFleetOn(t testing.TB, server *redistest.Server) *fleet {
 	t.Helper()
 	f := &fleet{
 		t:     t,
@@ -89,6 +92,12 @@ func newFleet(t testing.TB, server *redistest.Server) *fleet {
 	return f
 }
 
+// use makes rdb the test's own client.
+func (f *fleet) use(rdb redis.UniversalClient) {
+	_ = f.rdb.Close()
+	f.rdb = rdb
+}
+
 // start starts an instance and waits until it serves.
 func (f *fleet) start(name string) *process {
 	f.t.Helper()
@@ -99,16 +108,10 @@ func (f *fleet) start(name string) *process {
 	return p
 }
 
+// launch starts an instance with this setup and waits until it serves.
 func (f *fleet) launch(name string, s setup) (*process, error) {
-	f.mu.Lock()
-	file := filepath.Join(f.dir, fmt.Sprintf("%s.%d", name, len(f.processes)))
-	p := &process{f: f, name: name, journal: file + ".journal", log: file + ".log", exited: make(chan struct{}), born: time.Now()}
-	s.Journal = p.journal
-	p.setup = s
-	f.processes = append(f.processes, p)
-	f.mu.Unlock()
-
-	told, err := json.Marshal(s)
+	p := f.newProcess(name, s)
+	config, err := json.Marshal(p.setup)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func (f *fleet) launch(name string, s setup) (*process, error) {
 	}
 	defer func() { _ = log.Close() }()
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), instanceEnv+"="+string(told))
+	p.cmd.Env = append(os.Environ(), instanceEnv+"="+string(config))
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stderr = log
 	out, err := p.cmd.StdoutPipe()
@@ -135,7 +138,7 @@ func (f *fleet) launch(name string, s setup) (*process, error) {
 		if s.Scan() {
 			addr <- s.Text()
 		}
-		for s.Scan() { // to its end: Wait closes the pipe
+		for s.Scan() { // read to the end: Wait closes the pipe
 		}
 		_ = p.cmd.Wait()
 	}()
@@ -150,6 +153,18 @@ func (f *fleet) launch(name string, s setup) (*process, error) {
 	return nil, fmt.Errorf("instance %s does not serve", name)
 }
 
+// newProcess adds a process to the fleet, which is not running yet.
+func (f *fleet) newProcess(name string, s setup) *process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file := filepath.Join(f.dir, fmt.Sprintf("%s.%d", name, len(f.processes)))
+	s.Journal = file + ".journal"
+	p := &process{f: f, name: name, setup: s, journal: s.Journal, log: file + ".log", exited: make(chan struct{})}
+	f.processes = append(f.processes, p)
+	return p
+}
+
+// all returns all processes that were ever started.
 func (f *fleet) all() []*process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,7 +184,7 @@ func (f *fleet) living() []*process {
 	return living
 }
 
-// together starts instances and waits until each knows of all.
+// together starts instances and waits until each knows all of them.
 func (f *fleet) together(names ...string) []*process {
 	f.t.Helper()
 	var ps []*process
@@ -180,9 +195,11 @@ func (f *fleet) together(names ...string) []*process {
 	return ps
 }
 
+// knowEachOther waits until each of these instances knows that they are the whole
+// fleet, and has its subscription.
 func (f *fleet) knowEachOther(ps ...*process) {
 	f.t.Helper()
-	f.eventually("the instances know of each other", func() bool {
+	f.eventually("the instances know each other", func() bool {
 		for _, p := range ps {
 			if s, err := p.tryStats(); err != nil || s.Instances != len(ps) || s.Notifications == lifecycle.NotificationsDisconnected {
 				return false
@@ -190,118 +207,4 @@ func (f *fleet) knowEachOther(ps ...*process) {
 		}
 		return true
 	})
-}
-
-// events returns what all journals hold so far.
-func (f *fleet) events() []event {
-	f.t.Helper()
-	var all []event
-	for _, p := range f.all() {
-		all = append(all, readJournal(f.t, p)...)
-	}
-	return all
-}
-
-// runs counts the lines of a kind about the last hook, for one session or, with
-// an empty id, for all.
-func (f *fleet) runs(k kind, id string) int {
-	f.t.Helper()
-	n := 0
-	for _, e := range f.events() {
-		if e.kind == k && e.hook == hooks[len(hooks)-1] && (id == "" || e.id == id) {
-			n++
-		}
-	}
-	return n
-}
-
-// eventually polls until ok holds.
-func (f *fleet) eventually(what string, ok func() bool) {
-	f.t.Helper()
-	if err := poll(patience, ok); err != nil {
-		f.t.Fatalf("%s: %v", what, err)
-	}
-}
-
-var errNever = errors.New("never happened")
-
-func poll(patience time.Duration, ok func() bool) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-end:
-			return errNever
-		}
-	}
-	return nil
-}
-
-// settled reports whether no session lives and no end waits.
-func (f *fleet) settled() bool {
-	pipe := f.rdb.Pipeline()
-	for b := range f.setup.Buckets {
-		pipe.ZCard(context.Background(), fmt.Sprintf("%s:{%d}:due", f.setup.Prefix, b))
-	}
-	waiting, err := pipe.Exec(context.Background())
-	if err != nil {
-		return false
-	}
-	for _, n := range waiting {
-		if n.(*redis.IntCmd).Val() > 0 {
-			return false
-		}
-	}
-	return f.keys("live:*") == 0
-}
-
-// finish waits until every session has ended, ends the instances in order, and
-// has the checker judge.
-func (f *fleet) finish() verdict {
-	f.t.Helper()
-	f.eventually("every session has ended and its end is handled", f.settled)
-	return f.stopAndCheck()
-}
-
-func (f *fleet) stopAndCheck() verdict {
-	f.t.Helper()
-	for _, p := range f.living() {
-		if err := p.shutDown(); err != nil {
-			f.t.Error(err)
-		}
-	}
-	f.leavesNothing()
-	v := f.known.check(f.events(), f.setup.Idle)
-	v.report(f.t)
-	return v
-}
-
-// leavesNothing is invariant I8 for Redis; goroutines are the instances' own
-// look as they end.
-func (f *fleet) leavesNothing() {
-	f.t.Helper()
-	keys, err := f.keyNames("*")
-	if err != nil {
-		f.t.Errorf("I8: %v", err)
-	}
-	for _, k := range keys {
-		if k == f.setup.Prefix+":buckets" || k == f.setup.Prefix+":instances" {
-			continue
-		}
-		// For a killed instance's hooks of handlers a tombstone waits out its time.
-		if left := f.rdb.PTTL(context.Background(), k).Val(); left < 0 || !f.killed() {
-			f.t.Errorf("I8: left in Redis: %s, time to live %v", k, left)
-		}
-	}
-	f.eventually("I8: all connections are closed", func() bool {
-		n := f.connections()
-		return n >= 0 && n <= int(f.rdb.PoolStats().TotalConns) // the test's own
-	})
-}
-
-// killed reports whether any instance was killed.
-func (f *fleet) killed() bool {
-	return slices.ContainsFunc(f.all(), (*process).killed)
 }

@@ -8,12 +8,14 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// flush deletes everything in Redis, and notes what the same transaction found
-// there: that is excused, and nothing else. Where Redis is away or refuses
-// writes, it waits. A test that breaks Redis at the same time must hold f.running as
-// long as it does not run, else the reply might be lost, and with it the sessions.
+// flush deletes everything in Redis. The same transaction reads which sessions are there:
+// the checker excuses the loss of these, and of no others. While Redis is away or refuses
+// writes, flush tries again. A test that stops Redis must hold f.running meanwhile: else
+// the reply could be lost, and nobody would know which sessions it named.
 func (f *fleet) flush() {
 	f.t.Helper()
 	f.running.Lock()
@@ -23,7 +25,7 @@ func (f *fleet) flush() {
 	})
 	defer func() { _ = rdb.Close() }()
 	var err error
-	late := poll(patience, func() bool {
+	late := redistest.Poll(patience, func() bool {
 		err = f.tryFlush(rdb)
 		return err == nil || !refused(err)
 	})
@@ -32,8 +34,8 @@ func (f *fleet) flush() {
 	}
 }
 
-// refused reports whether nothing was executed for certain: Redis said so, or could
-// not be reached.
+// refused reports whether it is certain that Redis executed nothing: Redis replied with
+// an error, or could not be reached.
 func refused(err error) bool {
 	if reply := redis.Error(nil); errors.As(err, &reply) {
 		return true
@@ -42,6 +44,7 @@ func refused(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
+// tryFlush flushes once.
 func (f *fleet) tryFlush(rdb *redis.Client) error {
 	ctx := context.Background()
 	pipe := rdb.TxPipeline()
@@ -56,7 +59,7 @@ func (f *fleet) tryFlush(rdb *redis.Client) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
-	var waiting, recorded []string
+	var waiting, recorded []string // IDs of sessions in due-indexes and dead sets, and with a record
 	for _, ids := range there {
 		waiting = append(waiting, ids.Val()...)
 	}

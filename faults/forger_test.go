@@ -12,14 +12,13 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// forgedHeader is a header line of which the instances keep what a session's first
-// request had.
+// forgedHeader is a header that the instances keep from a session's first request.
 const forgedHeader = "X-Forged"
 
-// cookiePrefix is what a visitor's cookie begins with.
+// cookiePrefix is the beginning of a visitor's cookie.
 const cookiePrefix = "session="
 
-// Where a token's secret half, decoded, has what: see package token.
+// Offsets in the decoded second half of a token; see package token.
 const (
 	atSecret   = 0
 	atIdle     = 32
@@ -27,19 +26,19 @@ const (
 	atMark     = 44
 )
 
-// forger is a client that can do what anybody can who knows the application from
-// outside: begin sessions, change what he has in his cookies, and send what no browser
-// would. He knows the IDs of others' sessions, which are no secret. He has no Redis.
+// forger is a client that knows the application only from outside. It begins sessions,
+// changes its own cookies, and sends requests that no browser would send. It knows the IDs of
+// other visitors' sessions, which are not secret. It cannot reach Redis.
 type forger struct {
 	*soak
 	name  string
-	own   [3]*visitor // whose cookies he has
-	admin *visitor    // and one of the other name
-	spent []string    // cookies of his own that are worth nothing any more, the latest last
-	holds int         // hooks that he had registered
+	own   [3]*visitor // whose sessions and cookies are the forger's own
+	admin *visitor    // the same, with a cookie of the other name
+	spent []string    // the forger's cookies that open no session any more, the latest last
+	holds int         // hooks that the forger has registered
 }
 
-// forgery is a request of a forger.
+// forgery is a forged request, and what its response may be.
 type forgery struct {
 	trick   string
 	slot    int
@@ -48,13 +47,13 @@ type forgery struct {
 	cookies []string // "name=value"
 	header  http.Header
 
-	may   []*visitor // with whose sessions it may be answered: they are in the cookies, with their secrets
-	keeps *visitor   // instead of whose session no other may answer while that lives
-	right bool       // and then the cookie is to be put right
-	none  bool       // with no other: none may begin here
+	may   []*visitor // whose sessions the response may be of: the cookies have their secrets
+	keeps *visitor   // while this visitor's session is live, the response must be of that session
+	right bool       // the response must set the good cookie of that session again
+	none  bool       // no other session may begin
 }
 
-// visit makes a request as an honest visitor does. It returns 0 if there was no answer.
+// visit requests a page as an honest visitor does. It returns 0 if there is no response.
 func (f *forger) visit(v *visitor, slot int, path string) (status int) {
 	p := f.slots[slot].process()
 	if p == nil {
@@ -62,8 +61,8 @@ func (f *forger) visit(v *visitor, slot int, path string) (status int) {
 	}
 	before := v.cookie
 	status, _ = v.visit(p, path)
-	if status == withheld {
-		v.cookie = "" // a rotation's answer was lost: that session is out of his hands
+	if status == statusWithheld {
+		v.cookie = "" // the response to a rotation was lost, and with it the session's new cookie
 	}
 	if before != "" && v.cookie != before && !sameToken(v.cookie, before) {
 		f.spend(before)
@@ -71,8 +70,8 @@ func (f *forger) visit(v *visitor, slot int, path string) (status int) {
 	return status
 }
 
-// ready returns one of the forger's visitors with a session that has just answered,
-// nil if none does.
+// ready requests a page as one of the forger's own visitors, and returns that visitor. It
+// returns nil if the instance does not respond with a session.
 func (f *forger) ready(own, slot int) *visitor {
 	if v := f.own[own]; f.visit(v, slot, "/") == http.StatusOK {
 		return v
@@ -80,7 +79,7 @@ func (f *forger) ready(own, slot int) *visitor {
 	return nil
 }
 
-// spend notes a cookie that is worth nothing any more.
+// spend notes a cookie that opens no session any more.
 func (f *forger) spend(cookie string) {
 	f.spent = append(f.spent, cookie)
 	if len(f.spent) > 64 {
@@ -88,13 +87,13 @@ func (f *forger) spend(cookie string) {
 	}
 }
 
-// fill puts what only this forger's next request may have into a path.
+// fill replaces {n} in a path by a number that no other request has.
 func (f *forger) fill(path string) string {
 	f.holds++
 	return strings.Replace(path, "{n}", f.name+strconv.Itoa(f.holds), 1)
 }
 
-// send sends the request and judges the answer.
+// send sends the request and judges the response.
 func (f *forger) send(x forgery) {
 	p := f.slots[x.slot].process()
 	if p == nil {
@@ -127,20 +126,22 @@ func (f *forger) send(x forgery) {
 	}
 }
 
-// judge is I11, and of a visitor whose cookies it had, I10.
-func (f *forger) judge(x forgery, a answer, from time.Time) {
+// judge checks the response for I11: no forged request gets another visitor's session, begins
+// a session where none may begin, or sets a cookie there. For the forger's own visitors it
+// also checks I10.
+func (f *forger) judge(x forgery, a response, from time.Time) {
 	sent := func() string { return x.trick + ", " + x.method + " " + x.path + " at " + clock(from) }
 	set := ""
 	for _, c := range a.cookies {
 		if c.MaxAge >= 0 && c.Name+"=" == cookiePrefix {
 			set = cookiePrefix + c.Value
 		}
-		if a.status == withheld {
-			f.known.breach("I11: %s: a request in which no session begins was answered with %s", sent(), c)
+		if a.status == statusWithheld {
+			f.known.breach("I11: %s: no session may begin in the request, and the response sets %s", sent(), c)
 		}
 	}
 	if a.status == http.StatusOK {
-		if strings.HasSuffix(x.path, "/destroy") { // which may have begun another session
+		if strings.HasSuffix(x.path, "/destroy") { // it may have begun another session, and ended that
 			f.known.askedToEnd(a.body, from)
 		}
 		ids := make([]string, len(x.may))
@@ -150,7 +151,7 @@ func (f *forger) judge(x forgery, a answer, from time.Time) {
 			mine = mine || v.id == a.body
 		}
 		if f.known.letIn(a.body, from, ids) {
-			f.known.breach("I11: %s: it was let into session %s", sent(), a.body)
+			f.known.breach("I11: %s: the response was of session %s", sent(), a.body)
 		}
 		if x.none && !mine {
 			f.known.breach("I11: %s: session %s began", sent(), a.body)
@@ -160,7 +161,7 @@ func (f *forger) judge(x forgery, a answer, from time.Time) {
 		if a.body != v.id {
 			f.known.changed(change{old: v.id, new: a.body, seen: v.seen, at: time.Now()})
 		} else if x.right && set == "" && x.path != "/destroy" {
-			f.known.breach("I11: %s: the cookie of session %s was not put right", sent(), v.id)
+			f.known.breach("I11: %s: the response did not set the good cookie of session %s", sent(), v.id)
 		}
 	}
 	for _, v := range x.may {
@@ -171,10 +172,10 @@ func (f *forger) judge(x forgery, a answer, from time.Time) {
 		case x.path == "/destroy" && a.body == v.id:
 			f.spend(v.cookie)
 			v.cookie = ""
-		case x.path == "/destroy" && a.status != http.StatusOK: // nobody knows
+		case x.path == "/destroy" && a.status != http.StatusOK: // the session may have ended or not
 			v.cookie = ""
 		case strings.HasPrefix(set, cookiePrefix+v.id+".") && set != v.cookie:
-			if sameToken(set, v.cookie) { // sent again
+			if sameToken(set, v.cookie) { // the same token again
 				v.cookie = set
 				break
 			}
@@ -187,8 +188,8 @@ func (f *forger) judge(x forgery, a answer, from time.Time) {
 	}
 }
 
-// sameToken reports whether two cookies have one token: its last characters tell when it
-// was sent.
+// sameToken reports whether two cookies have the same token. The last characters, which differ,
+// say when the library sent the cookie.
 func sameToken(a, b string) bool {
 	const sent = 6
 	return len(a) == len(b) && len(a) > sent && a[:len(a)-sent] == b[:len(b)-sent]
@@ -200,17 +201,17 @@ func value(cookie string) string {
 	return v
 }
 
-// half returns the decoded secret half of a cookie's token.
+// half returns the decoded second half of a cookie's token.
 func half(cookie string) []byte {
 	_, half, _ := strings.Cut(value(cookie), ".")
 	b, err := base64.RawURLEncoding.DecodeString(half)
 	if err != nil {
-		panic(err) // it is a token, and was let in
+		panic(err) // it is a good token: the caller has used it
 	}
 	return b
 }
 
-// forge returns a cookie after change has had its token's decoded secret half.
+// forge returns a cookie after change has changed the decoded second half of its token.
 func forge(cookie string, change func(half []byte)) string {
 	b := half(cookie)
 	change(b)
@@ -220,7 +221,7 @@ func forge(cookie string, change func(half []byte)) string {
 // asID returns a cookie with another ID.
 func asID(id, cookie string) string { return cookiePrefix + id + value(cookie)[token.IDLength:] }
 
-// put48 puts a number where a token has a time.
+// put48 writes a number as a token has it: 48 bits, big-endian.
 func put48(b []byte, v int64) {
 	var x [8]byte
 	binary.BigEndian.PutUint64(x[:], uint64(v))

@@ -10,39 +10,39 @@ import (
 	"time"
 )
 
-// kind is what a line of a journal tells.
+// kind says what a line of a journal reports.
 type kind string
 
 const (
 	created kind = "created" // a created hook has run
 	started kind = "started" // a destroyed hook was called
-	done    kind = "done"    // it returned nil
-	failed  kind = "failed"  // it returned an error, or panicked
-	alive   kind = "alive"   // it asked for its session and was told that it lives
-	held    kind = "held"    // a handler's OnSessionDestroyed returned nil
-	closure kind = "closure" // what it registered was called
-	claimed kind = "claimed" // Redis gave it the claim, for which it had asked at that time
-	acked   kind = "acked"   // Redis had told it that its ack was good
+	done    kind = "done"    // the destroyed hook returned nil
+	failed  kind = "failed"  // the destroyed hook returned an error, or panicked
+	alive   kind = "alive"   // a destroyed hook asked for its session, and Get returned it as live
+	held    kind = "held"    // a handler registered a hook for its session
+	closure kind = "closure" // a handler's hook was called
+	claimed kind = "claimed" // Redis gave the instance a claim; the time is that of the instance's call
+	acked   kind = "acked"   // Redis accepted the instance's ack
 )
 
-// event is a line of a journal, and for lines read the journal's instance.
+// event is a line of a journal.
 type event struct {
 	at      time.Time
 	kind    kind
-	id      string
-	hook    string // name of the hook; of closures a number given by the visitor; of claims their token
+	id      string // of the session
+	hook    string // the hook's name; for a handler's hook the number that the visitor gave, for a claim its token
 	attempt int
 	reason  string
 	ended   time.Time
-	value   string // that the session held under keptKey
-	by      *process
+	value   string   // the session's value under keptKey
+	by      *process // whose journal it is
 }
 
-// keptKey is the key of the session's value that the journal keeps.
+// keptKey is the key of the session's value that the journal records.
 const keptKey = "kept"
 
-// journal is a file that one process writes to, what belongs together with one
-// write: a killed process leaves whole lines, and all or none.
+// journal is a file to which one process appends. Lines that belong together are written
+// in one write: a process that is killed leaves all of them or none, and no half line.
 type journal struct{ file *os.File }
 
 func openJournal(path string) (*journal, error) {
@@ -64,7 +64,7 @@ func (j *journal) write(events ...event) {
 	}
 }
 
-// readJournal reads what a process has written so far.
+// readJournal reads the lines that a process has written so far.
 func readJournal(t testing.TB, p *process) []event {
 	t.Helper()
 	f, err := os.Open(p.journal)
@@ -78,12 +78,12 @@ func readJournal(t testing.TB, p *process) []event {
 	var events []event
 	for r := bufio.NewReader(f); ; {
 		line, err := r.ReadString('\n')
-		if err != nil { // without its end: it is being written
+		if err != nil { // no line end yet: the process is still writing
 			return events
 		}
 		field := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(field) != 8 {
-			t.Fatalf("%s: not a line: %q", p.journal, line)
+			t.Fatalf("%s: not a line of a journal: %q", p.journal, line)
 		}
 		number := func(i int) int64 {
 			n, err := strconv.ParseInt(field[i], 10, 64)

@@ -10,24 +10,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// mostRecord is more than a record of these tests may take: 4,096 bytes of values, and
-// of a request 2,048 of its URI, 2,048 of header lines and four texts of 512.
+// mostRecord is more bytes than a record of these tests may have: 4,096 of values, and from
+// the request 2,048 of its URI, 2,048 of header lines and four texts of 512.
 const mostRecord = 11 << 10
 
-// liveKeys is what was read of the live keys, now and then.
-type liveKeys struct {
-	samples, keys atomic.Int64
-	longest       atomic.Int64 // time to live, ns
-	largest       atomic.Int64 // record, bytes
+// samples are the readings of all live keys that a test takes now and then.
+type samples struct {
+	taken, keys atomic.Int64 // readings, and live keys in all of them
+	longest     atomic.Int64 // time to live, in ns
+	largest     atomic.Int64 // record, in bytes
 }
 
-// sample is I12: every live key has a time to live, and none that is longer than what
-// the fleet gives; and no record is larger than its parts may be. It reports whether
-// Redis told of all of them.
-func (l *liveKeys) sample(f *fleet) bool {
+// take reads all live keys and records and checks I12: every live key has a time to live,
+// which is not longer than the fleet's idle timeout, and no record is larger than its parts
+// may be. take returns false if Redis did not return all of them.
+func (l *samples) take(f *fleet) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	pattern := f.setup.Prefix + ":{*}:live:*"
+	pattern := f.setup.Prefix + ":{*}:" + liveKeys
 	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 		keys, next, err := f.rdb.Scan(ctx, cursor, pattern, 1000).Result()
 		if err != nil || len(keys) > 0 && l.judge(ctx, f, keys) != nil {
@@ -35,11 +35,12 @@ func (l *liveKeys) sample(f *fleet) bool {
 		}
 		cursor = next
 	}
-	l.samples.Add(1)
+	l.taken.Add(1)
 	return true
 }
 
-func (l *liveKeys) judge(ctx context.Context, f *fleet, keys []string) error {
+// judge checks some live keys and their records.
+func (l *samples) judge(ctx context.Context, f *fleet, keys []string) error {
 	pipe := f.rdb.Pipeline()
 	times, sizes := make([]*redis.DurationCmd, len(keys)), make([]*redis.IntCmd, len(keys))
 	for i, key := range keys {
@@ -51,7 +52,7 @@ func (l *liveKeys) judge(ctx context.Context, f *fleet, keys []string) error {
 	for i, key := range keys {
 		left, size := times[i].Val(), sizes[i].Val()
 		switch {
-		case left == -2: // PTTL's word for a key that is gone meanwhile
+		case left == -2: // PTTL's reply for a key that does not exist any more
 		case left == -1:
 			f.known.breach("I12: %s has no time to live at %s", key, clock(time.Now()))
 		case left > f.setup.Idle+clockStep:
@@ -67,14 +68,14 @@ func (l *liveKeys) judge(ctx context.Context, f *fleet, keys []string) error {
 	return nil
 }
 
-// recordOf returns the key of the record of the session whose live key it is.
+// recordOf returns the key of the record that belongs to a live key.
 func recordOf(live string) string {
 	bucket, rest, _ := strings.Cut(live, "live:")
 	id, _, _ := strings.Cut(rest, ":")
 	return bucket + "session:" + id
 }
 
-func (l *liveKeys) String() string {
+func (l *samples) String() string {
 	return fmt.Sprintf("read %d times, %d of them; longest time to live %v, largest record %d bytes",
-		l.samples.Load(), l.keys.Load(), time.Duration(l.longest.Load()).Round(time.Millisecond), l.largest.Load())
+		l.taken.Load(), l.keys.Load(), time.Duration(l.longest.Load()).Round(time.Millisecond), l.largest.Load())
 }

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(instanceEnv) != "" {
 		os.Exit(runInstance())
 	}
-	// toxiproxy leaves those of broken connections behind.
+	// toxiproxy leaves the goroutines of broken connections behind.
 	os.Exit(redistest.Run(m,
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
 		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),

@@ -14,22 +14,23 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// How sessions end, and what looks like an end.
+// Actions: how sessions end, and what looks like an end.
 
+// end notes that a session has ended.
 func (m *model) end(s *modelSession, reason lifecycle.Reason) {
 	s.ended, s.reason = true, reason
 }
 
-// doExpire ends a session by its timeout, whether an instance is there or not.
+// doExpire lets a session time out, whether an instance runs or not.
 func (m *model) doExpire(t *rapid.T) { m.expire(m.session(t)) }
 
-// expire lets a session's idle timeout pass.
+// expire lets a session time out.
 func (m *model) expire(s *modelSession) {
 	m.expireKey(s, m.liveKey(s.id))
 }
 
-// modelExpire moves a session's timeout to now, in its live key and the due-index.
-// Of one that has ended meanwhile the entry is left alone: it is a lease.
+// modelExpire moves a session's timeout to now, in its live key and in the due-index. If the
+// session has ended meanwhile, the due entry stays as it is: it is the end of a lease.
 var modelExpire = redis.NewScript(`
 if redis.call('PEXPIRE', KEYS[1], 1) == 1 then
   local t = redis.call('TIME')
@@ -37,16 +38,18 @@ if redis.call('PEXPIRE', KEYS[1], 1) == 1 then
 end
 return 1`)
 
+// expireKey lets a session time out that has this live key.
 func (m *model) expireKey(s *modelSession, live string) {
 	m.end(s, lifecycle.ReasonIdleTimeout)
 	m.must(modelExpire.Run(m.ctx, m.rdb, []string{live, s.bucket + "due"}, s.id).Err())
-	m.eventually("the live key goes", func() bool {
+	m.eventually("the live key is gone", func() bool {
 		n, err := m.rdb.Exists(m.ctx, live).Result()
 		m.must(err)
 		return n == 0
 	})
 }
 
+// doDestroy ends a session from a handler or with Manager.Destroy.
 func (m *model) doDestroy(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	reason := rapid.SampledFrom([]lifecycle.Reason{lifecycle.ReasonDestroyed, lifecycle.ReasonRevoked, "banned"}).Draw(t, "reason")
@@ -63,6 +66,7 @@ func (m *model) doDestroy(t *rapid.T) {
 	})
 }
 
+// destroy ends a session with Manager.Destroy.
 func (m *model) destroy(i *modelInstance, s *modelSession, reason lifecycle.Reason) {
 	m.end(s, reason)
 	if reason == lifecycle.ReasonRevoked {
@@ -74,7 +78,7 @@ func (m *model) destroy(i *modelInstance, s *modelSession, reason lifecycle.Reas
 	}
 }
 
-// fail makes the global hook fail in the first attempt at a session's end.
+// fail makes the global hook fail in the first attempt at the session's end.
 func (m *model) fail(s *modelSession) {
 	s.fails = 1
 	m.mu.Lock()
@@ -82,7 +86,7 @@ func (m *model) fail(s *modelSession) {
 	m.failing[s.id] = true
 }
 
-// doRace lets all instances end a session at once, while its timeout passes.
+// doRace lets all instances end a session at the same time. Perhaps it times out, too.
 func (m *model) doRace(t *rapid.T) {
 	s := m.session(t)
 	m.instance(t)
@@ -112,28 +116,27 @@ func (m *model) doRace(t *rapid.T) {
 	}
 }
 
-// doZombie lets a claim be taken over while its holder still runs the hooks; the
-// holder's ack comes while the other runs them.
+// doZombie lets an instance take a claim over while its holder still runs the hooks. The
+// holder's ack comes while the other instance runs the hooks.
 func (m *model) doZombie(t *rapid.T) {
 	s := m.session(t)
 	i := m.bystander(t, s)
 	first, second := m.barrier(s.id, 1), m.barrier(s.id, 2)
 	m.destroy(i, s, "zombie")
-	first.wait(m, "the first run of the hooks of "+s.id)
+	first.wait(m, "the hooks run the first time, session "+s.id)
 	s.crashed = true
 	m.due(s)
-	second.wait(m, "the second run of the hooks of "+s.id)
+	second.wait(m, "the hooks run the second time, session "+s.id)
 	first.lift()
-	// The ack of an end that follows it on the same instance tells that the
-	// holder's has been sent.
+	// Once a later end on the same instance is acked, the holder has sent its ack, too.
 	other := m.begin(i, "")
 	m.destroy(i, other, "after the zombie")
-	m.eventually("the end after the zombie's is finished", func() bool { return m.acked(other) })
+	m.eventually("the later end is acked", func() bool { return m.acked(other) })
 	if m.acked(s) {
-		t.Fatalf("session %s: a claim that was taken over was acked by its former holder", s.id)
+		t.Fatalf("session %s: the former holder acked the end, though its claim had been taken over", s.id)
 	}
 	second.lift()
-	m.eventually("the end of session "+s.id+" is finished by its second holder", func() bool { return m.acked(s) })
+	m.eventually("the second holder acks the end of session "+s.id, func() bool { return m.acked(s) })
 	m.mu.Lock()
 	runs := slices.Clone(m.destroyed[s.id])
 	m.mu.Unlock()
@@ -142,9 +145,9 @@ func (m *model) doZombie(t *rapid.T) {
 	}
 }
 
-// bystander returns an instance that does not look after the session's bucket, so
-// that another one comes upon the ends that it holds: what it holds itself, no
-// instance claims again.
+// bystander returns an instance that does not look after the session's bucket. If the
+// bystander holds the claim, it is another instance that finds the end due again: no
+// instance claims again what it holds itself.
 func (m *model) bystander(t *rapid.T, s *modelSession) *modelInstance {
 	for len(m.instances) < 2 {
 		m.doStart(t)
@@ -162,8 +165,8 @@ func (m *model) bystander(t *rapid.T, s *modelSession) *modelInstance {
 	return m.instances[(n+1)%len(m.instances)]
 }
 
-// doEarly asks for a look at a live session, by an entry of the due-index that is
-// too early or by a forged event.
+// doEarly makes the instances look at a live session, with a due entry that is too early or
+// with a forged event.
 func (m *model) doEarly(t *rapid.T) {
 	s := m.session(t)
 	m.instance(t)
@@ -173,7 +176,7 @@ func (m *model) doEarly(t *rapid.T) {
 		return
 	}
 	m.due(s)
-	m.eventually("the entry of session "+s.id+" is moved to its deadline", func() bool {
+	m.eventually("the due entry of session "+s.id+" is moved to its deadline", func() bool {
 		at, err := m.rdb.ZScore(m.ctx, s.bucket+"due", s.id).Result()
 		if err != nil {
 			t.Fatalf("live session %s is not in the due-index: %v", s.id, err)

@@ -11,11 +11,12 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// What becomes of instances and of Redis.
+// Actions: what happens to instances and to Redis.
 
+// doStart starts an instance.
 func (m *model) doStart(t *rapid.T) {
 	if len(m.instances) == modelSlots {
-		t.Skip("all are there")
+		t.Skip("all instances run")
 	}
 	m.instances = append(m.instances, m.startInstance())
 }
@@ -30,14 +31,13 @@ func (m *model) doKill(t *rapid.T) {
 		b.wait(m, "the hooks of "+s.id+" run")
 	}
 	m.kill(i)
-	// Nobody may be there when the next one ends.
+	// Perhaps no instance is left when the next session ends.
 	if live := m.live(); len(live) > 0 && rapid.Bool().Draw(t, "then an end") {
 		m.expire(m.session(t))
 	}
 }
 
-// kill ends an instance as the end of its process would. Leases of the claims
-// that it held lapse.
+// kill ends an instance as a crash of its process would. The leases of its claims are over.
 func (m *model) kill(i *modelInstance) {
 	i.kill()
 	m.remove(i)
@@ -57,26 +57,29 @@ func (m *model) kill(i *modelInstance) {
 	}
 }
 
+// doShutdown shuts an instance down.
 func (m *model) doShutdown(t *rapid.T) { m.shutdown(m.instance(t)) }
 
+// shutdown shuts an instance down and checks that its handlers' hooks have run.
 func (m *model) shutdown(i *modelInstance) {
 	m.holds(i, func(_ *modelSession, h *modelHold) { h.shut = true })
 	i.shutdown()
 	m.remove(i)
 	m.holds(i, func(s *modelSession, h *modelHold) {
 		if len(h.runs) != 1 && !h.refused {
-			m.t.Fatalf("session %s: by the end of the shutdown of %s a handler's hook ran %d times", s.id, i.name, len(h.runs))
+			m.t.Fatalf("session %s: after the shutdown of %s a handler's hook had run %d times", s.id, i.name, len(h.runs))
 		}
 		m.checkHold(m.t, s, h)
 		h.done = true
 	})
 }
 
+// remove removes an instance from those that run.
 func (m *model) remove(i *modelInstance) {
 	m.instances = slices.DeleteFunc(m.instances, func(other *modelInstance) bool { return other == i })
 }
 
-// holds calls f for what handlers on an instance have registered.
+// holds calls f with each hook that handlers on an instance have registered.
 func (m *model) holds(i *modelInstance, f func(*modelSession, *modelHold)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,19 +92,19 @@ func (m *model) holds(i *modelInstance, f func(*modelSession, *modelHold)) {
 	}
 }
 
-// doDeafen cuts the subscriptions, and ends a session before they are back.
+// doDeafen cuts the subscriptions, and ends a session before the instances subscribe again.
 func (m *model) doDeafen(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	m.deafen()
 	m.destroy(i, s, "unheard")
 }
 
-// deafen cuts all subscriptions; they come back by themselves.
+// deafen cuts all subscriptions. The instances subscribe again by themselves.
 func (m *model) deafen() {
 	m.must(m.rdb.ClientKillByFilter(m.ctx, "TYPE", "pubsub").Err())
 }
 
-// doMute lets the messages of instances get lost from now on, or no longer.
+// doMute loses the messages of instances from now on, or stops losing them.
 func (m *model) doMute(t *rapid.T) {
 	m.instance(t)
 	if m.muted.Load() {
@@ -111,15 +114,15 @@ func (m *model) doMute(t *rapid.T) {
 	}
 }
 
-// unmute ends the loss of messages. Instances that have missed some find out when
-// they subscribe anew.
+// unmute stops losing messages. Instances that have missed some find that out when they
+// subscribe again.
 func (m *model) unmute() {
 	if m.muted.Swap(false) {
 		m.deafen()
 	}
 }
 
-// doFlush empties Redis.
+// doFlush deletes everything in Redis.
 func (m *model) doFlush(t *rapid.T) {
 	m.instance(t)
 	m.unmute()
@@ -132,6 +135,7 @@ func (m *model) doFlush(t *rapid.T) {
 	m.settle(t)
 }
 
+// doSettle waits until all ends are handled.
 func (m *model) doSettle(t *rapid.T) {
 	m.instance(t)
 	m.settle(t)

@@ -21,39 +21,39 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 )
 
-// modelInstance is an instance of the application, within this process and with
-// a wire to Redis of its own, so that it can be cut off as a killed process is.
+// modelInstance is an instance of the application within this process. It has connections to
+// Redis of its own, which the test can cut as if the process had been killed.
 type modelInstance struct {
 	m       *model
-	name    string // of its connections
-	id      string // under which it signs in Redis
+	name    string // also of its connections
+	id      string // in the list of instances in Redis
 	wire    *modelWire
 	rdb     *redis.Client
 	manager *lifecycle.Manager
 	router  *gin.Engine
-	dead    bool // killed: what its hooks still do counts no more. Guarded by m.mu.
+	dead    bool // it was killed: what its hooks still do does not count. Guarded by m.mu.
 }
 
-// A lease never ends by itself within a run: where a holder is dead the model
-// lets the lease lapse in Redis, as time would. So a slow machine makes no
-// takeover that the model does not know of.
+// modelLease is longer than any history. Where the holder of a claim is dead, the model
+// ends the lease in Redis. So no claim is taken over without the model, on a slow machine
+// either.
 const modelLease = 10 * time.Minute
 
 const modelBuckets = 4
 
-// modelIdle is long enough for sessions to end only when the model says so.
+// modelIdle is so long that sessions time out only when the model says so.
 const modelIdle = 30 * time.Minute
 
-// modelUnconfirmed is how long a session lives until its cookie has come back once.
+// modelUnconfirmed is how long a session is live until its cookie has come back once.
 const modelUnconfirmed = 5 * time.Minute
 
-// modelGrace is longer than any run: a rotation is remembered for all of it.
+// modelGrace is longer than any history: sessions remember rotations until the history ends.
 const modelGrace = time.Hour
 
-// modelRemembered is how many rotations of a session are.
+// modelRemembered is how many rotations a session remembers.
 const modelRemembered = 4
 
-// startInstance starts an instance and waits until it has signed on.
+// startInstance starts an instance and waits until it is in the list of instances.
 func (m *model) startInstance() *modelInstance {
 	m.started++
 	i := &modelInstance{m: m, name: fmt.Sprintf("instance-%d", m.started), wire: new(modelWire)}
@@ -63,7 +63,7 @@ func (m *model) startInstance() *modelInstance {
 		Dialer:                i.wire.dial,
 		DialerRetries:         1,
 		MaxRetries:            -1,
-		ContextTimeoutEnabled: true, // else the store's clone lacks the hook
+		ContextTimeoutEnabled: true, // else the store uses a copy of the client that lacks the hook
 	})
 	i.rdb.AddHook(modelMute{&m.muted})
 	store, err := lifecycle.NewStore(i.rdb,
@@ -96,7 +96,7 @@ func (m *model) startInstance() *modelInstance {
 		c.Request.Context().Value(modelHandlerKey{}).(func(*lifecycle.Context))(c)
 	}))
 	m.must(i.manager.Start(m.ctx))
-	m.eventually(i.name+" has signed on", func() bool {
+	m.eventually(i.name+" is in the list of instances", func() bool {
 		ids, err := m.rdb.ZRange(m.ctx, modelPrefix+":instances", 0, -1).Result()
 		m.must(err)
 		for _, id := range ids {
@@ -110,15 +110,16 @@ func (m *model) startInstance() *modelInstance {
 	return i
 }
 
-// modelRun is one call of a destroyed hook, with what it was told.
+// modelRun is one run of a destroyed hook, with what the hook got.
 type modelRun struct {
 	instance *modelInstance
 	attempt  int
 	reason   lifecycle.Reason
 	values   map[any]any
-	early    bool // before the created hook
+	early    bool // the created hook had not run
 }
 
+// run returns the run of a hook that has just been called. The caller holds m.mu.
 func (i *modelInstance) run(s *lifecycle.Session) modelRun {
 	return modelRun{i, s.Attempt, s.Reason, maps.Clone(s.Values()), i.m.created[s.ID] != 1}
 }
@@ -149,17 +150,19 @@ func (i *modelInstance) destroyed(_ context.Context, s *lifecycle.Session) error
 	return nil
 }
 
-// modelAttempt names a run of the destroyed hooks that is to stop at a barrier.
+// modelAttempt is an attempt at an end, whose destroyed hook is to stop at a barrier.
 type modelAttempt struct {
 	id      string
 	attempt int
 }
 
+// modelBarrier stops a hook: the hook closes reached and waits for open.
 type modelBarrier struct {
 	reached, open chan struct{}
 	lift          func()
 }
 
+// barrier sets a barrier for an attempt at an end.
 func (m *model) barrier(id string, attempt int) *modelBarrier {
 	b := &modelBarrier{reached: make(chan struct{}), open: make(chan struct{})}
 	b.lift = sync.OnceFunc(func() { close(b.open) })
@@ -169,7 +172,7 @@ func (m *model) barrier(id string, attempt int) *modelBarrier {
 	return b
 }
 
-// wait waits until a run stands at the barrier.
+// wait waits until a hook has reached the barrier.
 func (b *modelBarrier) wait(m *model, what string) {
 	m.eventually(what, func() bool {
 		select {
@@ -181,17 +184,18 @@ func (b *modelBarrier) wait(m *model, what string) {
 	})
 }
 
-// modelHold is a hook that a handler has registered.
+// modelHold is a hook that a handler has registered, or has tried to register.
 type modelHold struct {
 	instance *modelInstance
-	known    map[any]any // what the instance knows of the session's values
+	known    map[any]any // the session's values as the instance knows them
 	runs     []modelRun  // guarded by m.mu
-	killed   bool        // with its instance
-	shut     bool        // with its instance
-	refused  bool        // it was not registered and must not run
-	done     bool        // its run is right; what becomes of the session later does not matter
+	killed   bool        // its instance was killed
+	shut     bool        // its instance was shut down
+	refused  bool        // OnSessionDestroyed returned an error, so the hook must not run
+	done     bool        // it was checked after the shutdown; what happens to the session later does not matter
 }
 
+// hook is the handler's hook.
 func (h *modelHold) hook(_ context.Context, s *lifecycle.Session) error {
 	m := h.instance.m
 	m.mu.Lock()
@@ -202,10 +206,11 @@ func (h *modelHold) hook(_ context.Context, s *lifecycle.Session) error {
 	return nil
 }
 
+// modelHandlerKey is the key of the request's handler in its context.
 type modelHandlerKey struct{}
 
-// visit makes a request with a cookie, or without if it is empty, and returns
-// the cookie that the browser has afterwards.
+// visit makes a request, with a cookie if cookie is not empty. It returns the cookie that the
+// browser has afterwards.
 func (i *modelInstance) visit(cookie string, handler func(*lifecycle.Context)) string {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r = r.WithContext(context.WithValue(r.Context(), modelHandlerKey{}, handler))
@@ -223,17 +228,17 @@ func (i *modelInstance) visit(cookie string, handler func(*lifecycle.Context)) s
 	return cookie
 }
 
-// kill cuts the instance off for good, as the end of its process would, and ends
-// its goroutines. It returns once Redis has seen the last of it.
+// kill cuts the instance off for good, as a crash of its process would, and ends its
+// goroutines. It returns once Redis has closed the instance's connections.
 func (i *modelInstance) kill() {
 	m := i.m
 	i.wire.cut()
-	m.eventually("Redis has noticed that "+i.name+" is gone", func() bool {
+	m.eventually("Redis has closed the connections of "+i.name, func() bool {
 		list, err := m.rdb.ClientList(m.ctx).Result()
 		m.must(err)
 		return !strings.Contains(list, "name="+i.name+" ")
 	})
-	// Not before: a hook that is not counted must not be acked.
+	// Only now: before, Redis could still get the ack of a hook that does not count.
 	m.mu.Lock()
 	i.dead = true
 	m.mu.Unlock()
@@ -241,10 +246,9 @@ func (i *modelInstance) kill() {
 	i.shutdown()
 }
 
-// shutdown shuts the instance down; for one that was killed it only ends what
-// is left of it in this process.
+// shutdown shuts the instance down. If it was killed, that only ends its goroutines.
 func (i *modelInstance) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), modelPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := i.manager.Shutdown(ctx); err != nil {
 		i.m.t.Errorf("shutdown of %s: %v", i.name, err)
@@ -252,7 +256,7 @@ func (i *modelInstance) shutdown() {
 	_ = i.rdb.Close()
 }
 
-// modelWire makes the connections of an instance, and cuts them.
+// modelWire makes the connections of an instance, and can cut them.
 type modelWire struct {
 	mu    sync.Mutex
 	gone  bool
@@ -277,6 +281,7 @@ func (w *modelWire) dial(ctx context.Context, network, addr string) (net.Conn, e
 	return conn, err
 }
 
+// cut closes all connections, and refuses to make others.
 func (w *modelWire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -286,8 +291,8 @@ func (w *modelWire) cut() {
 	}
 }
 
-// modelMute is a go-redis hook that loses what an instance publishes while on is
-// true. What scripts publish comes from Redis itself and is not lost.
+// modelMute is a go-redis hook. While on is true, it loses what an instance publishes. Messages
+// that scripts publish come from Redis itself and are not lost.
 type modelMute struct{ on *atomic.Bool }
 
 func (modelMute) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -12,15 +12,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// What visitors do.
+// Actions: what visitors do.
 
+// doCreate begins some sessions.
 func (m *model) doCreate(t *rapid.T) {
 	for range rapid.IntRange(1, 4).Draw(t, "sessions") {
 		m.begin(m.instance(t), "")
 	}
 }
 
-// timeout is how long the session lives after its last request.
+// timeout is how long the session is live after its last request.
 func (s *modelSession) timeout() time.Duration {
 	if s.confirmed {
 		return modelIdle
@@ -28,8 +29,8 @@ func (s *modelSession) timeout() time.Duration {
 	return modelUnconfirmed
 }
 
-// begin makes a request with a cookie that names no live session, or without
-// any: a new session begins.
+// begin makes a request with a cookie that opens no live session, or without a cookie: a new
+// session begins.
 func (m *model) begin(i *modelInstance, cookie string) *modelSession {
 	s := m.tryBegin(i, cookie)
 	if s == nil {
@@ -38,7 +39,7 @@ func (m *model) begin(i *modelInstance, cookie string) *modelSession {
 	return s
 }
 
-// tryBegin is begin where perhaps none may begin; it returns nil then.
+// tryBegin is begin for a request in which perhaps no session may begin. It returns nil then.
 func (m *model) tryBegin(i *modelInstance, cookie string) *modelSession {
 	s := &modelSession{values: make(map[any]any)}
 	s.cookie = i.visit(cookie, func(c *lifecycle.Context) {
@@ -71,12 +72,13 @@ func (m *model) tryBegin(i *modelInstance, cookie string) *modelSession {
 	return s
 }
 
-// owner returns the ID of the session whose cookie it is or was.
+// owner returns the ID of the session whose cookie it is, or was.
 func (m *model) owner(cookie string) string {
 	id, _, _ := strings.Cut(cookie, ".")
 	return id
 }
 
+// liveKey returns the name of a session's live key.
 func (m *model) liveKey(id string) string {
 	keys, err := m.rdb.Keys(m.ctx, modelPrefix+":{*}:live:"+id+":*").Result()
 	m.must(err)
@@ -86,7 +88,7 @@ func (m *model) liveKey(id string) string {
 	return keys[0]
 }
 
-// in makes a request of a live session.
+// in makes a request with the cookie of a live session.
 func (m *model) in(i *modelInstance, s *modelSession, handler func(*lifecycle.Context)) {
 	before := s.cookie
 	s.confirmed = true
@@ -112,10 +114,12 @@ func modelPut(c *lifecycle.Context, key string, value int) error {
 	return session.Save()
 }
 
+// modelPair draws a key and a value.
 func modelPair(t *rapid.T) (string, int) {
 	return rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key"), rapid.IntRange(0, 9).Draw(t, "value")
 }
 
+// doSave saves a value.
 func (m *model) doSave(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	key, value := modelPair(t)
@@ -123,7 +127,7 @@ func (m *model) doSave(t *rapid.T) {
 	s.values[key] = value
 }
 
-// doTouch visits late in a session's idle timeout, which begins anew.
+// doTouch makes a request when half of the idle timeout is over. The timeout starts again.
 func (m *model) doTouch(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	live := m.liveKey(s.id)
@@ -136,6 +140,7 @@ func (m *model) doTouch(t *rapid.T) {
 	}
 }
 
+// doRotate rotates a session's token, perhaps together with a save, as a login does.
 func (m *model) doRotate(t *rapid.T) {
 	s, i := m.session(t), m.instance(t)
 	login := rapid.Bool().Draw(t, "with a save")
@@ -155,14 +160,14 @@ func (m *model) doRotate(t *rapid.T) {
 	}
 }
 
-// doStale visits with a cookie from before a rotation or an end. No session begins
-// while the one that it was rotated away from lives and remembers it; once that has
-// ended, one may begin or not.
+// doStale makes a request with a cookie from before a rotation or an end. While the cookie's
+// session is live and remembers the cookie, no other session begins. Once that session has
+// ended, another one may begin or not.
 func (m *model) doStale(t *rapid.T) {
 	type stale struct {
 		cookie    string
 		of        *modelSession
-		rotations int // since it was good
+		rotations int // since the cookie was good
 	}
 	var cookies []stale
 	for _, s := range m.sessions {
@@ -188,7 +193,7 @@ func (m *model) doStale(t *rapid.T) {
 	}
 }
 
-// doHold lets handlers register hooks for a session, mostly on several instances.
+// doHold lets handlers register hooks for one session, mostly on several instances.
 func (m *model) doHold(t *rapid.T) {
 	s := m.session(t)
 	for range rapid.IntRange(1, 3).Draw(t, "hooks") {
@@ -197,7 +202,7 @@ func (m *model) doHold(t *rapid.T) {
 	}
 }
 
-// hold registers a handler's hook in a request that has read known.
+// hold registers a handler's hook. known are the session's values as the request has read them.
 func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, known map[any]any) {
 	h := &modelHold{instance: i}
 	m.must(c.OnSessionDestroyed(h.hook))
@@ -209,8 +214,8 @@ func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, kn
 	})
 }
 
-// doLate lets a request be overtaken by another between its reading and its
-// writing of a session.
+// doLate lets another request change or end a session after this request has read the session,
+// and before this request changes it.
 func (m *model) doLate(t *rapid.T) {
 	s, i, j := m.session(t), m.instance(t), m.instance(t)
 	overtaken := rapid.SampledFrom([]string{"destroy", "expire", "rotate", "save"}).Draw(t, "overtaken by")
@@ -231,7 +236,7 @@ func (m *model) doLate(t *rapid.T) {
 			m.in(j, s, func(c *lifecycle.Context) { m.must(modelPut(c, "other", value)) })
 			s.values["other"] = value
 		}
-		// A logout ends a session that has another secret by now all the same.
+		// A logout ends the session even if its secret has changed meanwhile.
 		if overtaken != "save" && (overtaken != "rotate" || late != "destroy") {
 			m.refused(c, i, s, late)
 			return
@@ -256,7 +261,7 @@ func (m *model) doLate(t *rapid.T) {
 	}
 }
 
-// refused does in a handler what the session is no longer there for.
+// refused tries to change or end a session that this request cannot reach any more.
 func (m *model) refused(c *lifecycle.Context, i *modelInstance, s *modelSession, what string) {
 	var err error
 	switch what {

@@ -18,30 +18,29 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// process is one life of an instance.
+// process is a child process that runs an instance.
 type process struct {
 	f       *fleet
 	name    string
 	setup   setup
-	journal string
-	log     string
+	journal string // path
+	log     string // path
 	addr    string
 	cmd     *exec.Cmd
-	born    time.Time
-	exited  chan struct{}
+	exited  chan struct{} // closed once the process has ended
 
-	mu    sync.Mutex
-	stops []stop
-	told  time.Time // to shut down; zero until then
+	mu       sync.Mutex
+	stops    []stop
+	shutdown time.Time // when the test told the process to shut down; zero until then
 }
 
 // stop is a time in which a process did not run.
 type stop struct {
 	from, to time.Time
-	killed   bool // and never ran again
+	killed   bool // the process never ran again
 }
 
-// end makes sure that the process is gone, without a word in the books.
+// end makes sure that the process is gone. For the checker that is no kill.
 func (p *process) end() {
 	if p.cmd == nil || p.cmd.Process == nil {
 		return
@@ -50,21 +49,23 @@ func (p *process) end() {
 	<-p.exited
 }
 
+// printLog copies the last lines of the process's log to the log of the test.
 func (p *process) printLog() {
 	log, _ := os.ReadFile(p.log)
 	var lines []string
 	for line := range strings.Lines(string(log)) {
-		// Hooks that fail as they were told, and the client about a server that is away.
-		if !strings.Contains(line, "a destroyed hook failed") && !strings.Contains(line, "pool.go") {
+		// Not the hooks that are meant to fail, and not go-redis's messages about a server that is away.
+		if !strings.Contains(line, logDestroyedHookFails) && !strings.Contains(line, "pool.go") {
 			lines = append(lines, line)
 		}
 	}
 	p.f.t.Logf("%s, its last lines:\n%s", filepath.Base(p.log), strings.Join(lines[max(len(lines)-30, 0):], ""))
 }
 
-// logged reports whether the log holds text.
+// logged reports whether the log contains text.
 func (p *process) logged(text string) bool { return p.countLogged(text) > 0 }
 
+// countLogged counts how often the log contains text.
 func (p *process) countLogged(text string) int {
 	log, _ := os.ReadFile(p.log)
 	return strings.Count(string(log), text)
@@ -77,13 +78,14 @@ func (p *process) kill() {
 	<-p.exited
 }
 
+// stopped tells the checker that the process does not run from this moment on.
 func (p *process) stopped(at time.Time, killed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stops = append(p.stops, stop{from: at, to: at.Add(24 * time.Hour), killed: killed})
 }
 
-// freeze stops the process: it is there and does nothing.
+// freeze stops the process: it exists and does nothing.
 func (p *process) freeze() {
 	p.stopped(time.Now(), false)
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
@@ -111,15 +113,15 @@ func (p *process) killedBefore(t time.Time) bool {
 	return slices.ContainsFunc(p.stops, func(s stop) bool { return s.killed && s.from.Before(t) })
 }
 
-// toldToShutDown reports whether the process had been told to shut down at t.
-func (p *process) toldToShutDown(t time.Time) bool {
+// shuttingDown reports whether the test had told the process to shut down by t.
+func (p *process) shuttingDown(t time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.told.IsZero() && !t.Before(p.told)
+	return !p.shutdown.IsZero() && !t.Before(p.shutdown)
 }
 
-// stoppedBetween reports whether the process was killed or frozen in a time that
-// overlaps that from a to b.
+// stoppedBetween reports whether the process was killed or frozen at any time between
+// a and b.
 func (p *process) stoppedBetween(a, b time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,11 +133,12 @@ func (p *process) stoppedBetween(a, b time.Time) bool {
 	return false
 }
 
-// shutDown ends the process as a deployment does, and reports how it went: it
-// shuts down in order and finds no goroutine left behind.
+// shutDown ends the process as a deployment does. It returns an error unless the
+// process exits with status 0, which means that it shut down in order and found no
+// goroutine left behind.
 func (p *process) shutDown() error {
 	p.mu.Lock()
-	p.told = time.Now()
+	p.shutdown = time.Now()
 	p.mu.Unlock()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -150,7 +153,7 @@ func (p *process) shutDown() error {
 	return nil
 }
 
-// ask calls the test's side of an instance and fails with its error.
+// ask calls one of the instance's controls and fails the test if that returns an error.
 func (p *process) ask(path string, query ...string) {
 	p.f.t.Helper()
 	if err := p.tryAsk(path, query...); err != nil {
@@ -158,12 +161,14 @@ func (p *process) ask(path string, query ...string) {
 	}
 }
 
+// tryAsk calls one of the instance's controls.
 func (p *process) tryAsk(path string, query ...string) error {
-	_, err := p.answer(path, query...)
+	_, err := p.control(path, query...)
 	return err
 }
 
-func (p *process) answer(path string, query ...string) (string, error) {
+// control calls one of the instance's controls and returns the body of the response.
+func (p *process) control(path string, query ...string) (string, error) {
 	values := url.Values{}
 	for i := 0; i+1 < len(query); i += 2 {
 		values.Set(query[i], query[i+1])
@@ -175,22 +180,30 @@ func (p *process) answer(path string, query ...string) (string, error) {
 	return body, err
 }
 
-// deadEnds returns the dead set, a line each: ID, attempts, error text.
+// deadEnds returns the dead set, a line for each end: ID, attempts, error text.
 func (p *process) deadEnds() []string {
 	p.f.t.Helper()
-	body, err := p.answer("dead")
+	body, err := p.control("dead")
 	if err != nil {
 		p.f.t.Fatal(err)
 	}
 	return strings.FieldsFunc(body, func(r rune) bool { return r == '\n' })
 }
 
-// arm makes the process wait at a failpoint, reached waits until it is there, and
-// release lets it go on to the next point, if any.
-func (p *process) arm(point string)    { p.f.t.Helper(); p.ask("arm", "point", point) }
-func (p *process) reached()            { p.f.t.Helper(); p.ask("reached") }
+// arm makes the process stop at a failpoint the next time that it comes there.
+func (p *process) arm(point string) { p.f.t.Helper(); p.ask("arm", "point", point) }
+
+// reached waits until the process has stopped at the failpoint.
+func (p *process) reached() { p.f.t.Helper(); p.ask("reached") }
+
+// release lets the process go on, to stop again at the failpoint next if that is not
+// empty.
 func (p *process) release(next string) { p.f.t.Helper(); p.ask("release", "next", next) }
 
+// openGate lets the hooks that block go on.
+func (p *process) openGate() { p.f.t.Helper(); p.ask("gate") }
+
+// stats returns the instance's statistics.
 func (p *process) stats() lifecycle.Stats {
 	p.f.t.Helper()
 	s, err := p.tryStats()
@@ -200,8 +213,9 @@ func (p *process) stats() lifecycle.Stats {
 	return s
 }
 
+// tryStats returns the instance's statistics, or an error if it does not respond.
 func (p *process) tryStats() (s lifecycle.Stats, err error) {
-	body, err := p.answer("stats")
+	body, err := p.control("stats")
 	if err == nil {
 		err = json.Unmarshal([]byte(body), &s)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// proxy is a network between instances and Redis that can be made bad.
+// proxy is the network between instances and Redis. A test can break it.
 type proxy struct {
 	t    testing.TB
 	addr string
 	p    *toxiproxy.Proxy
 }
 
-// toxic is one way in which it is bad.
+// toxic is one way to break the network, as toxiproxy's API has it.
 type toxic struct {
 	Type       string         `json:"type"`
 	Stream     string         `json:"stream"` // "upstream" to Redis, "downstream" from it
@@ -25,17 +25,17 @@ type toxic struct {
 	Attributes map[string]any `json:"attributes"`
 }
 
-// Toxics, by what they do to each connection.
+// What each toxic does to every connection:
 var (
-	slow     = toxic{"latency", "downstream", 1, map[string]any{"latency": 100, "jitter": 50}}
-	silent   = toxic{"timeout", "downstream", 1, map[string]any{"timeout": 0}}
-	deaf     = toxic{"timeout", "upstream", 1, map[string]any{"timeout": 0}}
-	reset    = toxic{"reset_peer", "downstream", 1, map[string]any{"timeout": 20}}
-	sliced   = toxic{"slicer", "downstream", 1, map[string]any{"average_size": 16, "size_variation": 8, "delay": 20}}
-	replyCut = toxic{"limit_data", "downstream", 1, map[string]any{"bytes": 0}}
+	slow     = toxic{"latency", "downstream", 1, map[string]any{"latency": 100, "jitter": 50}}                        // replies are late
+	silent   = toxic{"timeout", "downstream", 1, map[string]any{"timeout": 0}}                                        // no reply arrives
+	deaf     = toxic{"timeout", "upstream", 1, map[string]any{"timeout": 0}}                                          // no command arrives
+	reset    = toxic{"reset_peer", "downstream", 1, map[string]any{"timeout": 20}}                                    // it is reset after 20 ms
+	sliced   = toxic{"slicer", "downstream", 1, map[string]any{"average_size": 16, "size_variation": 8, "delay": 20}} // replies arrive in small pieces
+	replyCut = toxic{"limit_data", "downstream", 1, map[string]any{"bytes": 0}}                                       // it breaks at the first byte of a reply
 )
 
-// newProxy starts a proxy in front of upstream.
+// newProxy starts a proxy to the server at upstream. It ends with the test.
 func newProxy(t testing.TB, upstream string) *proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
@@ -47,7 +47,7 @@ func newProxy(t testing.TB, upstream string) *proxy {
 	return &proxy{t: t, addr: p.Listen, p: p}
 }
 
-// poison adds a toxic to all connections, those that exist and those to come.
+// poison adds a toxic to all connections, present and future ones.
 func (p *proxy) poison(x toxic) {
 	p.t.Helper()
 	b, err := json.Marshal(x)
@@ -59,5 +59,5 @@ func (p *proxy) poison(x toxic) {
 	}
 }
 
-// heal takes all toxics away.
+// heal removes all toxics.
 func (p *proxy) heal() { p.p.Toxics.ResetToxics(context.Background()) }

@@ -6,17 +6,22 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// configure sets what CONFIG SET sets, and returns how to put it back. Where Redis
-// is away, it waits.
+// liveKeys is the pattern of the live keys behind the bucket's hash tag.
+const liveKeys = "live:*"
+
+// configure changes a setting with CONFIG SET, and returns a function that restores it.
+// While Redis is away, both try again.
 func (f *fleet) configure(name, value string) (restore func()) {
 	f.t.Helper()
 	ctx := context.Background()
 	var old map[string]string
 	persist := func(do func() error) {
 		var err error
-		if poll(patience, func() bool { err = do(); return err == nil }) != nil {
+		if redistest.Poll(patience, func() bool { err = do(); return err == nil }) != nil {
 			f.t.Errorf("CONFIG %s: %v", name, err)
 		}
 	}
@@ -25,7 +30,8 @@ func (f *fleet) configure(name, value string) (restore func()) {
 	return func() { persist(func() error { return f.rdb.ConfigSet(ctx, name, old[name]).Err() }) }
 }
 
-// eachMaster calls do with a client of each master, one after the other.
+// eachMaster calls do with a client of each master, one after the other. A single server is
+// the only master.
 func (f *fleet) eachMaster(do func(rdb *redis.Client) error) error {
 	c, ok := f.rdb.(*redis.ClusterClient)
 	if !ok {
@@ -39,7 +45,7 @@ func (f *fleet) eachMaster(do func(rdb *redis.Client) error) error {
 	})
 }
 
-// keyNames returns the fleet's keys whose names, after the prefix, match.
+// keyNames returns the fleet's keys that match the pattern behind the prefix.
 func (f *fleet) keyNames(pattern string) (keys []string, err error) {
 	err = f.eachMaster(func(rdb *redis.Client) error {
 		some, err := rdb.Keys(context.Background(), f.setup.Prefix+":"+pattern).Result()
@@ -49,7 +55,8 @@ func (f *fleet) keyNames(pattern string) (keys []string, err error) {
 	return keys, err
 }
 
-// keys counts the keys of a kind.
+// keys counts the fleet's keys that match the pattern behind the bucket's hash tag. It
+// returns -1 if Redis does not respond.
 func (f *fleet) keys(pattern string) int {
 	keys, err := f.keyNames("{*}:" + pattern)
 	if err != nil {
@@ -58,8 +65,8 @@ func (f *fleet) keys(pattern string) int {
 	return len(keys)
 }
 
-// connections counts the connections to Redis, -1 if it does not answer; of a cluster,
-// to all nodes that run.
+// connections counts the connections to Redis, or to all running nodes of a cluster. It
+// returns -1 if one of them does not respond.
 func (f *fleet) connections() int {
 	if f.cluster == nil {
 		n, err := connections(f.rdb)
@@ -79,13 +86,13 @@ func (f *fleet) connections() int {
 		if err != nil {
 			return -1
 		}
-		all += n - 1
+		all += n - 1 // not the one that asks
 	}
 	return all
 }
 
-// connections counts the connections to a server of all but its master, replicas
-// and sentinels.
+// connections counts the connections to a server, without those of its master, its
+// replicas and the sentinels.
 func connections(rdb redis.Cmdable) (int, error) {
 	list, err := rdb.ClientList(context.Background()).Result()
 	n := 0
@@ -97,7 +104,7 @@ func connections(rdb redis.Cmdable) (int, error) {
 	return n, err
 }
 
-// info returns a figure of INFO.
+// info returns a field of INFO, "" if Redis does not respond or has no such field.
 func info(ctx context.Context, rdb redis.Cmdable, section, name string) string {
 	text, _ := rdb.Info(ctx, section).Result()
 	for line := range strings.SplitSeq(text, "\r\n") {
@@ -106,4 +113,35 @@ func info(ctx context.Context, rdb redis.Cmdable, section, name string) string {
 		}
 	}
 	return ""
+}
+
+// notifies reports whether the server's notification setting has all of these flags.
+func notifies(ctx context.Context, rdb redis.Cmdable, flags string) bool {
+	const name = "notify-keyspace-events"
+	setting, err := rdb.ConfigGet(ctx, name).Result()
+	if err != nil {
+		return false
+	}
+	for _, flag := range flags {
+		if !strings.ContainsRune(setting[name], flag) {
+			return false
+		}
+	}
+	return true
+}
+
+// cutSubscribers closes the connections of all subscribers, once.
+func (f *fleet) cutSubscribers() {
+	f.t.Helper()
+	if err := f.rdb.Do(context.Background(), "client", "kill", "type", "pubsub").Err(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// noActiveExpiry makes Redis expire keys only when a command names them.
+func (f *fleet) noActiveExpiry() {
+	f.t.Helper()
+	if err := f.rdb.Do(context.Background(), "debug", "set-active-expire", "0").Err(); err != nil {
+		f.t.Fatal(err)
+	}
 }

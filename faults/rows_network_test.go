@@ -8,11 +8,18 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// The network is slow, silent in one direction, resetting or slicing, or Redis
-// itself does not run: no request hangs, no end is lost.
+// throughProxy puts a proxy between Redis and the instances that start from now on.
+func (f *fleet) throughProxy() *proxy {
+	f.t.Helper()
+	p := newProxy(f.t, f.redis.Addr)
+	f.setup.Redis = p.addr
+	return p
+}
+
+// The network is slow, silent in one direction, resets connections or sends in small
+// pieces, or the Redis process is stopped: no request hangs, and no end is lost.
 func TestRow16BrokenNetwork(t *testing.T) {
 	t.Parallel()
 	for name, x := range map[string]toxic{
@@ -20,30 +27,30 @@ func TestRow16BrokenNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, redistest.Start(t))
-			p := newProxy(t, f.redis.Addr)
-			f.setup.Redis = p.addr
+			f := newFleet(t)
+			p := f.throughProxy()
 			f.brokenNetwork(func() { p.poison(x) }, p.heal)
 		})
 	}
 	t.Run("stopped", func(t *testing.T) {
 		t.Parallel()
-		f := newFleet(t, redistest.Start(t))
+		f := newFleet(t)
 		f.brokenNetwork(f.redis.Pause, f.redis.Resume)
 	})
 }
 
+// brokenNetwork breaks and heals the network of a fleet under load.
 func (f *fleet) brokenNetwork(spoil, heal func()) {
 	f.t.Helper()
-	f.setup.RedisTimeout = time.Second
+	f.setup.RedisTimeout = shortRedisTimeout
 	ps := f.together("a", "b")
 	f.crowd(50, ps...)
 	stop := f.load(f.living)
 	spoil()
-	// Each is answered, one way or the other: a hang would exceed the client's
-	// patience and give no status. All of them take less than what is left of a lease.
+	// Each visit gets a response, good or bad. If one hung, the client would give up after
+	// patience, and the status would be 0. All five take less time than a lease has left.
 	for range 5 {
-		if status, body := (&visitor{f: f}).visit(ps[0], "/"); status != http.StatusOK && status != http.StatusServiceUnavailable {
+		if status, body := f.newVisitor().visit(ps[0], "/"); status != http.StatusOK && status != http.StatusServiceUnavailable {
 			f.t.Errorf("a visit: %d %s", status, body)
 		}
 	}
@@ -54,38 +61,40 @@ func (f *fleet) brokenNetwork(spoil, heal func()) {
 	f.finish()
 }
 
-// A connection on which Redis went silent is noticed by the subscriber itself.
+// Redis goes silent on the subscriber's connection: the subscriber notices it by itself.
 func TestRow16HalfOpenSubscription(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, redistest.Start(t))
-	p := newProxy(t, f.redis.Addr)
-	f.setup.Redis = p.addr
+	f := newFleet(t)
+	net := f.throughProxy()
 	ps := f.together("a")
-	p.poison(silent)
-	f.eventually("the subscriber notices", func() bool { return ps[0].logged("subscription lost") })
-	p.heal()
-	f.eventually("it subscribes again", func() bool {
+	net.poison(silent)
+	f.awaitLogged(logSubscriptionLost, 1, ps...)
+	net.heal()
+	f.eventually("it has subscribed again", func() bool {
 		return ps[0].stats().Notifications == lifecycle.NotificationsOn
 	})
 	f.finish()
 }
 
-// The reply is lost after Redis has done the work: the repeated call finds it
-// done, and neither fails nor does it twice.
+// lostCall is a call whose reply is lost.
+type lostCall struct {
+	script string
+	idle   time.Duration
+	do     func(f *fleet, v *visitor, p *process) // what makes the instance call; nil: the end of the session does
+	done   func(f *fleet) bool                    // whether Redis has executed the script
+}
+
+// The reply is lost after Redis has executed the script. The client repeats the call, and
+// the script finds its work done: the call does not fail, and nothing is done twice.
 func TestRow17ReplyLost(t *testing.T) {
 	t.Parallel()
-	for name, act := range map[string]struct {
-		script string
-		idle   time.Duration
-		do     func(f *fleet, v *visitor, p *process) // nil: the session just ends
-		done   func(f *fleet) bool                    // whether Redis has done the work
-	}{
+	for name, call := range map[string]lostCall{
 		"create": {script: "create", idle: 5 * time.Second,
 			do:   func(_ *fleet, v *visitor, p *process) { v.ok(p, "/") },
-			done: func(f *fleet) bool { return f.keys("live:*") == 1 }},
+			done: func(f *fleet) bool { return f.keys(liveKeys) == 1 }},
 		"save": {script: "save", idle: 5 * time.Second,
 			do:   func(_ *fleet, v *visitor, p *process) { v.ok(p, "/save?key=saved-value") },
-			done: func(f *fleet) bool { return f.recordHolds("saved-value") }},
+			done: func(f *fleet) bool { return f.recordContains("saved-value") }},
 		"rotate": {script: "rotate", idle: 5 * time.Second,
 			do: func(f *fleet, v *visitor, p *process) {
 				id := v.id
@@ -105,53 +114,56 @@ func TestRow17ReplyLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, redistest.Start(t))
-			net := newProxy(t, f.redis.Addr)
-			f.setup.Redis = net.addr
-			f.setup.Idle, f.setup.RetryPause = act.idle, time.Second
-			p := f.start("a")
-			p.ask("warm")   // with the replies cut, no connection can be made
-			f.loadScripts() // else the first reply tells only that Redis does not know them
-			v := &visitor{f: f}
-			if act.do == nil { // before the session, which may end at any moment
-				p.arm("before:" + act.script)
-			}
-			if name != "create" {
-				v.ok(p, "/")
-				f.liveKeyChanged()
-			}
-			if act.do != nil {
-				p.arm("before:" + act.script)
-			}
-			acted := make(chan struct{})
-			go func() {
-				defer close(acted)
-				if act.do != nil {
-					act.do(f, v, p)
-				}
-			}()
-			p.reached()
-			net.poison(replyCut)
-			p.ask("lose", "script", act.script)
-			p.release("")
-			f.eventually("Redis has done it", func() bool { return act.done(f) })
-			p.ask("lost")
-			net.heal()
-			<-acted
-			if v := f.finish(); v.sessions != 1 || v.ends != 1 || v.runs != 2 {
-				t.Errorf("%d sessions, %d ends, %d runs; want 1, 1 and 2", v.sessions, v.ends, v.runs)
-			}
-			for _, e := range f.events() {
-				if e.kind == started && e.attempt != 1 {
-					t.Errorf("attempt %d", e.attempt)
-				}
-			}
+			replyLost(t, call)
 		})
 	}
 }
 
-// recordHolds reports whether the only record holds text.
-func (f *fleet) recordHolds(text string) bool {
+func replyLost(t *testing.T, call lostCall) {
+	f := newFleet(t)
+	net := f.throughProxy()
+	f.setup.Idle, f.setup.RetryPause = call.idle, time.Second
+	p := f.start("a")
+	p.ask("warm")   // while replies are cut off, no new connection can be made
+	f.loadScripts() // else the lost reply would only say that Redis does not know the script
+	v := f.newVisitor()
+	if call.do == nil { // now: the session may end at any moment once it has begun
+		p.arm("before:" + call.script)
+	}
+	if call.script != "create" {
+		v.ok(p, "/")
+		f.liveKeyChanged()
+	}
+	if call.do != nil {
+		p.arm("before:" + call.script)
+	}
+	acted := make(chan struct{})
+	go func() {
+		defer close(acted)
+		if call.do != nil {
+			call.do(f, v, p)
+		}
+	}()
+	p.reached()
+	net.poison(replyCut)
+	p.ask("lose", "script", call.script)
+	p.release("")
+	f.eventually("Redis has executed the script", func() bool { return call.done(f) })
+	p.ask("lost")
+	net.heal()
+	<-acted
+	if v := f.finish(); v.sessions != 1 || v.ends != 1 || v.runs != 2 {
+		t.Errorf("%d sessions, %d ends, %d runs; want 1, 1 and 2", v.sessions, v.ends, v.runs)
+	}
+	for _, e := range f.eventsOf(started) {
+		if e.attempt != 1 {
+			t.Errorf("attempt %d, want 1", e.attempt)
+		}
+	}
+}
+
+// recordContains reports whether there is one record, and it contains text.
+func (f *fleet) recordContains(text string) bool {
 	keys, err := f.keyNames("{*}:session:*")
 	if err != nil || len(keys) != 1 {
 		return false
@@ -159,10 +171,10 @@ func (f *fleet) recordHolds(text string) bool {
 	return strings.Contains(f.rdb.Get(context.Background(), keys[0]).Val(), text)
 }
 
-// liveKeyChanged reports whether the only live key has another name than at the
-// last call.
+// liveKeyChanged reports whether there is one live key, and its name is not the one that
+// the last call of liveKeyChanged found.
 func (f *fleet) liveKeyChanged() bool {
-	keys, err := f.keyNames("{*}:live:*")
+	keys, err := f.keyNames("{*}:" + liveKeys)
 	if err != nil || len(keys) != 1 {
 		return false
 	}
@@ -171,15 +183,12 @@ func (f *fleet) liveKeyChanged() bool {
 	return changed
 }
 
-// The clocks of two instances are wrong by five minutes, one each way: no end
-// comes early, and none late.
+// The clocks of two instances are wrong by five minutes, one ahead and one behind: no end
+// comes early, and none comes late.
 func TestRow18ClockSkew(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, redistest.Start(t))
-	// Else a clock that is behind would be made up for by Redis's own events.
-	if err := f.rdb.Do(t.Context(), "debug", "set-active-expire", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
+	f := newFleet(t)
+	f.noActiveExpiry() // else Redis's own events would hide that a clock is behind
 	f.setup.Skew = 5 * time.Minute
 	ahead := f.start("ahead")
 	f.setup.Skew = -5 * time.Minute
@@ -187,11 +196,6 @@ func TestRow18ClockSkew(t *testing.T) {
 	f.setup.Skew = 0
 	f.knowEachOther(ahead, behind)
 	f.crowd(100, ahead, behind)
-	// finish waits for patience, which is much less than the skew.
-	f.finish()
-	for _, e := range f.events() {
-		if e.kind == started && e.reason != string(lifecycle.ReasonIdleTimeout) {
-			t.Errorf("session %s ended with reason %s", e.id, e.reason)
-		}
-	}
+	f.finish() // it does not wait for as long as the clocks are wrong
+	f.allReasons(lifecycle.ReasonIdleTimeout)
 }

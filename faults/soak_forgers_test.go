@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// forgers is how many there are.
+// forgers is how many forgers there are.
 const forgers = 3
 
-// forger lets one forger do what is drawn, all the time.
+// forger lets one forger play tricks until the soak's context ends.
 func (s *soak) forger(n int, r *rand.Rand) {
-	f := &forger{soak: s, name: fmt.Sprintf("f%d-", n), admin: &visitor{f: s.fleet}}
+	f := &forger{soak: s, name: fmt.Sprintf("f%d-", n), admin: s.newVisitor()}
 	for i := range f.own {
-		f.own[i] = &visitor{f: s.fleet}
+		f.own[i] = s.newVisitor()
 	}
 	var cards []trick
 	for s.wait(between(r, 20*time.Millisecond, 120*time.Millisecond)) {
@@ -28,38 +28,11 @@ func (s *soak) forger(n int, r *rand.Rand) {
 }
 
 // tried counts a forged request.
-func (s *soak) tried(name string, a answer) {
+func (s *soak) tried(trick string, a response) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forgeries[name]++
+	s.forgeries[trick]++
 	if a.status != 0 && a.status != http.StatusServiceUnavailable {
-		s.answered[name]++
-	}
-}
-
-// publish notes a visitor's session, as a log or an administrator's page would.
-func (s *soak) publish(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.public = append(s.public, id)
-	if len(s.public) > 256 {
-		s.public = s.public[1:]
-	}
-}
-
-// someone returns a visitor's session, "" if there is none yet.
-func (s *soak) someone(n int) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.public) == 0 {
-		return ""
-	}
-	return s.public[n%len(s.public)]
-}
-
-// watch looks at the live keys now and then.
-func (s *soak) watch() {
-	for s.wait(500 * time.Millisecond) {
-		s.seen.sample(s.fleet)
+		s.answered[trick]++
 	}
 }

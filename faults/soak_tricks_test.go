@@ -12,7 +12,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// trick is one kind of what a forger does.
+// trick is one kind of forged request.
 type trick struct {
 	name   string
 	weight int
@@ -34,31 +34,33 @@ var tricks = []trick{
 	{"oversized", 3, drawOversized},
 }
 
+// drawPath draws the page that is requested.
 func drawPath(r *rand.Rand) string {
 	return []string{"/", "/", "/save?forged=1", "/hold?n={n}", "/rotate", "/destroy"}[r.IntN(6)]
 }
 
-// times are forged timeouts: the idle one, and the deadline relative to now, unless it
-// is none or long ago.
+// times are forged timeouts for a token.
 type times struct {
-	idle     int64 // ms
-	deadline func(now int64) int64
+	idle     int64                 // ms
+	deadline func(now int64) int64 // Unix ms
 }
 
+// drawTimes draws an idle timeout, and a deadline that is before or after now, none at all, or
+// in 1970.
 func drawTimes(r *rand.Rand) times {
 	const tenYears = int64(10 * 365 * 24 * time.Hour / time.Millisecond)
 	idle := []int64{tenYears, tenYears, 1, 2_000, 30 * 60_000}[r.IntN(5)]
 	from := []int64{-tenYears, -1_000, 0, 1, 60_000, tenYears}[r.IntN(6)]
 	switch r.IntN(5) {
 	case 0:
-		return times{idle, func(int64) int64 { return 0 }} // none
+		return times{idle, func(int64) int64 { return 0 }}
 	case 1:
-		return times{idle, func(int64) int64 { return 1 }} // in 1970
+		return times{idle, func(int64) int64 { return 1 }}
 	}
 	return times{idle, func(now int64) int64 { return now + from }}
 }
 
-// forge returns the cookie with these timeouts.
+// forge returns the cookie with these timeouts in its token.
 func (x times) forge(cookie string) string {
 	return forge(cookie, func(half []byte) {
 		put48(half[atIdle:], x.idle)
@@ -66,8 +68,8 @@ func (x times) forge(cookie string) string {
 	})
 }
 
-// drawTimeouts: his own session and secret, with other timeouts. They are ignored: he
-// is let in, gets the good cookie again, and keeps his session.
+// drawTimeouts: the token of the forger's own session, with other timeouts. The library
+// ignores the timeouts: the forger keeps the session and gets the good cookie again.
 func drawTimeouts(r *rand.Rand) func(f *forger) {
 	x, own, slot, path, after := drawTimes(r), r.IntN(3), r.IntN(3), drawPath(r), r.IntN(3)
 	return func(f *forger) {
@@ -80,7 +82,7 @@ func drawTimeouts(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawImpossible: what is no token.
+// drawImpossible: a cookie that is no token.
 func drawImpossible(r *rand.Rand) func(f *forger) {
 	how, own, slot, path := r.IntN(malformations), r.IntN(3), r.IntN(3), drawPath(r)
 	return func(f *forger) {
@@ -93,9 +95,10 @@ func drawImpossible(r *rand.Rand) func(f *forger) {
 	}
 }
 
+// malformations is how many ways there are to make a token malformed.
 const malformations = 9
 
-// malformed makes a good cookie one that holds no token.
+// malformed returns a good cookie, changed in one of these ways so that it is no token.
 func malformed(cookie string, how int) string {
 	good := value(cookie)
 	switch how {
@@ -107,7 +110,7 @@ func malformed(cookie string, how int) string {
 		return cookiePrefix + good + "A"
 	case 3:
 		return cookiePrefix + strings.Replace(good, ".", "_", 1)
-	case 4: // a second spelling of the ID
+	case 4: // another spelling of the same ID
 		const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		b := []byte(good)
 		last := &b[token.IDLength-1]
@@ -131,7 +134,7 @@ func drawSecret(r *rand.Rand) (secret [atIdle - atSecret]byte) {
 	return secret
 }
 
-// drawGuess: the known ID of a visitor, with a secret that is not his: any, or that of
+// drawGuess: the known ID of a visitor's session, with a wrong secret: a random one, or that of
 // the forger's own session.
 func drawGuess(r *rand.Rand) func(f *forger) {
 	secret, ownSecret := drawSecret(r), r.IntN(3) == 0
@@ -149,8 +152,8 @@ func drawGuess(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawName: a good token under another name, as it is or with that name's mark. Nobody
-// is let in with it.
+// drawName: a good token under another cookie name, unchanged or with the other name's mark.
+// It opens no session.
 func drawName(r *rand.Rand) func(f *forger) {
 	toAdmin, relabel, ofOther := r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(3) == 0
 	whom, own, slot, path := r.IntN(1<<16), r.IntN(3), r.IntN(3), drawPath(r)
@@ -179,7 +182,8 @@ func drawName(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawEnded: the token of a session of his that has ended.
+// drawEnded: the token of a session of the forger that has ended, unchanged or with forged
+// timeouts.
 func drawEnded(r *rand.Rand) func(f *forger) {
 	x, own, slot, path, plain := drawTimes(r), r.IntN(3), r.IntN(3), drawPath(r), r.IntN(2) == 0
 	return func(f *forger) {
@@ -198,8 +202,8 @@ func drawEnded(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawRotated: the token from before a rotation. He is not let in, and while the session
-// lives none begins, as its cookie would take the place of the good one.
+// drawRotated: the token of the forger's session from before a rotation. It opens no session.
+// While the session is live no other session begins: its cookie would replace the good one.
 func drawRotated(r *rand.Rand) func(f *forger) {
 	x, own, slot, path, plain := drawTimes(r), r.IntN(3), r.IntN(3), drawPath(r), r.IntN(2) == 0
 	return func(f *forger) {
@@ -219,7 +223,7 @@ func drawRotated(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawCrowd: two to six cookies of the name.
+// drawCrowd: two to six cookies of the same name in one request.
 func drawCrowd(r *rand.Rand) func(f *forger) {
 	slot, path, base := r.IntN(3), drawPath(r), r.IntN(3)
 	crumbs := make([]crumb, 2+r.IntN(5))
@@ -254,10 +258,10 @@ func drawCrowd(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// mostTokens is how many different tokens of a request the library asks for.
+// mostTokens is how many different tokens of one request the library looks up at most.
 const mostTokens = 4
 
-// crumb is one of several cookies.
+// crumb is one of the cookies of a crowd, as it was drawn.
 type crumb struct {
 	kind   int
 	own    int
@@ -267,6 +271,7 @@ type crumb struct {
 	times  times
 }
 
+// drawCrumb draws one cookie.
 func drawCrumb(r *rand.Rand) crumb {
 	c := crumb{kind: r.IntN(6), own: r.IntN(3), which: r.IntN(1 << 16), secret: drawSecret(r), times: drawTimes(r)}
 	binary.BigEndian.PutUint64(c.id[:], r.Uint64())
@@ -274,12 +279,12 @@ func drawCrumb(r *rand.Rand) crumb {
 	return c
 }
 
-// bake makes a cookie, "" if it cannot be made now. isToken says that it has the form
-// of a token; v is the visitor whose session it names with the right secret, if any.
+// bake makes the cookie. It returns "" if the cookie cannot be made now. isToken says that the
+// cookie has the form of a token. v is the visitor whose session the cookie opens, if any.
 func (c crumb) bake(f *forger, model *visitor, slot int) (cookie string, isToken bool, v *visitor) {
 	wrong := forge(model.cookie, func(half []byte) { copy(half[atSecret:], c.secret[:]) })
 	switch c.kind {
-	case 0, 1: // a live one, as it is or with other timeouts
+	case 0, 1: // of a live session, unchanged or with other timeouts
 		v := f.own[c.own]
 		if v != model && f.ready(c.own, slot) == nil {
 			return "", false, nil
@@ -288,14 +293,14 @@ func (c crumb) bake(f *forger, model *visitor, slot int) (cookie string, isToken
 			return v.cookie, true, v
 		}
 		return c.times.forge(v.cookie), true, v
-	case 2: // a dead one
+	case 2: // of an ended session
 		if len(f.spent) == 0 {
 			return "", false, nil
 		}
 		return f.spent[c.which%len(f.spent)], true, nil
 	case 3:
 		return malformed(model.cookie, c.which%malformations), false, nil
-	case 4: // well-formed, of no session
+	case 4: // well-formed, but of no session
 		return asID(base64.RawURLEncoding.EncodeToString(c.id[:]), wrong), true, nil
 	}
 	if id := f.someone(c.which); id != "" {
@@ -304,9 +309,9 @@ func (c crumb) bake(f *forger, model *visitor, slot int) (cookie string, isToken
 	return "", false, nil
 }
 
-// drawForeign: what a page of another site makes a visitor's browser send, which is
-// without his cookie as that is Lax. None begins, nor does any cookie come that would
-// take the place of his.
+// drawForeign: a request that another site's page makes a visitor's browser send. It is without
+// the visitor's cookie, which is Lax. No session begins, and the response sets no cookie, which
+// would replace the visitor's own.
 func drawForeign(r *rand.Rand) func(f *forger) {
 	kind := []struct{ method, mode, dest string }{
 		{http.MethodPost, "navigate", "document"},
@@ -327,7 +332,7 @@ func drawForeign(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawPreflight: a browser's question, which has no cookies.
+// drawPreflight: a CORS preflight, which has no cookies.
 func drawPreflight(r *rand.Rand) func(f *forger) {
 	slot, path := r.IntN(3), drawPath(r)
 	return func(f *forger) {
@@ -337,12 +342,12 @@ func drawPreflight(r *rand.Rand) func(f *forger) {
 	}
 }
 
-// drawOversized: what is to fill Redis.
+// drawOversized: a request with large parts, which is meant to fill Redis.
 func drawOversized(r *rand.Rand) func(f *forger) {
 	slot, uri, agent, lines, cookies := r.IntN(3), 2_000+r.IntN(60_000), 500+r.IntN(8_000), 10+r.IntN(80), r.IntN(200)
 	line, secret := 100+r.IntN(1_000), drawSecret(r)
 	if r.IntN(6) == 0 {
-		lines, line = 100, 12_000 // more than net/http reads
+		lines, line = 100, 12_000 // more than net/http accepts
 	}
 	return func(f *forger) {
 		x := forgery{trick: "oversized", slot: slot, path: "/?" + strings.Repeat("a", uri), header: http.Header{

@@ -13,27 +13,33 @@ import (
 type visitor struct {
 	f      *fleet
 	cookie string    // "name=value", or ""
-	id     string    // of its session, as last answered
-	seen   time.Time // start of the request that was
+	id     string    // of the session that last responded
+	seen   time.Time // when the request to which it responded was sent
 }
 
-// answer is what an instance has answered.
-type answer struct {
+// newVisitor returns a visitor without a cookie.
+func (f *fleet) newVisitor() *visitor { return &visitor{f: f} }
+
+// response is what an instance responded.
+type response struct {
 	status  int
 	body    string
 	cookies []*http.Cookie
 }
 
-func (f *fleet) exchange(r *http.Request) (answer, error) {
+// exchange sends a request and reads the response.
+func (f *fleet) exchange(r *http.Request) (response, error) {
 	w, err := f.client.Do(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer func() { _ = w.Body.Close() }()
 	b, err := io.ReadAll(w.Body)
-	return answer{w.StatusCode, string(b), w.Cookies()}, err
+	return response{w.StatusCode, string(b), w.Cookies()}, err
 }
 
+// get requests a page. If v is not nil, it is with the visitor's cookie, and the visitor
+// keeps the cookie of the response.
 func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u, http.NoBody)
 	if err != nil {
@@ -58,13 +64,13 @@ func (f *fleet) get(ctx context.Context, u string, v *visitor) (status int, body
 	return a.status, a.body, nil
 }
 
-// visit requests a page, and notes for the checker what was answered. The
-// status is 0 if nothing was.
+// visit requests a page, and notes the response for the checker. Without a response
+// the status is 0.
 func (v *visitor) visit(p *process, path string) (status int, body string) {
 	from := time.Now()
-	old := change{old: v.session()}
-	if v.id == old.old {
-		old.seen = v.seen
+	was := change{old: v.session()}
+	if v.id == was.old {
+		was.seen = v.seen
 	}
 	if path == "/destroy" && v.cookie != "" {
 		v.f.known.askedToEnd(v.session(), from)
@@ -73,20 +79,20 @@ func (v *visitor) visit(p *process, path string) (status int, body string) {
 	if err != nil {
 		return 0, err.Error()
 	}
-	old.new = v.session()
+	was.new = v.session()
 	if status == http.StatusOK {
 		v.id, v.seen = body, from
-		if body != old.old {
-			old.new = body
+		if body != was.old {
+			was.new = body
 		}
-		v.f.known.answered(body, from)
-		if path == "/destroy" { // which may have begun another session
+		v.f.known.responded(body, from)
+		if path == "/destroy" { // it may have begun another session, and ended that
 			v.f.known.askedToEnd(body, from)
 		}
 	}
-	if old.old != "" && old.new != old.old {
-		old.at = time.Now()
-		v.f.known.changed(old)
+	if was.old != "" && was.new != was.old {
+		was.at = time.Now()
+		v.f.known.changed(was)
 	}
 	return status, body
 }
@@ -98,7 +104,8 @@ func (v *visitor) session() string {
 	return id
 }
 
-// ok visits and fails unless the answer is 200; it returns the session's ID.
+// ok requests a page and fails the test unless the status is 200. It returns the
+// session's ID.
 func (v *visitor) ok(p *process, path string) string {
 	v.f.t.Helper()
 	status, body := v.visit(p, path)
@@ -108,21 +115,35 @@ func (v *visitor) ok(p *process, path string) string {
 	return body
 }
 
-// begin begins a session on p; path says how its hooks behave.
-func (f *fleet) begin(p *process, path string) *visitor {
-	f.t.Helper()
-	v := &visitor{f: f}
-	v.ok(p, path)
-	return v
-}
-
-// hold registers a hook for the end of the visitor's session.
+// hold registers a handler's hook for the end of the visitor's session.
 func (v *visitor) hold(p *process) {
 	v.f.t.Helper()
 	v.ok(p, "/hold?n=0")
 }
 
-// crowd begins n sessions, spread over ps, some with hooks of their own.
+// begin begins a session on p. path says what the session's hooks do.
+func (f *fleet) begin(p *process, path string) *visitor {
+	f.t.Helper()
+	v := f.newVisitor()
+	v.ok(p, path)
+	return v
+}
+
+// serves reports whether a new visitor can begin a session on p.
+func (f *fleet) serves(p *process) bool {
+	status, _ := f.newVisitor().visit(p, "/")
+	return status == http.StatusOK
+}
+
+// unavailable fails the test unless a new visitor of p gets a 503.
+func (f *fleet) unavailable(p *process) {
+	f.t.Helper()
+	if status, body := f.newVisitor().visit(p, "/"); status != http.StatusServiceUnavailable {
+		f.t.Errorf("a new visitor of %s got %d %s, want %d", p.name, status, body, http.StatusServiceUnavailable)
+	}
+}
+
+// crowd begins n sessions, spread over ps. Every fourth has a handler's hook.
 func (f *fleet) crowd(n int, ps ...*process) []*visitor {
 	f.t.Helper()
 	crowd := make([]*visitor, n)
@@ -136,44 +157,65 @@ func (f *fleet) crowd(n int, ps ...*process) []*visitor {
 	return crowd
 }
 
-// load begins some two hundred sessions a second until stop is called, which waits for its end and
-// returns how many visits failed. Where an instance does not answer, the next
-// one is tried, as a load balancer would.
+// load begins about two hundred sessions a second until the test calls stop. stop
+// returns once all visitors have left, and says how many visits failed. ps returns the
+// instances that take visitors at the moment.
 func (f *fleet) load(ps func() []*process) (stop func() (failed int)) {
 	f.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
 	const visitors = 4
-	ended := make(chan int)
+	var stops []func() int
 	for i := range visitors {
-		go func() {
-			failed := 0
-			pace := time.NewTicker(20 * time.Millisecond)
-			defer pace.Stop()
-			for n := i; ctx.Err() == nil; n++ {
-				<-pace.C
-				living := ps()
-				if len(living) == 0 {
-					continue
-				}
-				v := &visitor{f: f}
-				p := living[n%len(living)]
-				if status, _ := v.visit(p, "/"); status != http.StatusOK {
-					failed++
-					continue
-				}
-				if status, _ := v.visit(living[(n+1)%len(living)], "/save?n="+strconv.Itoa(n)); status != http.StatusOK {
-					failed++
-				}
+		n := i - 1
+		stops = append(stops, every(20*time.Millisecond, func() (failed int) {
+			n++
+			living := ps()
+			if len(living) == 0 {
+				return 0
 			}
-			ended <- failed
-		}()
+			v := f.newVisitor()
+			if status, _ := v.visit(living[n%len(living)], "/"); status != http.StatusOK {
+				return 1
+			}
+			if status, _ := v.visit(living[(n+1)%len(living)], "/save?n="+strconv.Itoa(n)); status != http.StatusOK {
+				return 1
+			}
+			return 0
+		}))
 	}
+	return stopAll(stops)
+}
+
+// every calls do again and again, with this pause, until the caller calls stop. stop
+// waits until do has returned, and returns the sum of what do returned.
+func every(pause time.Duration, do func() int) (stop func() (sum int)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan int)
+	go func() {
+		sum := 0
+		pace := time.NewTicker(pause)
+		defer pace.Stop()
+		for {
+			select {
+			case <-pace.C:
+				sum += do()
+			case <-ctx.Done():
+				ended <- sum
+				return
+			}
+		}
+	}()
 	return func() int {
 		cancel()
-		failed := 0
-		for range visitors {
-			failed += <-ended
+		return <-ended
+	}
+}
+
+// stopAll returns a function that calls all of stops and returns the sum.
+func stopAll(stops []func() int) (stop func() (sum int)) {
+	return func() (sum int) {
+		for _, stop := range stops {
+			sum += stop()
 		}
-		return failed
+		return sum
 	}
 }
