@@ -13,24 +13,24 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// fleetCost is what a fleet of some instances makes Redis do.
+// fleetCost is what a fleet makes Redis do.
 type fleetCost struct {
 	instances int
 
-	// In an idle second, of the whole fleet.
+	// In an idle second of the whole fleet:
 	beats, pings float64
 	idle         calls // the rest
 
-	// Of one end, beyond what the idle fleet does in the same time.
+	// For one end, without what the idle fleet does in the same time:
 	expired, destroyed calls
-	held               calls // destroyed, with a handler's hook on another instance than the one that ends it
+	held               calls // destroyed by one instance, with a handler's hook on another
 
-	joins, leaves float64 // share of buckets that moves
+	joins, leaves float64 // share of the buckets that move
 }
 
-// measureFleet counts commands of growing fleets. What an idle fleet does, and what
-// an end costs, must not grow with the number of instances; heartbeats and pings do
-// and are named apart.
+// measureFleet counts the commands of fleets of several sizes. What an idle fleet does and what
+// an end costs must not grow with the number of instances. Heartbeats and PINGs do grow and are
+// counted separately.
 func (b *bench) measureFleet(ctx context.Context) error {
 	beat, err := b.costOfBeat(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (b *bench) measureFleet(ctx context.Context) error {
 	return b.servers.flush(ctx)
 }
 
-// costOfBeat counts the commands of one heartbeat, those of its script included.
+// costOfBeat counts the commands of one heartbeat, including those of its script.
 func (b *bench) costOfBeat(ctx context.Context) (calls, error) {
 	const beats = 100
 	if err := b.servers.flush(ctx); err != nil {
@@ -62,7 +62,7 @@ func (b *bench) costOfBeat(ctx context.Context) (calls, error) {
 		}
 		return err
 	}
-	if err := beat(); err != nil { // founds the prefix and loads the script
+	if err := beat(); err != nil { // it writes the keys of the prefix and loads the script
 		return nil, err
 	}
 	if err := b.servers.resetCalls(ctx); err != nil {
@@ -77,11 +77,12 @@ func (b *bench) costOfBeat(ctx context.Context) (calls, error) {
 	return c.scaled(1.0 / beats), err
 }
 
+// costOfFleet measures a fleet of n instances.
 func (b *bench) costOfFleet(ctx context.Context, n int, beat calls) (c fleetCost, err error) {
 	b.progress("fleet: %d instances", n)
 	c.instances = n
 	c.joins = movedShare(n, n+1)
-	c.leaves = math.NaN() // of the last one all would
+	c.leaves = math.NaN() // there is no fleet without instances
 	if n > 1 {
 		c.leaves = movedShare(n, n-1)
 	}
@@ -113,14 +114,14 @@ func (b *bench) costOfFleet(ctx context.Context, n int, beat calls) (c fleetCost
 	return c, nil
 }
 
-// perEnd counts what happens while end is at work, which lets n sessions end and
-// waits until nothing is left of them, and returns what one end costs.
+// perEnd counts commands while end runs, and returns what one end costs. end lets n sessions
+// end and waits until nothing is left of them.
 func (f *fleet) perEnd(ctx context.Context, n int, idle calls, end func() error) (calls, error) {
 	c, err := f.count(ctx, end)
 	return c.calls.minus(idle.scaled(c.seconds)).scaled(1 / float64(n)), err
 }
 
-// expire lets sessions time out.
+// expire returns what the end of a session costs that times out.
 func (f *fleet) expire(ctx context.Context, idle calls) (calls, error) {
 	n, window := f.b.sizes.fleetEnds, f.b.sizes.window
 	keys, err := f.b.servers.keyCount(ctx)
@@ -143,12 +144,12 @@ func (f *fleet) expire(ctx context.Context, idle calls) (calls, error) {
 		if err := f.clock.wait(ctx, first+window.Milliseconds()); err != nil {
 			return err
 		}
-		return f.gone(ctx, keys)
+		return f.b.noMoreKeys(ctx, keys)
 	})
 }
 
-// destroy begins sessions and destroys them, each on another instance than the one
-// before, over the same time in which others time out.
+// destroy begins sessions and destroys them evenly over the window, each on another instance
+// than the one before. It returns what one end costs.
 func (f *fleet) destroy(ctx context.Context, idle calls, begin func(ctx context.Context) (id string, err error)) (calls, error) {
 	n, window := f.b.sizes.fleetEnds, f.b.sizes.window
 	keys, err := f.b.servers.keyCount(ctx)
@@ -172,20 +173,12 @@ func (f *fleet) destroy(ctx context.Context, idle calls, begin func(ctx context.
 		}); err != nil {
 			return err
 		}
-		return f.gone(ctx, keys)
+		return f.b.noMoreKeys(ctx, keys)
 	})
 }
 
-// gone waits until there are no more keys than before the sessions began.
-func (f *fleet) gone(ctx context.Context, keys int64) error {
-	return until(ctx, settleTime, "ends are not acked", func() (bool, error) {
-		n, err := f.b.servers.keyCount(ctx)
-		return n <= keys, err
-	})
-}
-
-// movedShare returns which share of the buckets has another keeper once a fleet has
-// another size, on average over many fleets.
+// movedShare returns the share of the buckets that another instance looks after once the fleet
+// has another size, on average over many fleets.
 func movedShare(from, to int) float64 {
 	const fleets = 50
 	moved := 0

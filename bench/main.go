@@ -1,6 +1,7 @@
-// Command bench measures the library beside its peers on a Redis server that
-// it starts itself. It prints Markdown tables; with -out it writes the figures as
-// one flat JSON object too.
+// Command bench measures lifecycle, and other session stores for comparison, on a Redis server
+// that it starts itself. It prints Markdown tables. With -out it also writes the figures as one
+// flat JSON object. The file main.go has the sizes; each other file is one measurement or one
+// part of several.
 package main
 
 import (
@@ -21,33 +22,35 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// sizes are how much is measured.
+// sizes say how much is measured.
 type sizes struct {
-	anew, rounds, requests int // of the request path: new connections, rounds with each, requests per contestant and round
+	// Of requests: how often the contestants get new connections, how many rounds there are with
+	// each, and how many requests each contestant serves in a round.
+	anew, rounds, requests int
 
-	live       []int         // numbers of live sessions beside which lag is measured
-	expiring   int           // sessions that expire evenly over the window
+	live       []int         // numbers of live sessions with which the lag is measured
+	expiring   int           // sessions that expire, evenly over the window
 	window     time.Duration // of the lag
-	nativeWait time.Duration // how long Redis's own events are waited for after the last deadline
+	nativeWait time.Duration // how long to wait for Redis's own events after the last deadline
 
-	burst  int // sessions that end within one second beside the last of live
+	burst  int // sessions that end within one second, with the last number of live sessions
 	memory int // sessions
 
 	cookieless int // requests
 
 	costs int   // operations of each kind whose cost is measured
-	moves []int // sessions of buckets that move to another server
+	moves []int // numbers of sessions in a bucket that moves to another server
 
-	instances []int         // of a fleet
-	fleetIdle time.Duration // over which an idle fleet's commands are counted
-	fleetEnds int           // sessions that end over the window
+	instances []int         // numbers of instances in a fleet
+	fleetIdle time.Duration // how long the commands of an idle fleet are counted
+	fleetEnds int           // sessions that end, evenly over the window
 
 	scaleLive   []int // numbers of live sessions, on a single server
-	scaleBeside int   // live sessions beside which clusters are measured
-	masters     []int // of these clusters
+	scaleBeside int   // live sessions with which clusters are measured
+	masters     []int // numbers of masters of these clusters
 
-	operations int           // of which commands are counted
-	idle       time.Duration // over which an idle instance's commands are counted
+	operations int           // of each kind, whose commands are counted
+	idle       time.Duration // how long the commands of an idle instance are counted
 }
 
 var (
@@ -77,12 +80,12 @@ type bench struct {
 	sizes   sizes
 	report  *report
 	log     *slog.Logger
-	plots   string      // directory, "" for none
-	pop     *population // nil until lag or burst needs one
+	plots   string      // directory for the plots, "" for none
+	pop     *population // nil until a measurement needs it
 }
 
-// measurements, in the order in which they run. Those with many live sessions
-// come last: lag builds them up and burst finds them there.
+// measurements are in the order in which they run. Those with many live sessions come last:
+// lag begins the sessions, and burst uses them again.
 var measurements = []struct {
 	name string
 	run  func(*bench, context.Context) error
@@ -98,7 +101,7 @@ var measurements = []struct {
 	{scale, (*bench).measureScale},
 }
 
-// scale takes long, and gigabytes: it is measured if it is named, and with -quick.
+// scale takes long and needs gigabytes of memory. It runs only if -only names it, or with -quick.
 const scale = "scale"
 
 func main() {
@@ -111,51 +114,30 @@ func main() {
 	}
 }
 
+// options are the values of the command line's flags.
+type options struct {
+	out, profile string // files, "" for none
+	wanted       map[string]bool
+	masters      int // of the cluster; 0 for a single server
+}
+
+// run measures what the arguments ask for.
 func run(ctx context.Context, args []string) (err error) {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	out := flags.String("out", "", "write the figures to this file, as one flat JSON object")
-	only := flags.String("only", "", "measure only these: "+strings.Join(names(), ","))
-	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
-	live := flags.String("live", "", "numbers of live sessions for lag and scale, and the last of them for burst, such as 0,100000")
-	plots := flags.String("plots", "", "write the plots of scale to this directory")
-	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
-	masters := flags.Int("masters", 3, "of the cluster")
-	profile := flags.String("cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
 	b := &bench{
 		sizes:  fullSizes,
 		report: &report{out: os.Stdout, figures: make(map[string]float64)},
 		log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	b.plots = *plots
-	if *quick {
-		b.sizes = quickSizes
-	}
-	if *live != "" {
-		if b.sizes.live, err = numbers(*live); err != nil {
-			return fmt.Errorf("-live: %w", err)
-		}
-		b.sizes.scaleLive = b.sizes.live
-	}
-	n := 0
-	switch {
-	case *topology == "cluster" && *masters > 0:
-		n = *masters
-	case *topology != "single":
-		return fmt.Errorf("-topology %s -masters %d: there are single, and cluster with at least one master", *topology, *masters)
-	}
-	wanted, err := choose(*only, *quick)
+	o, err := b.parse(args)
 	if err != nil {
 		return err
 	}
-	if *profile != "" {
-		f, err := os.Create(*profile)
-		if err != nil {
+	if o.profile != "" {
+		var f *os.File
+		if f, err = os.Create(o.profile); err != nil {
 			return err
 		}
-		defer func() { _ = f.Close() }()
+		defer func() { err = errors.Join(err, f.Close()) }()
 		if err := pprof.StartCPUProfile(f); err != nil {
 			return err
 		}
@@ -163,28 +145,62 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 
 	gin.SetMode(gin.ReleaseMode)
-	if b.servers, err = startServers(ctx, n); err != nil {
+	if b.servers, err = startServers(ctx, o.masters); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.servers.stop()) }()
 	_, _ = fmt.Fprintf(b.report.out, "Measured on %s%s.\n", machine(b.servers.version), b.servers.suffix())
-	if n > 0 {
-		b.report.set("masters", float64(n))
+	if o.masters > 0 {
+		b.report.set("masters", float64(o.masters))
 	}
 	for _, m := range measurements {
-		if !wanted[m.name] {
+		if !o.wanted[m.name] {
 			continue
 		}
 		if err := m.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
-	if *out != "" {
-		return b.report.save(*out)
+	if o.out != "" {
+		return b.report.save(o.out)
 	}
 	return nil
 }
 
+// parse reads the arguments. It also sets the sizes and the directory for plots.
+func (b *bench) parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&o.out, "out", "", "write the figures to this file, as one flat JSON object")
+	only := flags.String("only", "", "measure only these: "+strings.Join(names(), ","))
+	quick := flags.Bool("quick", false, "small sizes: does everything work? The figures mean little")
+	live := flags.String("live", "", "numbers of live sessions for lag and scale, and the last of them for burst, such as 0,100000")
+	flags.StringVar(&b.plots, "plots", "", "write the plots of scale to this directory")
+	topology := flags.String("topology", "single", "single: one Redis server; cluster: a cluster without replicas")
+	masters := flags.Int("masters", 3, "of the cluster")
+	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this file; its samples are labelled, for -tagfocus=\"request=lifecycle /read\"")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if *quick {
+		b.sizes = quickSizes
+	}
+	if *live != "" {
+		if b.sizes.live, err = numbers(*live); err != nil {
+			return o, fmt.Errorf("-live: %w", err)
+		}
+		b.sizes.scaleLive = b.sizes.live
+	}
+	switch {
+	case *topology == "cluster" && *masters > 0:
+		o.masters = *masters
+	case *topology != "single":
+		return o, fmt.Errorf("-topology %s -masters %d: there are single, and cluster with at least one master", *topology, *masters)
+	}
+	o.wanted, err = choose(*only, *quick)
+	return o, err
+}
+
+// names returns the names of all measurements.
 func names() (all []string) {
 	for _, m := range measurements {
 		all = append(all, m.name)
@@ -192,7 +208,7 @@ func names() (all []string) {
 	return all
 }
 
-// choose reads -only.
+// choose returns which measurements to run; only is the value of -only.
 func choose(only string, quick bool) (map[string]bool, error) {
 	wanted := make(map[string]bool)
 	for _, name := range names() {
@@ -210,7 +226,7 @@ func choose(only string, quick bool) (map[string]bool, error) {
 	return wanted, nil
 }
 
-// numbers reads a list of rising numbers.
+// numbers parses a list of numbers, each of which must be larger than the one before.
 func numbers(list string) ([]int, error) {
 	var out []int
 	for text := range strings.SplitSeq(list, ",") {
@@ -226,7 +242,7 @@ func numbers(list string) ([]int, error) {
 	return out, nil
 }
 
-// progress tells what is going on.
+// progress writes to stderr what happens at the moment.
 func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
