@@ -9,17 +9,17 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// burst is what became of many ends within one second.
+// burst says how many ends within one second were handled.
 type burst struct {
 	ends              int
-	seconds, p50, p99 float64 // from the first deadline to the last hook; lag in ms
+	seconds, p50, p99 float64 // seconds: from the first deadline to the last hook; p50 and p99: of the lag, in ms
 }
 
 // rate is how many ends were handled in a second.
 func (x burst) rate() float64 { return float64(x.ends) / x.seconds }
 
-// measureBurst lets many sessions end within one second, beside all the live
-// ones, on one instance.
+// measureBurst lets many sessions end within one second on one instance, while many others are
+// live.
 func (b *bench) measureBurst(ctx context.Context) error {
 	p, err := b.population(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func (b *bench) measureBurst(ctx context.Context) error {
 	return nil
 }
 
-// burst lets the sessions of a burst begin and end beside those of p.
+// burst lets many sessions begin that end within one second. The sessions of p stay live.
 func (b *bench) burst(ctx context.Context, p *population) (x burst, err error) {
 	tokens := make([]token.Token, b.sizes.burst)
 	for i := range tokens {
@@ -65,7 +65,7 @@ func (b *bench) burst(ctx context.Context, p *population) (x burst, err error) {
 	if err != nil {
 		return x, err
 	}
-	// All of them must have begun before the first ends.
+	// All sessions must have begun before the first one ends.
 	lead := 5*time.Second + time.Duration(3*float64(len(tokens))/p.rate*float64(time.Second))
 	first := clock.now() + lead.Milliseconds()
 	b.progress("burst: %s sessions begin, which end within one second in %v", count(len(tokens)), lead.Round(time.Second))

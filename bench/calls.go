@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// calls are numbers of commands by name, as the servers count them, those within
-// scripts included.
+// calls are numbers of commands by name, as the servers count them. Commands in scripts count,
+// too.
 type calls map[string]float64
 
 func (c calls) minus(d calls) calls {
@@ -38,9 +38,10 @@ func (c calls) total() (n float64) {
 	return n
 }
 
-// leastListed is the smallest number that is worth a word.
+// leastListed is the smallest number that is printed.
 const leastListed = 0.01
 
+// list returns the names and numbers of commands.
 func (c calls) list() string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(c)) {
@@ -51,12 +52,12 @@ func (c calls) list() string {
 	return strings.ReplaceAll(strings.Join(out, ", "), ".00", "")
 }
 
-// resetCalls sets all counts of commands to nothing.
+// resetCalls sets the servers' counts of all commands to 0.
 func (s *servers) resetCalls(ctx context.Context) error {
 	return s.each(func(rdb *redis.Client) error { return rdb.ConfigResetStat(ctx).Err() })
 }
 
-// calls reads how often each command has been run since resetCalls.
+// calls returns how often the servers have run each command since resetCalls.
 func (s *servers) calls(ctx context.Context) (calls, error) {
 	out := make(calls)
 	err := s.each(func(rdb *redis.Client) error {
@@ -64,7 +65,7 @@ func (s *servers) calls(ctx context.Context) (calls, error) {
 		for key, v := range fields {
 			name := strings.TrimPrefix(key, "cmdstat_")
 			if name == "info" || name == "config|resetstat" || name == "dbsize" {
-				continue // ours, to measure
+				continue // the commands of these measurements
 			}
 			text, _, _ := strings.Cut(strings.TrimPrefix(v, "calls="), ",")
 			n, err := strconv.ParseFloat(text, 64)

@@ -7,14 +7,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// serverClock translates local times, by their monotonic reading, into the Redis
-// server's. It is good for a phase: over longer times the clocks drift.
+// serverClock converts local times, by their monotonic reading, to times of the Redis server. It
+// is exact enough for one measurement. Over a longer time the two clocks drift apart.
 type serverClock struct {
 	local  time.Time
 	server time.Time
 }
 
-// readClock aligns the clocks by the shortest of many round trips.
+// readClock compares the clocks in the shortest of many round trips.
 func readClock(ctx context.Context, rdb *redis.Client) (serverClock, error) {
 	var c serverClock
 	best := time.Hour
@@ -37,9 +37,10 @@ func (c serverClock) ms(t time.Time) float64 {
 	return float64(c.server.Add(t.Sub(c.local)).UnixMicro()) / 1000
 }
 
+// now returns the server's time, in Unix milliseconds.
 func (c serverClock) now() int64 { return int64(c.ms(time.Now())) }
 
-// wait waits until the server's clock shows ms.
+// wait waits until the server's time is ms.
 func (c serverClock) wait(ctx context.Context, ms int64) error {
 	t := time.NewTimer(time.Duration(ms-c.now()) * time.Millisecond)
 	defer t.Stop()

@@ -24,21 +24,22 @@ const (
 	user       = "alice@example.com"
 )
 
-// values are what every session of every contestant holds.
+// values are the values of every session of every contestant.
 func values() map[any]any {
 	return map[any]any{"user": user, "id": int64(42), "role": "admin"}
 }
 
-// contestant serves the same requests in its own way: GET /login fills the
-// session, /read reads one value, /save changes one and saves.
+// contestant is an application on one of the session stores that are compared. All serve the
+// same requests: GET /login sets and saves the values, /read reads one value, /save sets one
+// value and saves.
 type contestant struct {
 	name   string
 	engine *gin.Engine
-	cookie string
+	cookie string // that requests are sent with, "" for none
 	close  func(context.Context) error
 }
 
-// routes are the handlers of those who use gin-contrib's API.
+// routes adds the handlers of a contestant that uses gin-contrib's API.
 func routes(e *gin.Engine) {
 	e.GET("/login", func(c *gin.Context) {
 		s := sessions.Default(c)
@@ -58,6 +59,7 @@ func routes(e *gin.Engine) {
 	})
 }
 
+// answer responds with text, or with an error.
 func answer(c *gin.Context, text string, err error) {
 	if err != nil {
 		c.String(http.StatusInternalServerError, err.Error())
@@ -66,7 +68,8 @@ func answer(c *gin.Context, text string, err error) {
 	c.String(http.StatusOK, text)
 }
 
-// ours is the library as its README sets it up.
+// ours starts an instance of lifecycle as README sets it up: a store, gin-contrib's middleware,
+// and behind it the library's own.
 func (b *bench) ours(ctx context.Context, rdb redis.UniversalClient, prefix string, opts ...lifecycle.Option) (*contestant, *lifecycle.Manager, error) {
 	store, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(prefix), lifecycle.WithLogger(b.log))...)
 	if err != nil {
@@ -85,7 +88,7 @@ func (b *bench) ours(ctx context.Context, rdb redis.UniversalClient, prefix stri
 	return c, m, nil
 }
 
-// ginSessions is gin-contrib/sessions/redis.
+// ginSessions is the contestant gin-contrib/sessions/redis.
 func (b *bench) ginSessions() (*contestant, error) {
 	store, err := ginredis.NewStore(10, "tcp", b.servers.nodes[0].Addr, "", "", []byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
@@ -101,9 +104,10 @@ func (b *bench) ginSessions() (*contestant, error) {
 	return c, nil
 }
 
-// floor is what two plain commands through gin and go-redis cost at least: the
-// keys are as long and the record as large as the library's, and nothing is
-// decoded. Its save sends the record back in a second round trip.
+// floor is a contestant without a session store. Its requests send two plain commands through
+// gin and go-redis, with keys as long and a record as large as the library's, and decode nothing.
+// So its time is the least that such requests can take. Its save writes the record in a second
+// round trip.
 func (b *bench) floor(ctx context.Context, model *contestant) (*contestant, error) {
 	rdb := b.servers.client()
 	t, ok := token.Parse(model.cookie, token.MarkOf("request", cookieName))
@@ -115,7 +119,7 @@ func (b *bench) floor(ctx context.Context, model *contestant) (*contestant, erro
 	if err != nil {
 		return nil, err
 	}
-	// Other keys of the same length.
+	// These keys are others, of the same length.
 	live, session := liveKey("reqfloo", t), "reqfloo:{100}:session:"+t.ID
 	if err := errors.Join(rdb.Set(ctx, live, 1, time.Hour).Err(), rdb.Set(ctx, session, record, 0).Err()); err != nil {
 		return nil, err
@@ -140,7 +144,7 @@ func (b *bench) floor(ctx context.Context, model *contestant) (*contestant, erro
 	return f, nil
 }
 
-// request returns a new request: the stores keep what they have read in it.
+// request returns a new request. No request is used twice: the stores keep sessions in it.
 func (c *contestant) request(ctx context.Context, path string) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
 	r.Header.Set("User-Agent", userAgent)
@@ -150,7 +154,7 @@ func (c *contestant) request(ctx context.Context, path string) *http.Request {
 	return r
 }
 
-// do serves one request and returns the cookie it set, "" for none.
+// do serves a request and returns the cookie that the response sets, "" for none.
 func (c *contestant) do(r *http.Request) (cookie string, err error) {
 	w := httptest.NewRecorder()
 	c.engine.ServeHTTP(w, r)
@@ -167,7 +171,7 @@ func (c *contestant) do(r *http.Request) (cookie string, err error) {
 	return cookie, nil
 }
 
-// login gives the contestant its session.
+// login begins a session and keeps its cookie.
 func (c *contestant) login(ctx context.Context) (err error) {
 	c.cookie, err = c.do(c.request(ctx, "/login"))
 	return err

@@ -12,7 +12,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// traceHeader is the header line that is kept of a session's first request here.
+// traceHeader is the header that the instance keeps from a session's first request.
 const traceHeader = "X-Trace"
 
 // visitKind is a kind of request without a cookie.
@@ -21,36 +21,37 @@ type visitKind struct {
 	make      func(r *http.Request)
 }
 
-// visitKinds are what a robot sends, and what keeps as much in Redis as it can: more
-// of everything than a session's record takes.
+// visitKinds are a request as a robot sends it, and one that takes as much space in Redis as
+// possible: all its parts are larger than what a record keeps of them.
 var visitKinds = []visitKind{
 	{"a small URI and user agent", "plain", func(r *http.Request) { r.Header.Set("User-Agent", "robot/1.0") }},
 	{"the largest URI, host, user agent and header lines", "largest", func(r *http.Request) {
 		r.URL.RawQuery = strings.Repeat("a", 4_000)
 		r.Host = strings.Repeat("a", 1_000)
 		r.Header.Set("User-Agent", strings.Repeat("a", 1_000))
-		// 32 lines and 2,048 bytes are kept: these are both, and more.
+		// A record keeps 32 lines and 2,048 bytes at most. These are more lines and more bytes.
 		r.Header[traceHeader] = slices.Repeat([]string{strings.Repeat("a", 2_048/32-len(traceHeader))}, 64)
 	}},
 }
 
-// kept is what is in Redis beside what an idle instance has there.
+// kept is what is in Redis, without what an idle instance has there.
 type kept struct {
 	bytes    float64
 	keys     int64
-	sessions int // in the due-index: live, or their end waits
+	sessions int // in the due-index: sessions that are live, or whose end waits
 }
 
-// minus takes off what was there before. An idle server's memory goes up and down by a
-// little.
+// minus returns what was added since before. It is no less than 0 bytes: the memory of an idle
+// server varies a little.
 func (k kept) minus(before kept) kept {
 	return kept{max(k.bytes-before.bytes, 0), k.keys - before.keys, k.sessions - before.sessions}
 }
 
-// measureCookieless measures what requests without a cookie keep in Redis: at once, and
-// when the unconfirmed timeout is over. Beside it stands what they keep for the idle
-// timeout without it. The timeout is so long that no session ends before all have begun
-// and been measured, which is checked.
+// measureCookieless measures what requests without a cookie leave in Redis: at once, and when
+// the unconfirmed timeout is over. For comparison it measures what they leave there without an
+// unconfirmed timeout, when the sessions live for the idle timeout. The unconfirmed timeout is
+// chosen so that all sessions begin, and are measured, before the first one ends; that is
+// checked.
 func (b *bench) measureCookieless(ctx context.Context) error {
 	timeout, err := b.unconfirmedTimeout(ctx)
 	if err != nil {
@@ -89,8 +90,8 @@ func (b *bench) measureCookieless(ctx context.Context) error {
 	return b.servers.flush(ctx)
 }
 
-// unconfirmedTimeout returns one that is long enough for all to begin and be measured:
-// it measures how long some of the largest take.
+// unconfirmedTimeout returns a timeout that is long enough: it measures how long some of the
+// largest requests take.
 func (b *bench) unconfirmedTimeout(ctx context.Context) (time.Duration, error) {
 	c, _, err := b.robots(ctx, 0)
 	if err != nil {
@@ -103,7 +104,7 @@ func (b *bench) unconfirmedTimeout(ctx context.Context) (time.Duration, error) {
 	return (3*time.Second + 2*took).Round(time.Second), errors.Join(err, c.close(context.WithoutCancel(ctx)))
 }
 
-// robots is an instance on empty servers; an unconfirmed timeout of 0 is none.
+// robots starts an instance on empty servers. An unconfirmed timeout of 0 means none.
 func (b *bench) robots(ctx context.Context, unconfirmed time.Duration) (*contestant, *lifecycle.Manager, error) {
 	if err := b.servers.flush(ctx); err != nil {
 		return nil, nil, err
@@ -119,6 +120,7 @@ func (b *bench) robots(ctx context.Context, unconfirmed time.Duration) (*contest
 	return c, m, nil
 }
 
+// flood serves n requests of a kind.
 func (b *bench) flood(ctx context.Context, c *contestant, kind visitKind, n int) error {
 	const workers = 8
 	return parallelN(ctx, workers, n, func(_, _ int) error {
@@ -129,8 +131,8 @@ func (b *bench) flood(ctx context.Context, c *contestant, kind visitKind, n int)
 	})
 }
 
-// cookieless serves the requests and returns what they keep at once and when the time
-// is over, and how many seconds after the last request that was read.
+// cookieless serves the requests. It returns what they leave in Redis at once and when the time
+// is over, and how many seconds after the last request the second was read.
 func (b *bench) cookieless(ctx context.Context, kind visitKind, unconfirmed, over time.Duration) (at, after kept, seconds float64, err error) {
 	c, m, err := b.robots(ctx, unconfirmed)
 	if err != nil {
@@ -179,7 +181,7 @@ func (b *bench) cookieless(ctx context.Context, kind visitKind, unconfirmed, ove
 	return at, after.minus(before), seconds, err
 }
 
-// kept reads what there is.
+// kept reads what is in Redis.
 func (b *bench) kept(ctx context.Context, m *lifecycle.Manager) (k kept, err error) {
 	if k.sessions, err = m.Count(ctx); err != nil {
 		return k, err

@@ -16,7 +16,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// fleet is instances of one application in this process, each with a client and a
+// fleet is the instances of one application. They are in this process, each with a client and a
 // manager of its own. The first one serves requests.
 type fleet struct {
 	b        *bench
@@ -30,7 +30,7 @@ type fleet struct {
 	beats *beatCounting
 }
 
-// startFleet starts n instances and waits until each knows all others.
+// startFleet starts n instances and waits until each knows all of them.
 func (b *bench) startFleet(ctx context.Context, n int, beat calls) (f *fleet, err error) {
 	const prefix = "fleet"
 	if err := b.servers.flush(ctx); err != nil {
@@ -75,8 +75,8 @@ func (b *bench) startFleet(ctx context.Context, n int, beat calls) (f *fleet, er
 	return f, f.settle(ctx)
 }
 
-// settle waits until each instance knows the others, and a little longer, so that
-// what was said of the last one's coming is over.
+// settle waits until each instance knows all of them, and two seconds longer: so the messages
+// about the last one's start are not counted.
 func (f *fleet) settle(ctx context.Context) error {
 	err := until(ctx, settleTime, "the instances do not know each other", func() (bool, error) {
 		leaders := 0
@@ -101,6 +101,7 @@ func (f *fleet) settle(ctx context.Context) error {
 	return f.clock.wait(ctx, f.clock.now()+2000)
 }
 
+// stop shuts all instances down.
 func (f *fleet) stop(ctx context.Context) error {
 	var errs []error
 	for _, m := range f.managers {
@@ -128,7 +129,8 @@ func (f *fleet) visit(ctx context.Context) (id string, err error) {
 	return w.Body.String(), nil
 }
 
-// other returns the i-th instance of those that are not the first, if there are any.
+// other returns the i-th instance, counted again and again through all but the first. The first
+// is returned only if there is no other.
 func (f *fleet) other(i int) *lifecycle.Manager {
 	if len(f.managers) == 1 {
 		return f.managers[0]
@@ -136,14 +138,14 @@ func (f *fleet) other(i int) *lifecycle.Manager {
 	return f.managers[1+i%(len(f.managers)-1)]
 }
 
-// counted is what the servers ran in some time: heartbeats, PINGs of subscriptions,
-// and all other commands.
+// counted is what the servers ran in some time: heartbeats, PINGs of subscriptions, and all
+// other commands.
 type counted struct {
 	seconds, beats, pings float64
 	calls                 calls
 }
 
-// count counts what the servers run while during does.
+// count counts what the servers run while during runs.
 func (f *fleet) count(ctx context.Context, during func() error) (c counted, err error) {
 	if err := f.b.servers.resetCalls(ctx); err != nil {
 		return c, err
@@ -160,8 +162,8 @@ func (f *fleet) count(ctx context.Context, during func() error) (c counted, err 
 	return c, err
 }
 
-// beatCounting is a go-redis hook that counts heartbeats: calls of the script whose
-// first key is the list of instances.
+// beatCounting is a go-redis hook that counts heartbeats: calls of a script whose first key is
+// the list of instances.
 type beatCounting struct {
 	key string
 	n   atomic.Int64

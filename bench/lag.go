@@ -9,24 +9,24 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// lead is the time between the creation of the sessions that are to expire and
-// the first deadline, and touched that until some of them are touched.
 const (
-	lead    = 5 * time.Second
+	// lead is how long after the sessions begin the first of them expires.
+	lead = 5 * time.Second
+	// touched is how long after the sessions begin some of them are used again.
 	touched = 2 * time.Second
 )
 
-// lags are delays after the deadline in ms. Of those that were not waited for to
-// the end they are what was waited, so that a quantile is never too low.
+// lags are delays after a deadline, in ms. For an event that never came, the delay is how long
+// the measurement waited: so a quantile may be too low, but never too high.
 type lags struct {
 	ms      []float64
-	missing int
+	missing int // events that never came
 }
 
-// measureLag measures how long after a session's deadline its destroyed hook
-// begins, beside growing numbers of live sessions, and next to it how long Redis
-// takes for its own event. The events come in a phase of their own, without a
-// manager: looking at a key provokes its event.
+// measureLag measures how long after a session's deadline its destroyed hook starts, with
+// several numbers of other live sessions. For comparison it measures how long Redis takes to
+// send its own event. No manager runs then: it would look at the keys, and that makes Redis send
+// their events.
 func (b *bench) measureLag(ctx context.Context) error {
 	p, err := b.population(ctx)
 	if err != nil {
@@ -65,6 +65,7 @@ func (b *bench) measureLag(ctx context.Context) error {
 	return nil
 }
 
+// lagRow returns the cells of the library.
 func (b *bench) lagRow(n int, ours lags) []string {
 	p50, p99 := quantile(ours.ms, 0.5), quantile(ours.ms, 0.99)
 	b.report.set(fmt.Sprintf("lag_p50_ms_%d", n), p50)
@@ -72,6 +73,7 @@ func (b *bench) lagRow(n int, ours lags) []string {
 	return []string{count(n), fixed(p50, 1), fixed(p99, 1), atMost(p99, b.servers.target(20))}
 }
 
+// nativeRow returns the cells of Redis's own events.
 func (b *bench) nativeRow(n int, native lags) []string {
 	n50, n99 := quantile(native.ms, 0.5), quantile(native.ms, 0.99)
 	for key, v := range map[string]float64{"native_p50_ms": n50, "native_p99_ms": n99, "native_missing": float64(native.missing)} {
@@ -92,9 +94,9 @@ func deadlineOf(i, n int, first int64, window time.Duration) int64 {
 	return first + int64(i)*window.Milliseconds()/int64(n)
 }
 
-// lagOfHooks lets sessions with mixed timeouts expire and times their hooks. A
-// third of them are touched after they have begun: their due entry is then only a
-// lower bound of their deadline, as that of most sessions in real life.
+// lagOfHooks lets sessions with different timeouts expire and measures the lag of their hooks.
+// A third of the sessions are used once after they have begun. Their deadlines are later than
+// their due entries then, as those of most sessions are in real life.
 func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 	tokens := make([]token.Token, b.sizes.expiring)
 	for i := range tokens {
@@ -148,6 +150,7 @@ func (b *bench) lagOfHooks(ctx context.Context, p *population) (lags, error) {
 	return lags{ms: rec.lag(clock, ends)}, b.checkEnds(rec, ends)
 }
 
+// deadlines returns when each session expires, in Unix ms.
 func (p *population) deadlines(ctx context.Context, tokens []token.Token) ([]float64, error) {
 	keys := make([]string, len(tokens))
 	for i, t := range tokens {
@@ -156,7 +159,7 @@ func (p *population) deadlines(ctx context.Context, tokens []token.Token) ([]flo
 	return deadlines(ctx, p.rdb, keys)
 }
 
-// lag returns how long after its deadline each hook began, in ms.
+// lag returns how long after its deadline each hook started, in ms.
 func (r *recorder) lag(clock serverClock, ends []float64) []float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,13 +170,13 @@ func (r *recorder) lag(clock serverClock, ends []float64) []float64 {
 	return out
 }
 
-// checkEnds compares what the hooks were told with what Redis said.
+// checkEnds compares the hooks' EndedAt with the deadlines that Redis had.
 func (b *bench) checkEnds(r *recorder, ends []float64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, end := range ends {
 		if told := float64(r.ended[i].UnixMilli()); math.Abs(told-end) > 5 {
-			return fmt.Errorf("a hook was told that its session ended %.0f ms after its deadline", told-end)
+			return fmt.Errorf("a hook got an EndedAt that is %.0f ms after the deadline", told-end)
 		}
 	}
 	if r.others > 0 {

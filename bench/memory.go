@@ -13,9 +13,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// measureMemory measures what a live session takes in Redis. The sessions begin
-// through gin, by a request that saves the values. The encoded values are no
-// overhead, nor is what is kept of the first request, which peers do not keep.
+// measureMemory measures how much memory a live session takes in Redis. The sessions begin with
+// requests through gin that save the values. The encoded values do not count as overhead. Nor does
+// what the library keeps from the first request, because other stores do not keep that.
 func (b *bench) measureMemory(ctx context.Context) error {
 	encoded, err := lifecycle.Gob.Encode(values())
 	if err != nil {
@@ -32,7 +32,7 @@ func (b *bench) measureMemory(ctx context.Context) error {
 		return []string{name, fixed(f.total, 0), strconv.Itoa(f.values), strconv.Itoa(f.request), fixed(f.overhead(), 0), target}
 	}
 	rows := [][]string{row("lifecycle", ours, atMost(ours.overhead(), 450))}
-	if !b.servers.clustered { // the peer knows no clusters
+	if !b.servers.clustered { // the other store does not support clusters
 		peer, err := b.memoryOfPeer(ctx, len(encoded))
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (b *bench) measureMemory(ctx context.Context) error {
 	return b.servers.flush(ctx)
 }
 
-// footprint is one session's share of memory, in bytes.
+// footprint is the memory of one session, in bytes.
 type footprint struct {
 	total           float64
 	values, request int
@@ -54,6 +54,7 @@ type footprint struct {
 
 func (f footprint) overhead() float64 { return f.total - float64(f.values+f.request) }
 
+// memoryOfOurs measures the library.
 func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err error) {
 	if err := b.servers.flush(ctx); err != nil {
 		return f, err
@@ -70,7 +71,7 @@ func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err 
 	if f, err = b.grow(ctx, c, values); err != nil {
 		return f, err
 	}
-	// One of the records, for the size of what is kept of a request.
+	// Read one of the records for the size of what it keeps from the request.
 	cookie, err := c.do(c.request(ctx, "/login"))
 	if err != nil {
 		return f, err
@@ -89,13 +90,14 @@ func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err 
 		return f, err
 	}
 	if len(rec.Values) != values {
-		return f, fmt.Errorf("the record holds %d bytes of values, not %d", len(rec.Values), values)
+		return f, fmt.Errorf("the record has %d bytes of values, not %d", len(rec.Values), values)
 	}
 	q := rec.Request
 	f.request = len(q.Method) + len(q.URI) + len(q.Host) + len(q.ClientIP) + len(q.UserAgent)
 	return f, nil
 }
 
+// memoryOfPeer measures gin-contrib/sessions/redis.
 func (b *bench) memoryOfPeer(ctx context.Context, values int) (f footprint, err error) {
 	if err := b.servers.flush(ctx); err != nil {
 		return f, err
@@ -108,8 +110,8 @@ func (b *bench) memoryOfPeer(ctx context.Context, values int) (f footprint, err 
 	return b.grow(ctx, c, values)
 }
 
-// grow lets sessions begin and returns what one of them takes. A few that begin
-// before keep what connections and scripts take out of the account.
+// grow lets sessions begin and returns how much memory one of them takes. Some sessions begin
+// before, so that connections and scripts have their memory already.
 func (b *bench) grow(ctx context.Context, c *contestant, values int) (footprint, error) {
 	const workers = 8
 	login := func(_, _ int) error {

@@ -10,15 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// move is how long a bucket takes from one server to another.
+// move says how long it takes to move a bucket from one server to another.
 type move struct {
 	sessions  int
 	bytes     float64
-	keys, due time.Duration // live keys and records; the due-index, which goes as a whole
+	keys, due time.Duration // keys: all live keys and records; due: the due-index, which moves as one key
 }
 
-// costOfMoves moves buckets of some sizes between two servers, as a cluster does
-// with a slot.
+// costOfMoves moves buckets of several sizes between two servers, as a cluster moves a slot.
 func (b *bench) costOfMoves(ctx context.Context, c *costs) error {
 	for _, n := range b.sizes.moves {
 		b.progress("cost: a bucket of %s sessions moves", count(n))
@@ -31,6 +30,7 @@ func (b *bench) costOfMoves(ctx context.Context, c *costs) error {
 	return nil
 }
 
+// moveBucket moves a bucket of n sessions.
 func moveBucket(ctx context.Context, n int) (m move, err error) {
 	from, err := startServers(ctx, 0)
 	if err != nil {
@@ -86,6 +86,7 @@ func moveBucket(ctx context.Context, n int) (m move, err error) {
 	return m, err
 }
 
+// migrate moves keys from one server to another.
 func migrate(ctx context.Context, from *redis.Client, to string, keys []string) error {
 	host, port, err := net.SplitHostPort(to)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lagOfEvents measures Redis's own `expired` events for plain keys with the same
-// times to live beside the same live sessions.
+// lagOfEvents measures the lag of Redis's own `expired` events. Plain keys expire with the same
+// deadlines as the sessions, while the same number of sessions is live.
 func (b *bench) lagOfEvents(ctx context.Context, p *population) (l lags, err error) {
 	if err := b.servers.admins[0].ConfigSet(ctx, "notify-keyspace-events", "Ex").Err(); err != nil {
 		return lags{}, err
@@ -21,7 +21,7 @@ func (b *bench) lagOfEvents(ctx context.Context, p *population) (l lags, err err
 	}()
 	sub := b.servers.client().Subscribe(ctx, "__keyevent@0__:expired")
 	defer func() { _ = sub.Close() }()
-	if _, err := sub.Receive(ctx); err != nil { // the subscription counts from here on
+	if _, err := sub.Receive(ctx); err != nil { // Redis has confirmed the subscription
 		return lags{}, err
 	}
 
@@ -69,8 +69,8 @@ func (b *bench) lagOfEvents(ctx context.Context, p *population) (l lags, err err
 	return l, nil
 }
 
-// receive takes down when the event of each key came, until all have or the time
-// is over. It reads the connection itself: the client's Channel drops messages.
+// receive notes when the event of each key comes, until all have come or the time is over. It
+// does not use the client's Channel, which drops messages.
 func receive(ctx context.Context, sub *redis.PubSub, index map[string]int, timeout time.Duration) ([]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -78,7 +78,7 @@ func receive(ctx context.Context, sub *redis.PubSub, index map[string]int, timeo
 	at := make([]time.Time, len(index))
 	for left := len(index); left > 0; {
 		m, err := sub.Receive(ctx)
-		// The connection's deadline is the context's, and may be noticed first.
+		// The connection has the same deadline as the context, and may notice it first.
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return at, nil
 		}

@@ -6,33 +6,35 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// What docs/scale.md assumes of an application with very many sessions.
+// What docs/scale.md assumes about an application with very many sessions.
 const (
 	needLive     = 100_000_000
-	needLife     = 40 * 60 // seconds from a session's begin to its end: 10 minutes of use, 30 of idle timeout
-	needRequests = 20      // of a session, its first visit included
-	needSaves    = 0.1     // share of the requests
-	needLogouts  = 0.1     // share of the ends
-	needBusy     = 0.5     // of a server's one core, on the fullest server
-	needHook     = 0.010   // seconds that the hooks of an end take
-	needSweep    = 30      // seconds; the library's, no option
+	needLife     = 40 * 60 // seconds from the beginning of a session to its end: 10 minutes of use, 30 of idle timeout
+	needRequests = 20      // of each session, including its first visit
+	needSaves    = 0.1     // of all requests
+	needLogouts  = 0.1     // of all ends
+	needBusy     = 0.5     // of the one core that the server with most buckets has
+	needHook     = 0.010   // seconds that the hooks of one end take
+	needSweep    = 30      // seconds between two sweeps of the library; it is no option
 	needHeadroom = 1.5     // memory for buffers, and for copies while a snapshot is written
 )
 
+// bucketChoices are the numbers of buckets for which it is computed.
 var bucketChoices = []int{256, 1024, 4096, 16384}
 
-// need is what needLive sessions take with a number of buckets.
+// need is what needLive sessions need with a number of buckets.
 type need struct {
 	buckets, masters int
-	total            opCost // in a second
-	fullest          float64
-	busy             float64 // of the fullest server's core
-	memory           float64 // of the fullest server
+	total            opCost  // of all servers in a second
+	fullest          float64 // share of all buckets on the server that has most
+	busy             float64 // share of its core
+	memory           float64 // bytes of its memory
 }
 
 // needEnds is how many sessions end in a second, and begin.
 var needEnds = float64(needLive) / needLife
 
+// need computes it.
 func (c *costs) need(buckets int) need {
 	n := need{buckets: buckets}
 	n.total = c.visit.times(needEnds).
@@ -53,6 +55,7 @@ func (c *costs) need(buckets int) need {
 	return n
 }
 
+// reportNeeds prints what needLive sessions need.
 func (b *bench) reportNeeds(c *costs) {
 	head := []string{"buckets"}
 	var needs []need

@@ -16,27 +16,26 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// population is the live sessions of one store, written through the library's
-// ledger: the same scripts, keys and records as a request makes, without the
-// request.
+// population is the live sessions of one store. They are written with the library's ledger: the
+// scripts, keys and records are those of a request, but there is no request.
 type population struct {
 	prefix string
 	rdb    redis.UniversalClient
 	ledger *ledger.Ledger
-	writer *ledger.Ledger // sends what is written at the same time in one round trip
-	values []byte         // encoded
-	live   int            // with long timeouts
-	rate   float64        // sessions that are written in a second, about
+	writer *ledger.Ledger // sends several calls in one round trip
+	values []byte         // of each session, encoded
+	live   int            // sessions with long timeouts
+	rate   float64        // sessions written in a second, about
 }
 
 const (
-	// writers is how many connections and goroutines are at work at the same time.
+	// writers is how many connections and goroutines write at the same time.
 	writers = 64
 	// seeders is how many sessions are written at the same time.
 	seeders = 1024
 )
 
-// population returns the shared population, of no sessions at first.
+// population returns the population that several measurements share. It is empty at first.
 func (b *bench) population(ctx context.Context) (*population, error) {
 	if b.pop != nil {
 		return b.pop, nil
@@ -51,7 +50,7 @@ func (b *bench) population(ctx context.Context) (*population, error) {
 	return p, err
 }
 
-// newPopulation returns the population of the store with this prefix.
+// newPopulation returns an empty population of the store with this prefix.
 func newPopulation(ctx context.Context, s *servers, prefix string, buckets int) (*population, error) {
 	encoded, err := lifecycle.Gob.Encode(values())
 	if err != nil {
@@ -76,8 +75,7 @@ func newPopulation(ctx context.Context, s *servers, prefix string, buckets int) 
 	return p, p.ledger.Open(ctx)
 }
 
-// fill adds sessions with idle timeouts from ten minutes to a day until there are
-// n of them.
+// fill adds sessions with idle timeouts between ten minutes and a day until n are live.
 func (p *population) fill(ctx context.Context, n int) error {
 	if n <= p.live {
 		return nil
@@ -93,6 +91,7 @@ func (p *population) fill(ctx context.Context, n int) error {
 	return err
 }
 
+// create writes a session.
 func (p *population) create(ctx context.Context, t token.Token) error {
 	rec := record.Pack(record.Record{
 		Proof:    t.Proof(),
@@ -103,19 +102,19 @@ func (p *population) create(ctx context.Context, t token.Token) error {
 	})
 	ok, err := p.writer.Create(ctx, t, t.Timeouts().Idle, rec)
 	if err == nil && !ok {
-		err = errors.New("a session was not begun: its time was over")
+		err = errors.New("a session did not begin: its deadline had passed")
 	}
 	return err
 }
 
-// liveKey names the live key of a session.
+// liveKey returns the name of a session's live key.
 func liveKey(prefix string, t token.Token) string {
 	b := token.Bucket(t.ID, lifecycle.DefaultBuckets)
 	return prefix + ":{" + strconv.Itoa(b) + "}:live:" + t.ID + ":" + token.ProofText(t.Proof())
 }
 
-// deadlines returns when each key expires, in Unix ms, as Redis itself has it:
-// lag is not measured by what the library says of its own deadlines.
+// deadlines returns when each key expires, in Unix ms. It asks Redis, so that the lag does not
+// depend on the library's own opinion of its deadlines.
 func deadlines(ctx context.Context, rdb redis.UniversalClient, keys []string) ([]float64, error) {
 	const batch = 1000
 	out := make([]float64, 0, len(keys))

@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// costOfPublish measures what a message costs each server of a cluster: all of them
-// are told.
+// costOfPublish measures what a message costs each server of a cluster. The server that gets it
+// sends it to all others.
 func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 	s, err := startServers(ctx, 3)
 	if err != nil {
@@ -18,7 +18,7 @@ func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	n := b.sizes.costs
 	b.progress("cost: %s messages in a cluster", count(n))
-	message := "ended " + strings.Repeat("x", 22) // as an instance is told of an end
+	message := "ended " + strings.Repeat("x", 22) // the message about an end that an instance gets
 	told, others := *s, *s
 	told.admins, others.admins = s.admins[:1], s.admins[1:]
 	var idleTold, idleOthers opCost
@@ -39,7 +39,7 @@ func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 		return err
 	}
 	idleTold, idleOthers = a.times(1/idle.Seconds()), o.times(1/idle.Seconds())
-	const batch = 20 // as many as are told of at the same time
+	const batch = 20 // messages in one round trip
 	a, o, err = during(func() error {
 		err := parallelN(ctx, 4, n/batch, func(_, _ int) error {
 			_, err := s.admins[0].Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -50,7 +50,7 @@ func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 			})
 			return err
 		})
-		// What is on its way to the others is theirs too.
+		// Wait until the others have got the last message.
 		return errors.Join(err, clock.wait(ctx, clock.now()+1000))
 	})
 	c.publishTold, c.publishOther = a.cpu/float64(n), o.cpu/float64(n)/float64(len(others.admins))

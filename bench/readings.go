@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What the servers tell of themselves, summed over all of them.
+// Figures that the servers report, each the sum over all servers.
 
-// sum adds up fields of one section of INFO.
+// sum returns the sum of some fields of a section of INFO.
 func (s *servers) sum(ctx context.Context, section string, names ...string) (total float64, err error) {
 	err = s.each(func(rdb *redis.Client) error {
 		fields, err := info(ctx, rdb, section)
@@ -29,7 +29,7 @@ func (s *servers) sum(ctx context.Context, section string, names ...string) (tot
 	return total, err
 }
 
-// keyCount returns how many keys there are.
+// keyCount returns how many keys the servers have.
 func (s *servers) keyCount(ctx context.Context) (n int64, err error) {
 	err = s.each(func(rdb *redis.Client) error {
 		size, err := rdb.DBSize(ctx).Result()
@@ -39,15 +39,15 @@ func (s *servers) keyCount(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// usedMemory reads the memory in use once it has stopped changing: hash tables that
-// grow exist twice for a moment.
+// usedMemory returns the memory in use once it has stopped changing. A hash table that grows
+// takes its memory twice for a moment.
 func (s *servers) usedMemory(ctx context.Context) (float64, error) {
 	const steady = 50 // readings in a row, about half a second
 	var last float64
 	same := 0
 	err := until(ctx, settleTime, "the memory in use does not settle", func() (bool, error) {
 		used, err := s.sum(ctx, "memory", "used_memory")
-		// A connection's buffer coming or going is no change.
+		// The buffer of a connection that comes or goes is no change.
 		if used < last-100_000 || used > last+100_000 {
 			last, same = used, 0
 		}

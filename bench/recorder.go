@@ -11,16 +11,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// recorder notes when the destroyed hooks of known sessions begin.
+// recorder notes when the destroyed hooks of known sessions start.
 type recorder struct {
 	index map[string]int
-	done  chan struct{} // closed when all have begun
+	done  chan struct{} // closed when all hooks have started
 
 	mu     sync.Mutex
 	at     []time.Time
-	ended  []time.Time // as the hook was told
-	left   int
-	others int // hooks of other sessions, or a second time
+	ended  []time.Time // EndedAt
+	left   int         // sessions whose hook has not started
+	others int         // runs for other sessions, or a second run
 }
 
 func newRecorder(tokens []token.Token) *recorder {
@@ -54,7 +54,7 @@ func (r *recorder) hook(_ context.Context, s *lifecycle.Session) error {
 	return nil
 }
 
-// wait waits until all hooks have begun.
+// wait waits until all hooks have started.
 func (r *recorder) wait(ctx context.Context, timeout time.Duration) error {
 	t := time.NewTimer(timeout)
 	defer t.Stop()
@@ -66,11 +66,11 @@ func (r *recorder) wait(ctx context.Context, timeout time.Duration) error {
 	case <-t.C:
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return fmt.Errorf("%d of %d hooks have not begun", r.left, len(r.at))
+		return fmt.Errorf("%d of %d hooks have not started", r.left, len(r.at))
 	}
 }
 
-// watch starts a manager of the population's store whose destroyed hook is r's.
+// watch starts a manager of the population's store, with r's hook as the destroyed hook.
 func (b *bench) watch(ctx context.Context, p *population, r *recorder) (*lifecycle.Manager, error) {
 	store, err := lifecycle.NewStore(b.servers.client(), lifecycle.WithPrefix(p.prefix), lifecycle.WithLogger(b.log))
 	if err != nil {
@@ -81,7 +81,7 @@ func (b *bench) watch(ctx context.Context, p *population, r *recorder) (*lifecyc
 		return nil, err
 	}
 	m.OnSessionDestroyed(r.hook)
-	// Its background inherits the label: in a CPU profile -tagfocus=part=manager.
+	// The background work inherits the label: -tagfocus=part=manager shows it in a CPU profile.
 	pprof.Do(ctx, pprof.Labels("part", "manager"), func(ctx context.Context) { err = m.Start(ctx) })
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (b *bench) watch(ctx context.Context, p *population, r *recorder) (*lifecyc
 	return m, atWork(ctx, m)
 }
 
-// atWork waits until the manager looks after its buckets and hears Redis.
+// atWork waits until the manager looks after its buckets and gets notifications.
 func atWork(ctx context.Context, m *lifecycle.Manager) error {
 	return until(ctx, 10*time.Second, "the manager is not at work", func() (bool, error) {
 		s := m.Stats()

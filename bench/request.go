@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sink is a ResponseWriter that is used again and again, so that what is counted
-// is the request path.
+// sink is a ResponseWriter that is used for all requests, so that its own allocations do not
+// count.
 type sink struct {
 	header http.Header
 	status int
@@ -28,13 +28,14 @@ func (w *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// reset empties the sink.
 func (w *sink) reset() {
 	clear(w.header)
 	w.status, w.body = 0, w.body[:0]
 }
 
-// round serves n requests one after the other and returns what one of them
-// took, in nanoseconds and allocations.
+// round serves n requests, one after the other. It returns how many nanoseconds and allocations
+// one of them took.
 func (c *contestant) round(ctx context.Context, path string, n int) (ns, allocs float64, err error) {
 	requests := make([]*http.Request, n)
 	for i := range requests {
@@ -59,9 +60,9 @@ func (c *contestant) round(ctx context.Context, path string, n int) (ns, allocs 
 	return ns, float64(after.Mallocs-before.Mallocs) / float64(n), err
 }
 
-// measureRequest measures a request with an existing session. What a round trip
-// takes depends on where the kernel has put a connection's two ends, and that
-// stays for as long as the connection does: so all begin anew several times.
+// measureRequest measures a request with an existing session. How long a round trip takes depends
+// on where the kernel has placed the two ends of the connection, and that does not change as long
+// as the connection lives. So all contestants get new connections several times.
 func (b *bench) measureRequest(ctx context.Context) error {
 	kinds := []string{"read", "save"}
 	var names []string
@@ -91,7 +92,7 @@ func (b *bench) measureRequest(ctx context.Context) error {
 	return nil
 }
 
-// contestants returns those that are compared, each with a session.
+// contestants starts the contestants, each with a session.
 func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll func() error, err error) {
 	closeAll = func() error {
 		var errs []error
@@ -116,7 +117,7 @@ func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll fu
 		return all, closeAll, err
 	}
 	all = append(all, floor)
-	if b.servers.clustered { // the peer knows no clusters
+	if b.servers.clustered { // the other store does not support clusters
 		return all, closeAll, nil
 	}
 	peer, err := b.ginSessions()
@@ -127,6 +128,7 @@ func (b *bench) contestants(ctx context.Context) (all []*contestant, closeAll fu
 	return all, closeAll, peer.login(ctx)
 }
 
+// appendEach appends each slice of more to the one of the same index.
 func appendEach(to, more [][]float64) [][]float64 {
 	if to == nil {
 		return more
@@ -137,11 +139,11 @@ func appendEach(to, more [][]float64) [][]float64 {
 	return to
 }
 
-// rounds lets the contestants take turns; result i is that of contestant i, by
-// round. Who begins changes from round to round.
+// rounds lets the contestants take turns. ns[i] and allocs[i] are those of contestant i, by
+// round. Each round begins with another contestant.
 func (b *bench) rounds(ctx context.Context, all []*contestant, path string) (ns, allocs [][]float64, err error) {
 	ns, allocs = make([][]float64, len(all)), make([][]float64, len(all))
-	for i := -1; i < b.sizes.rounds; i++ { // the first one warms up
+	for i := -1; i < b.sizes.rounds; i++ { // the first round does not count
 		for j := range all {
 			at := (i + 1 + j) % len(all)
 			n, a, err := all[at].round(ctx, path, b.sizes.requests)
@@ -156,6 +158,7 @@ func (b *bench) rounds(ctx context.Context, all []*contestant, path string) (ns,
 	return ns, allocs, nil
 }
 
+// reportRequest prints a row for each contestant.
 func (b *bench) reportRequest(kind string, names []string, ns, allocs [][]float64) {
 	r := b.report
 	ratioTargets := map[string]map[string]float64{

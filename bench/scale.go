@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// scalePoint is how ends are handled at one size.
+// scalePoint is the lag and the throughput at one size.
 type scalePoint struct {
-	live, masters int // no masters: a single server
-	p50, p99      float64
+	live, masters int     // 0 masters: a single server
+	p50, p99      float64 // of the lag, in ms
 	burst         burst
 }
 
-// measureScale measures lag and throughput against the number of live sessions, on
-// a single server, and against the number of masters of a cluster.
+// measureScale measures lag and throughput with several numbers of live sessions on a single
+// server, and on clusters with several numbers of masters.
 func (b *bench) measureScale(ctx context.Context) error {
 	most := b.sizes.scaleLive[len(b.sizes.scaleLive)-1]
 	if err := enoughMemory(max(most, b.sizes.scaleBeside) + b.sizes.burst); err != nil {
 		return err
 	}
-	if err := b.servers.flush(ctx); err != nil { // the memory is for others
+	if err := b.servers.flush(ctx); err != nil { // the servers of the measurements need the memory
 		return err
 	}
 	b.pop = nil
@@ -51,7 +51,7 @@ func (b *bench) measureScale(ctx context.Context) error {
 			func(p scalePoint) int { return p.masters }, false))
 }
 
-// scaleOn measures beside growing numbers of live sessions on servers of its own.
+// scaleOn measures with several numbers of live sessions, on servers that it starts.
 func (b *bench) scaleOn(ctx context.Context, masters int, live []int) (points []scalePoint, err error) {
 	on := *b
 	if on.servers, err = startServers(ctx, masters); err != nil {
@@ -82,6 +82,7 @@ func (b *bench) scaleOn(ctx context.Context, masters int, live []int) (points []
 	return points, nil
 }
 
+// reportScale prints two tables.
 func (b *bench) reportScale(sessions, clusters []scalePoint) {
 	table := func(title, first, key string, points []scalePoint, of func(scalePoint) int, lagTarget, burstTarget float64) {
 		var rows [][]string
@@ -101,13 +102,13 @@ func (b *bench) reportScale(sessions, clusters []scalePoint) {
 		clusters, func(p scalePoint) int { return p.masters }, 40, 10)
 }
 
-// enoughMemory returns an error where the machine has not the memory for so many
-// sessions, in Redis and to keep track of those that end.
+// enoughMemory returns an error if the machine has not enough memory for so many sessions, in
+// Redis and in this process.
 func enoughMemory(sessions int) error {
-	const each = 1000 // bytes, hash tables that grow included
+	const each = 1000 // bytes, including those of hash tables that grow
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return nil // not Linux: who asks for many knows
+		return nil // not Linux: there is no check
 	}
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(line, ":")

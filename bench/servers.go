@@ -12,8 +12,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redisproc"
 )
 
-// servers are Redis processes of our own, on loopback, that keep nothing on disk: a
-// single server, or the masters of a cluster without replicas.
+// servers are Redis processes on loopback that write nothing to disk: a single server, or the
+// masters of a cluster without replicas.
 type servers struct {
 	clustered bool
 	version   string
@@ -21,11 +21,11 @@ type servers struct {
 	dir     string
 	nodes   []*redisproc.Server
 	stopAll func()
-	admins  []*redis.Client // of one server each, to measure and to set up
+	admins  []*redis.Client // one for each server; not for the contestants
 	clients []io.Closer
 }
 
-// startServers starts a cluster of so many masters, or a single server for none.
+// startServers starts a cluster with so many masters, or a single server if masters is 0.
 func startServers(ctx context.Context, masters int) (s *servers, err error) {
 	dir, err := os.MkdirTemp("", "lifecycle-bench-")
 	if err != nil {
@@ -37,7 +37,7 @@ func startServers(ctx context.Context, masters int) (s *servers, err error) {
 			_ = s.stop()
 		}
 	}()
-	// A save point, which no measurement reaches: without one each manager warns.
+	// No measurement reaches this save point. Without one, each manager would log a warning.
 	args := []string{"--save", "100000000 1"}
 	if s.clustered {
 		c, err := redisproc.LaunchCluster(dir, masters, 0, args...)
@@ -60,6 +60,7 @@ func startServers(ctx context.Context, masters int) (s *servers, err error) {
 	return s, err
 }
 
+// stop closes all clients and ends the servers.
 func (s *servers) stop() error {
 	for _, c := range s.clients {
 		_ = c.Close()
@@ -71,15 +72,16 @@ func (s *servers) stop() error {
 	return os.RemoveAll(s.dir)
 }
 
-// clientOptions is what a client has beside go-redis's defaults.
+// clientOptions are a client's options that are not go-redis's defaults.
 type clientOptions struct {
 	pool int        // connections to each server
 	hook redis.Hook // sees each round trip to each server
 }
 
-// client returns a client as an application would make it, closed with the servers.
+// client returns a client as an application would make it. stop closes the client.
 func (s *servers) client() redis.UniversalClient { return s.clientWith(clientOptions{}) }
 
+// clientWith returns a client with options. stop closes the client.
 func (s *servers) clientWith(o clientOptions) redis.UniversalClient {
 	var c redis.UniversalClient
 	if s.clustered {
@@ -93,8 +95,8 @@ func (s *servers) clientWith(o clientOptions) redis.UniversalClient {
 		}
 		c = all
 	} else {
-		// The store makes a client of its own of one that ignores the deadlines of
-		// contexts, and go-redis leaves the hooks behind in doing so.
+		// If the client ignores the deadlines of contexts, the store uses a copy of it, and the
+		// copy has no hooks.
 		one := redis.NewClient(&redis.Options{Addr: s.nodes[0].Addr, PoolSize: o.pool, ContextTimeoutEnabled: o.hook != nil})
 		if o.hook != nil {
 			one.AddHook(o.hook)
@@ -105,7 +107,7 @@ func (s *servers) clientWith(o clientOptions) redis.UniversalClient {
 	return c
 }
 
-// closeClient closes a client before the servers are stopped.
+// closeClient closes a client earlier than stop would.
 func (s *servers) closeClient(c io.Closer) error {
 	for i, x := range s.clients {
 		if x == c {
@@ -126,8 +128,7 @@ func (s *servers) each(f func(rdb *redis.Client) error) error {
 	return nil
 }
 
-// target is what a figure must not exceed: on a cluster it may be twice that of a
-// single server.
+// target returns the most that a figure may be: on a cluster twice as much as on a single server.
 func (s *servers) target(single float64) float64 {
 	if s.clustered {
 		return 2 * single
@@ -135,7 +136,7 @@ func (s *servers) target(single float64) float64 {
 	return single
 }
 
-// suffix names a cluster in the title of a table.
+// suffix returns what the title of a table says about a cluster; "" for a single server.
 func (s *servers) suffix() string {
 	if s.clustered {
 		return fmt.Sprintf(", a cluster of %d", len(s.nodes))
@@ -143,8 +144,8 @@ func (s *servers) suffix() string {
 	return ""
 }
 
-// flush empties the servers and takes their notification setting back, so that
-// every measurement begins with the same servers.
+// flush empties the servers and switches notifications off, so that each measurement begins with
+// the same servers.
 func (s *servers) flush(ctx context.Context) error {
 	return s.each(func(rdb *redis.Client) error {
 		if err := rdb.FlushAll(ctx).Err(); err != nil {
@@ -154,7 +155,7 @@ func (s *servers) flush(ctx context.Context) error {
 	})
 }
 
-// info reads one section of a server's INFO.
+// info returns the fields of a section of a server's INFO.
 func info(ctx context.Context, rdb *redis.Client, section string) (map[string]string, error) {
 	text, err := rdb.Info(ctx, section).Result()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// slots is the number of a cluster's slots.
+// slots is how many slots a cluster has.
 const slots = 16384
 
 // slotOf returns the slot of a hash tag: CRC-16/XMODEM, as Redis has it.
@@ -24,8 +24,8 @@ func slotOf(tag string) int {
 	return int(crc) % slots
 }
 
-// spread returns how many times its fair share of the buckets the fullest of so
-// many masters has, where each has as many slots.
+// spread returns the load of the fullest server: how many buckets it has, divided by the average
+// over all masters. Each master has the same number of slots.
 func spread(buckets, masters int) float64 {
 	on := make([]int, masters)
 	for b := range buckets {
@@ -38,6 +38,7 @@ func spread(buckets, masters int) float64 {
 	return float64(most) * float64(masters) / float64(buckets)
 }
 
+// reportSpread prints the spread for several numbers of buckets and masters.
 func (b *bench) reportSpread() {
 	masters := []int{3, 6, 12, 24, 48, 96}
 	head := []string{"buckets"}

@@ -18,12 +18,12 @@ type report struct {
 	figures map[string]float64
 }
 
-// set notes a figure under its key in the JSON file.
+// set stores a figure for the JSON file.
 func (r *report) set(key string, v float64) {
 	r.figures[key] = math.Round(v*1000) / 1000
 }
 
-// table prints a Markdown table. The first column is text, the others figures.
+// table prints a Markdown table. The first column has text, the others have figures.
 func (r *report) table(title string, head []string, rows [][]string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n### %s\n\n| %s |\n|---|%s\n", title, strings.Join(head, " | "), strings.Repeat("---:|", len(head)-1))
@@ -42,7 +42,7 @@ func (r *report) save(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// atMost formats a figure's target and whether it is met.
+// atMost formats a target, and whether the figure v meets it.
 func atMost(v, target float64) string {
 	verdict := "met"
 	if v > target {
@@ -51,9 +51,10 @@ func atMost(v, target float64) string {
 	return fmt.Sprintf("≤ %s, %s", strconv.FormatFloat(target, 'f', -1, 64), verdict)
 }
 
+// fixed formats a number with so many digits after the point.
 func fixed(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
 
-// count formats a whole number with thousands set apart.
+// count formats a whole number with commas between the thousands.
 func count(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -62,8 +63,8 @@ func count(n int) string {
 	return s
 }
 
-// quantile returns the smallest value that at least the share q of all values
-// does not exceed.
+// quantile returns the smallest value for which at least the share q of all values is not
+// larger.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -74,7 +75,7 @@ func quantile(values []float64, q float64) float64 {
 
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
-// ratios returns a[i]/b[i]: what two contestants took in the same round.
+// ratios returns a[i]/b[i] for all i: two contestants compared round by round.
 func ratios(a, b []float64) []float64 {
 	out := make([]float64, len(a))
 	for i := range a {
@@ -83,7 +84,7 @@ func ratios(a, b []float64) []float64 {
 	return out
 }
 
-// machine names what the figures were measured on.
+// machine describes the machine, Go and Redis.
 func machine(redisVersion string) string {
 	model := runtime.GOARCH
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// tally counts what a client sends.
+// tally counts the commands and round trips of a client.
 type tally struct{ commands, roundTrips atomic.Int64 }
 
 func (t *tally) add(commands int) {
@@ -16,11 +16,11 @@ func (t *tally) add(commands int) {
 	t.roundTrips.Add(1)
 }
 
+// tallyKey is the key of a tally in a context.
 type tallyKey struct{}
 
-// counting is a go-redis hook. It counts everything, and apart from that what is
-// sent for a request whose context carries a tally: the background is not the
-// request's.
+// counting is a go-redis hook. all counts everything that the client sends. If a request has a
+// tally in its context, that counts what is sent for this request, without the background work.
 type counting struct{ all tally }
 
 func (h *counting) count(ctx context.Context, commands int) {

@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// settleTime is how long is waited at most for what takes no time as a rule.
+// settleTime is how long to wait at most for something that normally takes almost no time.
 const settleTime = 30 * time.Second
 
-// until waits for a condition.
+// until waits until ok returns true or an error. After the timeout it returns an error with the
+// text complaint.
 func until(ctx context.Context, timeout time.Duration, complaint string, ok func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New(complaint))
 	defer cancel()
@@ -29,12 +30,13 @@ func until(ctx context.Context, timeout time.Duration, complaint string, ok func
 	}
 }
 
-// parallel calls f with 0 to n-1, several at a time, and stops at an error.
+// parallel calls f with each number from 0 to n-1, several at a time. It stops after an error.
 func parallel(ctx context.Context, n int, f func(i int) error) error {
 	return parallelN(ctx, writers, n, func(_, i int) error { return f(i) })
 }
 
-// parallelN is parallel with a number of workers; f is told which calls it.
+// parallelN is parallel with a number of workers. f also gets the number of the worker that calls
+// it.
 func parallelN(ctx context.Context, workers, n int, f func(worker, i int) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
