@@ -14,8 +14,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// Options that say where the cookie belongs and how old it may become leave it closed
-// to scripts and to foreign sites.
+// Options that only set the cookie's path and age leave it HttpOnly and Lax: scripts and other
+// sites cannot use it.
 func TestOptionsOfPathAndAgeOnly(t *testing.T) {
 	t.Parallel()
 	o := sessions.Options{Path: "/", MaxAge: twelveHours}
@@ -44,8 +44,8 @@ func TestOptionsOfPathAndAgeOnly(t *testing.T) {
 	}
 }
 
-// SameSite=None is for requests from foreign sites. A browser keeps such a cookie only
-// if it is Secure, also where a proxy ends TLS and the application sees none.
+// SameSite=None lets requests of other sites bring the cookie. A browser keeps such a cookie only if
+// it is Secure. That must hold where a proxy ends TLS and the application gets plain HTTP, too.
 func TestSameSiteNone(t *testing.T) {
 	t.Parallel()
 	for _, proxied := range []bool{false, true} {
@@ -71,19 +71,15 @@ func TestSameSiteNone(t *testing.T) {
 			v.navigate(urlOf(evil, evilHost, "/"))
 			run[any](v, fmt.Sprintf(`fetch(%q, {mode: "no-cors", credentials: "include"}).then(() => true)`, s.url("/data")))
 			if got := s.got(1, "GET", "/data")[0]; !strings.Contains(got.Cookie, "session="+kept.Value) {
-				t.Errorf("the request from a foreign site brought the cookie %q", got.Cookie)
+				t.Errorf("the request of another site brought the cookie %q", got.Cookie)
 			}
-			if got := v.open(s.url("/")); got != in {
-				t.Errorf("afterwards: %+v, want %+v", got, in)
-			}
-			if all := s.sessions(); len(all) != 1 {
-				t.Errorf("sessions: %v", all)
-			}
+			v.wantWho(s.url("/"), in)
+			s.wantSessions(1)
 		})
 	}
 }
 
-// endsTLS returns a proxy to the server at address, which gets plain HTTP.
+// endsTLS returns a proxy that sends plain HTTP to the server at address.
 func endsTLS(t *testing.T, address string) http.Handler {
 	to, err := url.Parse(address)
 	if err != nil {
@@ -100,8 +96,8 @@ func endsTLS(t *testing.T, address string) http.Handler {
 	}
 }
 
-// A browser keeps a cookie whose name begins with __Host- only if it is Secure, at /
-// and of no domain. In return no subdomain can put one of its own in its place.
+// A browser keeps a cookie whose name begins with __Host- only if it is Secure, has the path / and
+// no domain. In return, no subdomain can replace it.
 func TestHostCookie(t *testing.T) {
 	t.Parallel()
 	const name = "__Host-session"
@@ -125,16 +121,14 @@ func TestHostCookie(t *testing.T) {
 		run[any](v, `document.cookie = "script=1; Path=/; Secure; Domain=shop.example"`)
 		for _, control := range []string{"control", "script"} {
 			if all := v.cookies(control); len(all) != 1 {
-				t.Fatalf("the subdomain could set no cookie %s at all", control)
+				t.Fatalf("the subdomain could not even set the cookie %s", control)
 			}
 		}
 		kept := v.cookie(name)
 		if kept.Value != before.Value || kept.Path != "/" || kept.Domain != "shop.example" || !kept.Secure {
 			t.Errorf("the cookie: %+v", kept)
 		}
-		if got := v.open(s.url("/")); got != in {
-			t.Errorf("afterwards: %+v, want %+v", got, in)
-		}
+		v.wantWho(s.url("/"), in)
 	}
 	plants()
 	for _, login := range []string{"/account/login", "/account/remember"} {
@@ -144,7 +138,5 @@ func TestHostCookie(t *testing.T) {
 		}
 		plants()
 	}
-	if all := s.sessions(); len(all) != 1 {
-		t.Errorf("sessions: %v", all)
-	}
+	s.wantSessions(1)
 }

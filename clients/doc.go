@@ -1,11 +1,11 @@
-// Package clients holds the tests of lifecycle's cookie against those that keep it:
-// a real browser, a real shared cache and a page cache inside the application.
+// Package clients tests what happens to lifecycle's cookie outside the application: in a real
+// browser, in a real shared cache, and in a page cache inside the application.
 //
-// The browser is Chromium, one for all tests; every visitor is a browser context of
-// his own. All names lead to loopback, so that shop.example, app.shop.example and
-// evil.example are a site, its subdomain and a foreign site to it. The shared cache
-// is Apache's mod_cache, a child process of the test. The page cache is
+// The browser is Chromium. All tests share one browser process, and each visitor is a browser
+// context with cookies of its own. The browser resolves every host name to loopback: shop.example
+// is the application's site, app.shop.example a subdomain, and evil.example another site. The
+// shared cache is Apache's mod_cache, a child process of the test. The page cache is
 // gin-contrib/cache.
 //
-// It is a module of its own, so that what it needs is no dependency of lifecycle.
+// The package is a module of its own, so that its dependencies are not those of lifecycle.
 package clients

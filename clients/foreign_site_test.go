@@ -10,21 +10,14 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// What a foreign site sends on a visitor's behalf brings no cookie, as it is Lax. That
-// is no visitor without a session: no session begins, and the answer sets no cookie,
-// which would take the place of the visitor's own.
+// Another site makes the visitor's browser send a request. The cookie is Lax, so the request comes
+// without it. Though it looks like a visitor without a session, no session begins, and the response
+// sets no cookie, which would replace the visitor's own.
 func TestForeignSiteSendsForTheVisitor(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		method string
-		tls    bool
-		page   string // of the foreign site; %q is the shop's address
-		// script runs on that page; it ends when the shop has answered. Without one the
-		// page leads to the shop by itself.
-		script string
-	}{
+	for name, x := range map[string]crossSite{
 		"a form": {method: "POST", tls: true, page: autoForm},
-		// Without TLS a browser tells nothing but the origin.
+		// Without TLS a browser only says from which origin the request comes.
 		"a form, without TLS": {method: "POST", page: autoForm},
 		"a fetch":             {method: "POST", tls: true, script: `fetch(%q, {method: "POST", mode: "no-cors", credentials: "include", body: "amount=1"}).then(() => true)`},
 		"an image":            {method: "GET", tls: true, script: loads("img")},
@@ -33,58 +26,70 @@ func TestForeignSiteSendsForTheVisitor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShop(t)
-			s.login("/login")
-			s.router.POST("/hit", func(c *gin.Context) { page(lifecycle.From(c)) })
-			if c.tls {
-				s.listenTLS()
-			} else {
-				s.listen()
-			}
-			hit := s.url("/hit")
-			text := "<p>elsewhere"
-			if c.page != "" {
-				text = fmt.Sprintf(c.page, hit)
-			}
-			evil := serve(t, pages{"/": text}, c.tls)
-			v := visit(t)
-			attack := func(n int) {
-				t.Helper()
-				v.navigate(urlOf(evil, evilHost, "/"))
-				if c.script != "" {
-					run[any](v, fmt.Sprintf(c.script, hit))
-				} else {
-					v.arrives(shopHost)
-				}
-				e := s.got(n, c.method, "/hit")[n-1]
-				if e.Cookie != "" || c.tls && e.Site != "cross-site" {
-					t.Fatalf("that is no attack: cookie %q, Sec-Fetch-Site %q", e.Cookie, e.Site)
-				}
-				if lines := e.setCookies(); len(lines) != 0 {
-					t.Errorf("the answer sets %d cookies", len(lines))
-				}
-			}
-			attack(1)
-			if all := s.sessions(); len(all) != 0 {
-				t.Errorf("%d sessions began for a visitor who has never been there", len(all))
-			}
-			v.open(s.url("/"))
-			in := v.post("/login")
-			began := len(s.sessions())
-			attack(2)
-			if got := v.open(s.url("/")); in.User != "alice" || got != in {
-				t.Errorf("afterwards: %+v, was %+v", got, in)
-			}
-			if n := len(s.sessions()); n != began {
-				t.Errorf("%d sessions began", n-began)
-			}
+			foreignSiteSends(t, x)
 		})
 	}
 }
 
+// crossSite is a way in which another site's page makes the browser send a request to the shop.
+type crossSite struct {
+	method string
+	tls    bool
+	page   string // of the other site; %q is the address at the shop
+	// script runs on that page and returns when the shop has responded. Without a script the page
+	// itself leads to the shop.
+	script string
+}
+
+func foreignSiteSends(t *testing.T, x crossSite) {
+	s := newShop(t)
+	s.login("/login")
+	s.router.POST("/hit", func(c *gin.Context) { page(lifecycle.From(c)) })
+	if x.tls {
+		s.listenTLS()
+	} else {
+		s.listen()
+	}
+	hit := s.url("/hit")
+	text := "<p>elsewhere"
+	if x.page != "" {
+		text = fmt.Sprintf(x.page, hit)
+	}
+	evil := serve(t, pages{"/": text}, x.tls)
+	v := visit(t)
+	attack := func(n int) {
+		t.Helper()
+		v.navigate(urlOf(evil, evilHost, "/"))
+		if x.script != "" {
+			run[any](v, fmt.Sprintf(x.script, hit))
+		} else {
+			v.arrives(shopHost)
+		}
+		e := s.got(n, x.method, "/hit")[n-1]
+		if e.Cookie != "" || x.tls && e.Site != "cross-site" {
+			t.Fatalf("this is no request of another site: cookie %q, Sec-Fetch-Site %q", e.Cookie, e.Site)
+		}
+		if lines := e.setCookies(); len(lines) != 0 {
+			t.Errorf("the response sets %d cookies", len(lines))
+		}
+	}
+	attack(1)
+	s.wantSessions(0) // the visitor has never been at the shop
+	v.open(s.url("/"))
+	in := v.post("/login")
+	begun := len(s.sessions())
+	attack(2)
+	if in.User != "alice" {
+		t.Errorf("the login shows %+v", in)
+	}
+	v.wantWho(s.url("/"), in)
+	s.wantSessions(begun)
+}
+
+// autoForm is a page with a form that sends itself.
 const autoForm = `<form method="post" action=%q><input name="amount" value="1"></form><script>document.forms[0].submit()</script>`
 
-// loads returns a script that has the page load an element from an address.
+// loads returns a script that makes the page load an element from an address.
 func loads(element string) string {
 	return `new Promise(done => {
 		const e = document.createElement("` + element + `");
@@ -94,8 +99,8 @@ func loads(element string) string {
 	})`
 }
 
-// A link on a foreign site leads a new visitor to a session, and a visitor who is
-// logged in to his own.
+// A visitor follows a link on another site. A new visitor gets a session. A visitor who is logged in
+// keeps theirs.
 func TestLinkOnAForeignSite(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -109,7 +114,7 @@ func TestLinkOnAForeignSite(t *testing.T) {
 		run[any](v, `document.querySelector("a").click()`)
 		v.arrives(shopHost)
 		if e := s.got(n, "GET", "/offers")[n-1]; e.Site != "cross-site" {
-			t.Fatalf("that is no link of a foreign site: Sec-Fetch-Site %q", e.Site)
+			t.Fatalf("the browser did not mark the link as another site's: Sec-Fetch-Site %q", e.Site)
 		}
 		return whoIs(t, run[string](v, "document.body.innerText"))
 	}
@@ -124,13 +129,11 @@ func TestLinkOnAForeignSite(t *testing.T) {
 	if got := follow(2); got != (who{first.ID, "alice"}) {
 		t.Errorf("logged in: %+v, was %+v", got, first)
 	}
-	if all := s.sessions(); len(all) != 1 {
-		t.Errorf("sessions: %v", all)
-	}
+	s.wantSessions(1)
 }
 
-// A browser asks by OPTIONS, without cookies, whether a page of another origin may send
-// a request. That is no visit.
+// Before a page of another origin may send a request, the browser asks for permission with an
+// OPTIONS request without cookies. No session begins in it.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	for _, from := range []string{evilHost, appHost} {
@@ -154,7 +157,7 @@ func preflight(t *testing.T, from string, allowed bool) {
 			c.Header("Access-Control-Allow-Credentials", "true")
 			c.Header("Access-Control-Allow-Headers", "X-Shop")
 			c.Header("Access-Control-Allow-Methods", http.MethodPut)
-			c.Header("Access-Control-Max-Age", "0") // ask every time
+			c.Header("Access-Control-Max-Age", "0") // the browser must ask every time
 		}
 	}
 	s.router.OPTIONS("/item", func(c *gin.Context) { allow(c); c.Status(http.StatusNoContent) })
@@ -172,11 +175,10 @@ func preflight(t *testing.T, from string, allowed bool) {
 		}
 		e := s.got(n, "OPTIONS", "/item")[n-1]
 		if lines := e.setCookies(); len(lines) != 0 {
-			t.Errorf("the answer to the preflight sets %d cookies", len(lines))
+			t.Errorf("the response to the preflight sets %d cookies", len(lines))
 		}
 	}
-	// What the request itself begins is another matter: it is one of the same site
-	// where it comes from the subdomain.
+	// The request itself may begin a session if it comes from the subdomain, which is the same site.
 	most := 0
 	if allowed && from == appHost {
 		most = 1
@@ -187,12 +189,11 @@ func preflight(t *testing.T, from string, allowed bool) {
 	}
 	v.open(s.url("/"))
 	in := v.post("/login")
-	began := len(s.sessions())
+	begun := len(s.sessions())
 	asks(2)
-	if got := v.open(s.url("/")); in.User != "alice" || got != in {
-		t.Errorf("afterwards: %+v, was %+v", got, in)
+	if in.User != "alice" {
+		t.Errorf("the login shows %+v", in)
 	}
-	if n := len(s.sessions()); n != began {
-		t.Errorf("%d sessions began", n-began)
-	}
+	v.wantWho(s.url("/"), in)
+	s.wantSessions(begun)
 }

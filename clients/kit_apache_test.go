@@ -14,14 +14,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// apacheConfig makes Apache a shared cache in front of an origin. It takes directory,
-// port, user, modules, a text that tells this instance from others, and the origin. It
-// caches what HTTP lets a shared cache keep, and nothing is set to be on the safe side.
+// apacheConfig makes Apache a shared cache in front of an origin, which keeps everything that HTTP
+// allows it to keep. The parameters are: directory, port, user, modules, a text by which the test
+// recognizes this Apache, and the origin.
 const apacheConfig = `ServerRoot "%[1]s"
 DefaultRuntimeDir "%[1]s"
 PidFile "%[1]s/pid"
@@ -39,15 +38,15 @@ CacheEnable socache /
 CacheHeader on
 `
 
-// sharedCache starts an Apache with mod_cache in front of a server, and returns its
-// address. It ends with the test.
+// sharedCache starts an Apache with mod_cache in front of a server, and returns the address of the
+// Apache. It ends with the test.
 func sharedCache(t testing.TB, origin string) string {
 	t.Helper()
 	path := needsApache(t)
 	modules := loadModules(t)
 	dir := t.TempDir()
 	who := rand.Text()
-	for range 5 { // another process may take the port between the look and the start
+	for range 5 { // another process may take the port before Apache does
 		port := redistest.FreePort(t)
 		config := filepath.Join(dir, "apache.conf")
 		text := fmt.Sprintf(apacheConfig, dir, port, apacheUser(t), modules, who, origin)
@@ -60,17 +59,17 @@ func sharedCache(t testing.TB, origin string) string {
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-	t.Fatalf("no apache2 would start: %s", log)
+	t.Fatalf("apache2 does not start: %s", log)
 	panic("unreachable")
 }
 
-// startApache starts the process and waits until it answers; it returns false if it
+// startApache starts the process and waits until it responds. It returns false if the process
 // exits.
 func startApache(t testing.TB, address, who, path string, args ...string) bool {
 	t.Helper()
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
-	// It ends with this process, even if that is killed.
+	// Apache ends with this process, even if this process is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -81,39 +80,36 @@ func startApache(t testing.TB, address, who, path string, args ...string) bool {
 		close(done)
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // -X makes it one process
+		_ = cmd.Process.Kill() // with -X Apache is one process
 		<-done
 	})
 	c := newClient(t)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(patience)
-	for {
+	serves := false
+	redistest.Eventually(t, "apache2 responds at "+address+", or exits", func() bool {
 		resp, err := c.http.Get(address + "/.who")
 		if err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
-			if string(body) == who {
-				return true
-			}
+			serves = string(body) == who
 		}
 		select {
 		case <-done:
-			return false
-		case <-end:
-			t.Fatalf("apache2 at %s does not answer", address)
-		case <-tick.C:
+			return true
+		default:
+			return serves
 		}
-	}
+	})
+	return serves
 }
 
-// needsApache is needs for Apache, which distributions put where only root looks.
+// needsApache is needs for Apache, which some distributions install in a directory that is only in
+// root's path.
 func needsApache(t testing.TB) string {
 	t.Helper()
 	return needs(t, "apache2", "/usr/sbin/apache2", "httpd", "/usr/sbin/httpd")
 }
 
-// apacheUser returns the lines that name the user, which root must give up.
+// apacheUser returns the lines that name the user to which Apache changes if root starts it.
 func apacheUser(t testing.TB) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -126,8 +122,8 @@ func apacheUser(t testing.TB) string {
 	return fmt.Sprintf("User #%s\nGroup #%s", nobody.Uid, nobody.Gid)
 }
 
-// loadModules returns the lines that load what the configuration uses, where it is not
-// built in.
+// loadModules returns the lines that load the modules that the configuration uses. Modules that
+// are built into Apache have no file and need no line.
 func loadModules(t testing.TB) string {
 	t.Helper()
 	dirs := []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules", "/usr/lib/apache2"}
@@ -141,6 +137,7 @@ func loadModules(t testing.TB) string {
 	return lines.String()
 }
 
+// exists reports whether there is such a file.
 func exists(file string) bool {
 	_, err := os.Stat(file)
 	return err == nil

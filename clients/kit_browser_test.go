@@ -9,27 +9,29 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// chromium is the browser that all tests share, started by the first that wants it.
+// chromium is the browser that all tests share. The first test that needs it starts it.
 var chromium sharedBrowser
 
+// sharedBrowser is a browser process, or none yet.
 type sharedBrowser struct {
 	sync.Mutex
 	ctx context.Context // nil: none has been started
 	dir string
 }
 
-// preferences of the browser: what foreign sites' pages send brings cookies, unless
-// their SameSite forbids it. Otherwise tests would see the browser's own protection.
+// preferences make the browser send cookies with requests of other sites' pages, unless their
+// SameSite forbids it. Otherwise the tests would only see the browser's own protection.
 const preferences = `{"profile": {"cookie_controls_mode": 0}}`
 
-// start returns the context of the running browser.
+// start starts the browser, if it does not run yet, and returns its context.
 func (b *sharedBrowser) start(t testing.TB) context.Context {
 	t.Helper()
 	path := needs(t, "chromium", "chromium-browser", "google-chrome")
@@ -82,31 +84,20 @@ func (b *sharedBrowser) close() {
 	if b.dir == "" {
 		return
 	}
-	// Children of the browser's process may outlive it for a moment, and write.
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	end := time.After(patience)
-	for {
-		err := os.RemoveAll(b.dir)
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			fmt.Fprintln(os.Stderr, "remove the browser's files:", err)
-			return
-		}
+	// Again and again: children of the browser's process may write for a moment longer than it runs.
+	var err error
+	if redistest.Poll(patience, func() bool { err = os.RemoveAll(b.dir); return err == nil }) != nil {
+		fmt.Fprintln(os.Stderr, "remove the browser's files:", err)
 	}
 }
 
-// visitor is a browser's user: cookies of his own and one tab.
+// visitor is somebody with a browser: one tab, and cookies that nobody else has.
 type visitor struct {
 	t   testing.TB
 	tab context.Context
 }
 
-// visit makes a visitor, who leaves with the test.
+// visit makes a visitor, whose browser context closes with the test.
 func visit(t testing.TB) *visitor {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium.start(t), chromedp.WithNewBrowserContext())
@@ -117,12 +108,12 @@ func visit(t testing.TB) *visitor {
 	return &visitor{t: t, tab: ctx}
 }
 
-// within bounds what the browser is asked.
+// within returns a context for one command to the browser.
 func (v *visitor) within() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.tab, patience)
 }
 
-// open opens a page, whose status must be 200, and returns who the visitor is there.
+// open opens a page of the shop, whose status must be 200, and returns who the visitor is there.
 func (v *visitor) open(url string) who {
 	v.t.Helper()
 	v.navigate(url)
@@ -143,7 +134,7 @@ func (v *visitor) navigate(url string) {
 	}
 }
 
-// run runs JavaScript on the page, waits for its promise, and returns what comes of it.
+// run runs JavaScript on the page, waits for its promise, and returns the result.
 func run[T any](v *visitor, script string) T {
 	v.t.Helper()
 	ctx, cancel := v.within()
@@ -155,12 +146,12 @@ func run[T any](v *visitor, script string) T {
 	return got
 }
 
-// post sends a POST from the page by JavaScript, whose status must be 200, and returns
+// post sends a POST with JavaScript from the page that is open. The status must be 200. It returns
 // who the visitor is.
 func (v *visitor) post(path string) who { v.t.Helper(); return whoIs(v.t, v.fetch("POST", path)) }
 
-// fetch requests a page from the page by JavaScript, whose status must be 200, and
-// returns its text.
+// fetch sends a request with JavaScript from the page that is open. The status must be 200. It
+// returns the text of the response.
 func (v *visitor) fetch(method, path string) string {
 	v.t.Helper()
 	return run[string](v, fmt.Sprintf(`fetch(%q, {method: %q}).then(async r => {
@@ -169,7 +160,7 @@ func (v *visitor) fetch(method, path string) string {
 	})`, path, method))
 }
 
-// cookies returns the cookies of the name that the browser keeps, of all hosts.
+// cookies returns all cookies of this name that the browser has, of all hosts.
 func (v *visitor) cookies(name string) []*network.Cookie {
 	v.t.Helper()
 	ctx, cancel := v.within()
@@ -183,7 +174,7 @@ func (v *visitor) cookies(name string) []*network.Cookie {
 	return slices.DeleteFunc(got.Cookies, func(c *network.Cookie) bool { return c.Name != name })
 }
 
-// cookie returns the only cookie of the name; the test fails if there are others.
+// cookie returns the only cookie of this name. It fails the test if there are more, or none.
 func (v *visitor) cookie(name string) *network.Cookie {
 	v.t.Helper()
 	all := v.cookies(name)
@@ -216,14 +207,22 @@ func describe(cookies []*network.Cookie) string {
 	return fmt.Sprint(len(text), " ", text)
 }
 
-// arrives waits until a page of the host has loaded in the tab.
+// wantWho opens a page and fails the test unless the visitor is want there.
+func (v *visitor) wantWho(url string, want who) {
+	v.t.Helper()
+	if got := v.open(url); got != want {
+		v.t.Errorf("%s shows %+v, want %+v", url, got, want)
+	}
+}
+
+// arrives waits until the tab has loaded a page of this host.
 func (v *visitor) arrives(host string) {
 	v.t.Helper()
 	script := fmt.Sprintf(`location.hostname === %q && document.readyState === "complete"`, host)
-	eventually(v.t, "the tab is at "+host, func() bool {
+	redistest.Eventually(v.t, "the tab is at "+host, func() bool {
 		ctx, cancel := v.within()
 		defer cancel()
-		// While it is on its way there is perhaps no page to ask.
+		// While the tab loads, there may be no page that could run the script.
 		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script))
 		return err == nil && there
 	})

@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// client is an HTTP client with cookies of its own, for what takes no browser.
+// client is an HTTP client with cookies of its own. Tests use it where they need no browser.
 type client struct {
 	t    testing.TB
 	http *http.Client
 }
 
-// answer is what a client gets.
-type answer struct {
+// response is what a client gets.
+type response struct {
 	t      testing.TB
 	body   string
 	header http.Header
@@ -40,8 +40,8 @@ func newClient(t testing.TB) *client {
 	}}
 }
 
-// get requests a page, whatever its status.
-func (c *client) get(url string) answer {
+// get requests a page. The status may be anything.
+func (c *client) get(url string) response {
 	c.t.Helper()
 	resp, err := c.http.Get(url)
 	if err != nil {
@@ -52,17 +52,17 @@ func (c *client) get(url string) answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return answer{c.t, string(body), resp.Header}
+	return response{c.t, string(body), resp.Header}
 }
 
-// who is who the visitor is on the page that came.
-func (a answer) who() who { a.t.Helper(); return whoIs(a.t, a.body) }
+// who returns who the visitor is on the page.
+func (r response) who() who { r.t.Helper(); return whoIs(r.t, r.body) }
 
-// tokens are the values of the session's cookie that the answer sets, "" for one that
-// takes it away.
-func (a answer) tokens() []string {
+// tokens returns the values of the session's cookie that the response sets. A value is "" if the
+// response removes the cookie.
+func (r response) tokens() []string {
 	var values []string
-	for _, line := range a.header.Values("Set-Cookie") {
+	for _, line := range r.header.Values("Set-Cookie") {
 		if value, ok := strings.CutPrefix(line, "session="); ok {
 			value, _, _ = strings.Cut(value, ";")
 			values = append(values, value)
@@ -71,9 +71,9 @@ func (a answer) tokens() []string {
 	return values
 }
 
-// list returns the elements of a header's lists, sorted.
-func (a answer) list(name string) []string {
-	elements := strings.Split(strings.Join(a.header.Values(name), ","), ",")
+// list returns the elements of a header that is a list, sorted.
+func (r response) list(name string) []string {
+	elements := strings.Split(strings.Join(r.header.Values(name), ","), ",")
 	for i := range elements {
 		elements[i] = strings.TrimSpace(elements[i])
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// A logout takes the cookie away, wherever the login has put it and however the logout
-// spells that, if it says it at all.
+// A logout removes the cookie, whatever path and domain the login gave it, and whatever path and
+// domain the logout names, if any.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	logins := map[string]sessions.Options{
@@ -48,6 +48,7 @@ func TestLogout(t *testing.T) {
 	})
 }
 
+// savesWith returns what saves the session with these options.
 func savesWith(o sessions.Options) func(c *lifecycle.Context) error {
 	return func(c *lifecycle.Context) error {
 		session := sessions.Default(c.Context)
@@ -56,6 +57,7 @@ func savesWith(o sessions.Options) func(c *lifecycle.Context) error {
 	}
 }
 
+// loggedOut logs a visitor in and out again.
 func loggedOut(t *testing.T, store *sessions.Options, login sessions.Options, logout func(c *lifecycle.Context) error) {
 	s := newShop(t)
 	if store != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// CachePage keeps a page's header as it goes out and puts it into later answers: of the
-// page that was a visitor's first, with his cookie. Behind the middleware that does not
-// reach the next visitor.
+// CachePage keeps the header of a response and puts it into later ones. If the page was a visitor's
+// first, the header has the visitor's cookie. Where CachePage is behind the middleware, the next
+// visitor does not get that cookie.
 func TestPageCacheBehindTheMiddleware(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -32,10 +32,9 @@ func TestPageCacheBehindTheMiddleware(t *testing.T) {
 		t.Fatalf("the first visitor got %d cookies", len(first.tokens()))
 	}
 	second := b.get(s.server.URL + "/page")
-	// The text is that of the first visitor: it is the application that has said it is
-	// the same for all.
+	// The text is the first visitor's: the application has said that the page is the same for all.
 	if made.Load() != 1 || second.who() != first.who() {
-		t.Fatalf("the page was made %d times: nothing is cached", made.Load())
+		t.Fatalf("the page was made %d times; the cache does not work", made.Load())
 	}
 	if slices.Contains(second.tokens(), first.tokens()[0]) {
 		t.Error("the second visitor got the first one's cookie")
@@ -48,8 +47,8 @@ func TestPageCacheBehindTheMiddleware(t *testing.T) {
 	}
 }
 
-// A visitor who has a session keeps it when he gets a page that was kept from another
-// one's first visit.
+// A visitor has a session and gets a page that CachePage kept from another visitor's first visit:
+// the visitor keeps the session.
 func TestPageCacheAndAVisitorWithASession(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -61,7 +60,7 @@ func TestPageCacheAndAVisitorWithASession(t *testing.T) {
 	first := a.get(s.server.URL + "/page")
 	second := b.get(s.server.URL + "/page")
 	if second.who() != first.who() {
-		t.Fatal("nothing is cached")
+		t.Fatal("the cache does not work")
 	}
 	if slices.Contains(second.tokens(), first.tokens()[0]) {
 		t.Error("the visitor got another one's cookie")
@@ -71,9 +70,9 @@ func TestPageCacheAndAVisitorWithASession(t *testing.T) {
 	}
 }
 
-// With CachePage around the middleware nothing can be done: a page that is kept goes out
-// before the middleware is asked. It is as the first visitor got it, his cookie
-// included. Put the middleware first; this is why README says so.
+// Where CachePage is around the middleware, the library can do nothing: CachePage sends the page
+// that it kept, and the middleware does not run. The next visitor gets the first one's cookie. This
+// is why docs/security.md says that the middleware must come first.
 func TestPageCacheAroundTheMiddlewareHandsOutCookies(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -91,6 +90,6 @@ func TestPageCacheAroundTheMiddlewareHandsOutCookies(t *testing.T) {
 		t.Fatalf("the first visitor got %d cookies", len(first.tokens()))
 	}
 	if !slices.Equal(second.tokens(), first.tokens()) {
-		t.Error("the second visitor did not get the first one's cookie: README can promise more")
+		t.Error("the second visitor did not get the first one's cookie: docs/security.md can promise more")
 	}
 }

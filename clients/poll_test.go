@@ -9,11 +9,12 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A request that is under way while the visitor logs in brings a cookie that is worth
-// nothing by the time that it is read. Its answer comes after that of the login, and
-// must not put another cookie in the place of the login's.
+// A visitor logs in while another request is under way. That request brings the old cookie, which
+// opens no session any more when the middleware reads it. Its response comes after the login's, and
+// must not replace the new cookie.
 func TestPollUnderWayAtLogin(t *testing.T) {
 	t.Parallel()
 	for _, age := range []int{0, twelveHours} {
@@ -42,7 +43,7 @@ func TestPollUnderWayAtLogin(t *testing.T) {
 	})
 }
 
-// hold is where a request waits.
+// hold makes a request wait.
 type hold struct {
 	arrived, goOn chan struct{}
 	once          sync.Once
@@ -50,6 +51,7 @@ type hold struct {
 
 func newHold() *hold { return &hold{arrived: make(chan struct{}), goOn: make(chan struct{})} }
 
+// wait reports that a request has arrived, and waits until goOn is closed.
 func (h *hold) wait(r *http.Request) {
 	h.once.Do(func() { close(h.arrived) })
 	select {
@@ -58,7 +60,7 @@ func (h *hold) wait(r *http.Request) {
 	}
 }
 
-// pollUnderWayAtLogin logs a visitor in while a poll of his waits in h.
+// pollUnderWayAtLogin logs a visitor in while another request of the same visitor waits in h.
 func pollUnderWayAtLogin(t *testing.T, s *shop, h *hold) {
 	t.Helper()
 	s.login("/login")
@@ -67,7 +69,7 @@ func pollUnderWayAtLogin(t *testing.T, s *shop, h *hold) {
 	first := v.open(s.url("/"))
 	old := v.cookie("session").Value
 	run[any](v, `void (window.poll = fetch("/poll").then(r => r.text()))`)
-	receive(t, h.arrived)
+	redistest.Receive(t, h.arrived)
 	in := v.post("/login")
 	fresh := v.cookie("session").Value
 	if in != (who{first.ID, "alice"}) || fresh == old {
@@ -80,15 +82,11 @@ func pollUnderWayAtLogin(t *testing.T, s *shop, h *hold) {
 		t.Fatal("the poll did not bring the old cookie")
 	}
 	if lines := poll.setCookies(); len(lines) != 0 {
-		t.Errorf("the poll's answer sets %d cookies", len(lines))
+		t.Errorf("the response to the poll sets %d cookies", len(lines))
 	}
 	if got := v.cookie("session").Value; got != fresh {
-		t.Error("the browser has another cookie than that of the login")
+		t.Error("the browser does not have the cookie of the login any more")
 	}
-	if got := v.open(s.url("/")); got != in {
-		t.Errorf("afterwards: %+v, want %+v", got, in)
-	}
-	if all := s.sessions(); len(all) != 1 {
-		t.Errorf("sessions: %v", all)
-	}
+	v.wantWho(s.url("/"), in)
+	s.wantSessions(1)
 }

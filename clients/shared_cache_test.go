@@ -13,7 +13,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// publicPage makes /page one that the application holds to be the same for all.
+// publicPage adds /page, of which the application says that it is the same for everybody. before
+// runs first.
 func (s *shop) publicPage(before ...func(c *lifecycle.Context) error) {
 	s.router.GET("/page", lifecycle.Handler(func(c *lifecycle.Context) {
 		c.Header("Cache-Control", anyoneMay)
@@ -26,8 +27,8 @@ func (s *shop) publicPage(before ...func(c *lifecycle.Context) error) {
 	}))
 }
 
-// The cache of these tests keeps what it may: a page of no session goes from the origin
-// to the first client, and from the cache to the second.
+// The cache of these tests works: a static page comes from the origin for the first client, and from
+// the cache for the others.
 func TestSharedCacheKeepsPages(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -41,8 +42,8 @@ func TestSharedCacheKeepsPages(t *testing.T) {
 	}
 }
 
-// A page that is the first of a visitor brings him his session's cookie, and is in no
-// cache for the next one, whatever the application says of the page.
+// The first page of a visitor comes with the session's cookie. The cache does not keep that page for
+// the next visitor, whatever the application says about it.
 func TestSharedCacheAndFirstVisits(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -64,9 +65,7 @@ func TestSharedCacheAndFirstVisits(t *testing.T) {
 	if got := b.get(cache + "/other").who(); got != second.who() || got.ID == "" {
 		t.Errorf("the second visitor: %+v, then %+v", second.who(), got)
 	}
-	if all := s.sessions(); len(all) != 2 {
-		t.Errorf("sessions: %v", all)
-	}
+	s.wantSessions(2)
 }
 
 // The same with browsers.
@@ -92,15 +91,15 @@ func TestSharedCacheAndBrowsers(t *testing.T) {
 	}
 }
 
-// An answer that sets or takes away a cookie late, in the handler, is in no cache
-// either: no visitor gets what was set for another, and every request of one who gets a
-// cookie reaches the application.
+// The cache does not keep a response either in which the handler sets or removes the cookie. No
+// visitor gets another one's cookie, and each request after which a visitor gets a cookie reaches
+// the application.
 func TestSharedCacheAndLateCookies(t *testing.T) {
 	t.Parallel()
 	remember := savesWith(sessions.Options{Path: "/", HttpOnly: true, MaxAge: twelveHours})
 	for name, c := range map[string]struct {
 		handler func(c *lifecycle.Context) error
-		removes bool // a visitor who had no session has none afterwards, and perhaps no cookie
+		removes bool // the visitor has no session afterwards; one who had none perhaps gets no cookie
 	}{
 		"save":   {handler: remember},
 		"rotate": {handler: (*lifecycle.Context).RotateSession},
@@ -123,8 +122,8 @@ func TestSharedCacheAndLateCookies(t *testing.T) {
 			s.publicPage(c.handler)
 			s.listen()
 			cache := sharedCache(t, s.server.URL)
-			var given []string // so far
-			visits := func(v *client) answer {
+			var given []string // all cookies so far
+			visits := func(v *client) response {
 				t.Helper()
 				got := v.get(cache + "/page")
 				for _, token := range got.tokens() {
@@ -140,7 +139,7 @@ func TestSharedCacheAndLateCookies(t *testing.T) {
 				before := known.get(cache + "/before").who()
 				got := visits(known)
 				if len(got.tokens()) == 0 {
-					t.Error("a visitor with a session got no cookie and lost none")
+					t.Error("the response neither set nor removed the cookie of a visitor with a session")
 				}
 				if id := got.who().ID; c.removes != (id == "") || id != "" && id != before.ID {
 					t.Errorf("a visitor has the session %q, had %q", id, before.ID)
@@ -154,8 +153,7 @@ func TestSharedCacheAndLateCookies(t *testing.T) {
 	}
 }
 
-// A page that says who the visitor is, without a cookie in it, may be cached, but for
-// that visitor only.
+// A cache may keep a page of one visitor that comes without a cookie, but only for that visitor.
 func TestSharedCacheAndPagesOfOneVisitor(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -186,15 +184,15 @@ func TestSharedCacheAndPagesOfOneVisitor(t *testing.T) {
 	}
 }
 
-// What caches are told: that the answer depends on the cookie, and, where it sets one,
-// that it is this visitor's. The application's own word on anything else stands.
+// The header says to caches that the response depends on the cookie, and if it sets the cookie, that
+// it is for this visitor only. All else that the application has set stays.
 func TestCacheHeaders(t *testing.T) {
 	t.Parallel()
 	const own = `no-cache="Set-Cookie"`
 	for _, c := range []struct {
 		given   string
 		first   []string // the directives of the first visit, which sets the cookie
-		further []string // and of further ones, which set none
+		further []string // the directives of the second visit, which sets none
 	}{
 		{"", []string{own, "private"}, nil},
 		{"public, max-age=60", []string{"max-age=60", own, "private"}, []string{"max-age=60", "public"}},
@@ -231,9 +229,9 @@ func TestCacheHeaders(t *testing.T) {
 	}
 }
 
-// directives returns those of Cache-Control, their names in small letters, sorted.
-func (a answer) directives() []string {
-	all := a.list("Cache-Control")
+// directives returns the directives of Cache-Control, sorted, with their names in lower case.
+func (r response) directives() []string {
+	all := r.list("Cache-Control")
 	for i, d := range all {
 		name, value, ok := strings.Cut(d, "=")
 		if all[i] = strings.ToLower(name); ok {
@@ -244,7 +242,7 @@ func (a answer) directives() []string {
 	return all
 }
 
-// An application that forbids to store the page at all has said enough.
+// If the application forbids caches to store the page, that stays.
 func TestNoStoreStands(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -265,8 +263,8 @@ func TestNoStoreStands(t *testing.T) {
 	}
 }
 
-// Every answer varies with the cookie, also one without a body, of an error, or that
-// goes out piece by piece.
+// Every response has "Vary: Cookie": also one without a body, one of an error, and one that is sent
+// piece by piece.
 func TestEveryAnswerVaries(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

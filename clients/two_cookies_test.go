@@ -9,11 +9,11 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// jwt is a cookie of another application on the host that has the same name.
+// jwt is the value of another application's cookie, which has the same name as the session's.
 const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IifQ.c2lnbmF0dXJl"
 
-// holdsUnder asserts that the visitor has one session on all pages under /app, through
-// a login too, and that none has begun meanwhile. want is its ID, "" for any.
+// holdsUnder fails the test unless the visitor has the same session on all pages under /app, before
+// and after a login, and no other session begins meanwhile. want is the session's ID, "" for any.
 func holdsUnder(t *testing.T, s *shop, v *visitor, want string) {
 	t.Helper()
 	began := len(s.sessions())
@@ -39,18 +39,18 @@ func holdsUnder(t *testing.T, s *shop, v *visitor, want string) {
 	}
 }
 
-// Another application's cookie of the same name, which comes along with the session's,
-// does not take the session away, whichever of them the browser names first.
+// Another application has a cookie of the same name, and the browser sends both. The visitor keeps
+// the session, whichever cookie the browser sends first.
 func TestForeignCookieOfTheSameName(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		foreign network.CookieParam
-		first   bool // it was there before the session's
+		first   bool // it was there before the session's cookie
 	}{
-		"of a longer path":            {foreign: network.CookieParam{Path: "/app"}},
-		"of the domain, set later":    {foreign: network.CookieParam{Path: "/", Domain: "." + shopHost}},
-		"of the domain, set before":   {foreign: network.CookieParam{Path: "/", Domain: "." + shopHost}, first: true},
-		"of both, and closed to code": {foreign: network.CookieParam{Path: "/app", Domain: "." + shopHost, HTTPOnly: true}, first: true},
+		"of a longer path":          {foreign: network.CookieParam{Path: "/app"}},
+		"of the domain, set later":  {foreign: network.CookieParam{Path: "/", Domain: "." + shopHost}},
+		"of the domain, set before": {foreign: network.CookieParam{Path: "/", Domain: "." + shopHost}, first: true},
+		"of both, and HttpOnly":     {foreign: network.CookieParam{Path: "/app", Domain: "." + shopHost, HTTPOnly: true}, first: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,8 +81,8 @@ func TestForeignCookieOfTheSameName(t *testing.T) {
 	}
 }
 
-// A cookie of a session that has ended, left at a longer path, comes before that of the
-// live session. It is ignored and goes.
+// An old cookie of a session that has ended has a longer path, so the browser sends it before the
+// cookie of the live session. The library ignores the old cookie and removes it.
 func TestDeadCookieAtALongerPath(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -103,9 +103,9 @@ func TestDeadCookieAtALongerPath(t *testing.T) {
 	}
 }
 
-// A cookie of a live session that a login once gave a path of its own comes together
-// with one of a session that began elsewhere since. One of them wins, always the same,
-// and the other goes.
+// A login once gave the cookie of a session a path of its own. On other pages, another session has
+// begun since. The browser sends both cookies, of two live sessions. The same one of them always wins,
+// and the other one is removed.
 func TestLiveCookieAtAnOlderPath(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

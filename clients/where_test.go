@@ -13,8 +13,8 @@ import (
 // twelveHours is the age that a login often gives its cookie, in seconds.
 const twelveHours = 43200
 
-// A login whose options say how old the cookie may become, and not where it belongs,
-// keeps the visitor logged in on all pages. Nor does it matter how a domain is spelled.
+// A login sets the cookie's age and no path: the visitor is logged in on all pages. The spelling of
+// a domain does not matter either.
 func TestLoginWithoutAPath(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]sessions.Options{
@@ -63,18 +63,13 @@ func loginWithoutAPath(t *testing.T, o sessions.Options, rotated, before bool) {
 		t.Errorf("the cookie expires in %v", left)
 	}
 	for _, path := range []string{"/", "/shop/cart", "/account/orders/1"} {
-		if got := v.open(s.url(path)); got != in {
-			t.Errorf("%s shows %+v, want %+v", path, got, in)
-		}
+		v.wantWho(s.url(path), in)
 	}
 	v.cookie("session")
-	if all := s.sessions(); len(all) != 1 {
-		t.Errorf("sessions: %v", all)
-	}
+	s.wantSessions(1)
 }
 
-// Two logins that spell one domain in two ways set one cookie: neither takes away that
-// of the other.
+// Several logins spell the same domain in different ways: all set the same cookie.
 func TestLoginAgainWithTheDomainSpelledOtherwise(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -96,8 +91,8 @@ func TestLoginAgainWithTheDomainSpelledOtherwise(t *testing.T) {
 	}
 }
 
-// A store's options without a path are those of one cookie for all pages, not of one
-// for each folder.
+// The store's options have no path: there is one cookie for all pages, and not one for each
+// directory.
 func TestStoreOptionsWithoutAPath(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]sessions.Options{
@@ -114,21 +109,17 @@ func TestStoreOptionsWithoutAPath(t *testing.T) {
 			paths := []string{"/a/b", "/a/c", "/", "/x/y/z", "/a", "/x/", "/b/c", "/a/b/c/d", "/x/y"}
 			first := v.open(s.url(paths[0]))
 			for _, path := range paths[1:] {
-				if got := v.open(s.url(path)); got != first {
-					t.Errorf("%s shows %+v, the first page %+v", path, got, first)
-				}
+				v.wantWho(s.url(path), first)
 			}
 			if kept := v.cookie("session"); kept.Path != "/" {
 				t.Errorf("the cookie is at %s", kept.Path)
 			}
-			if all := s.sessions(); len(all) != 1 {
-				t.Errorf("%d sessions began", len(all))
-			}
+			s.wantSessions(1)
 		})
 	}
 }
 
-// A path that is given is kept: the cookie is not sent elsewhere.
+// A login sets a path: the browser sends the cookie only there.
 func TestLoginWithAPath(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, lifecycle.WithLazyCreation())
@@ -140,9 +131,7 @@ func TestLoginWithAPath(t *testing.T) {
 	if kept := v.cookie("session"); kept.Path != "/app" {
 		t.Errorf("the cookie is at %s", kept.Path)
 	}
-	if got := v.open(s.url("/app/orders")); got != in {
-		t.Errorf("under the path: %+v, want %+v", got, in)
-	}
+	v.wantWho(s.url("/app/orders"), in)
 	if got := v.open(s.url("/apple")); got != (who{}) {
 		t.Errorf("elsewhere: %+v", got)
 	}
