@@ -20,15 +20,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
 
-// within returns a context that ends when a test has waited too long.
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// The face: the package-level functions, gin-contrib's middleware in front, and
-// a closure. The default manager is global, so this test is not parallel.
+// A first program: the functions of the package, with gin-contrib's middleware in front and
+// a hook of a handler. The default manager is global, so this test is not parallel.
 func TestFace(t *testing.T) {
 	defer testonly.NewDefault()()
 	rdb := redis.NewClient(&redis.Options{Addr: redistest.Shared(t), ContextTimeoutEnabled: true})
@@ -72,7 +65,7 @@ func TestFace(t *testing.T) {
 	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?q=1", nil))
 	cookies := w.Result().Cookies()
 	if len(cookies) != 1 || w.Body.String() != "hello" {
-		t.Fatalf("answer: %v %s", cookies, w.Body)
+		t.Fatalf("response: cookies %v, body %s", cookies, w.Body)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/plain", nil)
 	r.AddCookie(cookies[0])
@@ -80,10 +73,10 @@ func TestFace(t *testing.T) {
 	router.ServeHTTP(w, r)
 	id, _, _ := strings.Cut(cookies[0].Value, ".")
 	if w.Body.String() != id {
-		t.Errorf("the session is %s, the cookie's is %s", w.Body, id)
+		t.Errorf("session %s, want %s as in the cookie", w.Body, id)
 	}
 	m := lifecycle.Default()
-	if err := m.Destroy(within(t), id, "closing time"); err != nil {
+	if err := m.Destroy(redistest.Within(t), id, "closing time"); err != nil {
 		t.Fatal(err)
 	}
 	s := redistest.Receive(t, ended)
@@ -91,34 +84,36 @@ func TestFace(t *testing.T) {
 		t.Errorf("ended: %s %s %v", s.ID, s.Reason, s.Values())
 	}
 	if order.String() != "created /?q=1\nclosed\ndestroyed\n" {
-		t.Errorf("order: %s", &order)
+		t.Errorf("order of the hooks:\n%s", &order)
 	}
-	if err := lifecycle.Start(within(t), store); err != nil {
-		t.Errorf("started already: %v", err)
+	if err := lifecycle.Start(redistest.Within(t), store); err != nil {
+		t.Errorf("Start after the first request: %v", err)
 	}
 	for range 2 {
-		if err := lifecycle.Shutdown(within(t)); err != nil {
+		if err := lifecycle.Shutdown(redistest.Within(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
+// The default manager has no store before the first request or Start: its calls return
+// errors, and Shutdown does nothing.
 func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
 	defer testonly.NewDefault()()
 	m := lifecycle.Default()
-	if err := m.Start(within(t)); err == nil {
-		t.Error("started")
+	if err := m.Start(redistest.Within(t)); err == nil {
+		t.Error("Start of the manager without a store returned no error")
 	}
-	if _, err := m.Get(within(t), "x"); err == nil {
-		t.Error("got a session")
+	if _, err := m.Get(redistest.Within(t), "x"); err == nil {
+		t.Error("Get without a store returned no error")
 	}
-	if _, err := m.Count(within(t)); err == nil {
-		t.Error("counted sessions")
+	if _, err := m.Count(redistest.Within(t)); err == nil {
+		t.Error("Count without a store returned no error")
 	}
-	if err := lifecycle.Start(within(t), nil); err == nil {
-		t.Error("started without a store")
+	if err := lifecycle.Start(redistest.Within(t), nil); err == nil {
+		t.Error("Start with a nil store returned no error")
 	}
-	if err := lifecycle.Shutdown(within(t)); err != nil {
+	if err := lifecycle.Shutdown(redistest.Within(t)); err != nil {
 		t.Error(err)
 	}
 }

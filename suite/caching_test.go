@@ -3,26 +3,96 @@ package suite_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gin-contrib/sessions"
-	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// private is what the library sets as Cache-Control where the application says nothing.
 const private = `no-cache="Set-Cookie", private`
 
-// Every response depends on the cookie, and says so; one that sets or takes away a cookie
-// must not be kept by a shared cache. Whatever the application says, before or after, with
-// a body or without.
+// Every response depends on the cookie and says so with Vary. A response that sets or
+// removes the cookie must not be kept by a shared cache. This holds whatever the handler
+// says in its own headers, before or after its change of the session, with a body or
+// without.
 func TestResponsesAreMarkedForCaches(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
-	page := func(path string, do func(*lifecycle.Context) error) {
-		a.get(path, func(c *lifecycle.Context) {
+	a := newApp(t, shared(t), redistest.Prefix())
+	headerPages(a)
+	for said, want := range map[string]string{
+		"":                                 private,
+		"public":                           private,
+		"public, max-age=60":               "max-age=60, " + private,
+		"Public,s-maxage=60, max-age=5":    "max-age=5, " + private,
+		"private":                          `private, no-cache="Set-Cookie"`,
+		"no-cache":                         "no-cache, private",
+		"no-store":                         "no-store",
+		"max-age=0, no-store":              "max-age=0, no-store",
+		`no-cache="Set-Cookie", private`:   private,
+		`private="X-Other", max-age=1`:     `private="X-Other", max-age=1, ` + private,
+		`community="a, public", max-age=1`: `community="a, public", max-age=1, ` + private,
+	} {
+		for _, when := range []string{"before", "after"} {
+			for _, body := range []string{"", "text", "flush", "string", "abort"} {
+				query := "?cache=" + url.QueryEscape(said) + "&when=" + when + "&body=" + body
+				for _, path := range []string{"/page/read", "/page/save", "/page/rotate", "/page/destroy", "/page/logout", "/page/age"} {
+					_, known := a.begin()
+					checkCacheHeaders(t, a.visit(new(visitor), path+query), "new visitor, "+path+query, want, true)
+					if path == "/page/read" || path == "/page/save" { // the visitor has the cookie already
+						checkCacheHeaders(t, a.visit(known, path+query), "known visitor, "+path+query, said, false)
+					} else {
+						checkCacheHeaders(t, a.visit(known, path+query), "known visitor, "+path+query, want, true)
+					}
+				}
+			}
+		}
+	}
+	for said, want := range map[string]string{"Accept-Encoding": "Accept-Encoding, Cookie", "*": "*", "accept, cookie": "accept, cookie"} {
+		w := a.visit(new(visitor), "/page/read?body=text&vary="+url.QueryEscape(said))
+		if got := strings.Join(w.Header().Values("Vary"), ", "); got != want {
+			t.Errorf("Vary %q became %q, want %q", said, got, want)
+		}
+	}
+	// A response of the middleware itself, which refuses this request.
+	b := newApp(t, a.on, a.prefix, lifecycle.WithBuckets(4))
+	if w := b.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError || w.Header().Get("Vary") != "Cookie" {
+		t.Errorf("refused: %d, %v", w.Code, w.Header())
+	}
+}
+
+// checkCacheHeaders checks the headers of a response that sets a cookie or does not.
+func checkCacheHeaders(t *testing.T, w *httptest.ResponseRecorder, what, cacheControl string, setsCookie bool) {
+	t.Helper()
+	h := w.Header()
+	if got := h.Get("Cache-Control"); got != cacheControl || len(h.Values("Cache-Control")) > 1 {
+		t.Errorf("%s: Cache-Control %q, want %q", what, h.Values("Cache-Control"), cacheControl)
+	}
+	if got := h.Values("Set-Cookie"); setsCookie != (len(got) > 0) {
+		t.Errorf("%s: cookies %v", what, got)
+	}
+	if got := h.Values("Vary"); !slices.Equal(got, []string{"Cookie"}) {
+		t.Errorf("%s: Vary %q", what, got)
+	}
+}
+
+// headerPages adds pages that change the session, and set headers before or after this
+// change, as their query says.
+func headerPages(a *app) {
+	for name, change := range map[string]func(*lifecycle.Context) error{
+		"read":    func(*lifecycle.Context) error { return nil },
+		"save":    func(c *lifecycle.Context) error { return save(c, "k", "v") },
+		"rotate":  func(c *lifecycle.Context) error { return c.RotateSession() },
+		"destroy": func(c *lifecycle.Context) error { return c.DestroySession() },
+		"logout":  logout,
+		"age":     func(c *lifecycle.Context) error { return saveWith(c, sessions.Options{MaxAge: 60}) },
+	} {
+		a.get("/page/"+name, func(c *lifecycle.Context) {
 			set := func() {
 				if v := c.Query("cache"); v != "" {
 					c.Header("Cache-Control", v)
@@ -34,8 +104,8 @@ func TestResponsesAreMarkedForCaches(t *testing.T) {
 			if c.Query("when") == "before" {
 				set()
 			}
-			if err := do(c); err != nil {
-				t.Errorf("%s: %v", path, err)
+			if err := change(c); err != nil {
+				a.t.Errorf("%s: %v", name, err)
 			}
 			if c.Query("when") != "before" {
 				set()
@@ -52,94 +122,24 @@ func TestResponsesAreMarkedForCaches(t *testing.T) {
 			}
 		})
 	}
-	page("/page/read", func(*lifecycle.Context) error { return nil })
-	page("/page/save", func(c *lifecycle.Context) error { return save(c, "k", "v") })
-	page("/page/rotate", func(c *lifecycle.Context) error { return c.RotateSession() })
-	page("/page/destroy", func(c *lifecycle.Context) error { return c.DestroySession() })
-	page("/page/logout", func(c *lifecycle.Context) error {
-		s := sessions.Default(c.Context)
-		s.Options(sessions.Options{MaxAge: -1})
-		return s.Save()
-	})
-	page("/page/age", func(c *lifecycle.Context) error {
-		s := sessions.Default(c.Context)
-		s.Options(sessions.Options{MaxAge: 60})
-		return s.Save()
-	})
-	for said, want := range map[string]string{
-		"":                                 private,
-		"public":                           private,
-		"public, max-age=60":               "max-age=60, " + private,
-		"Public,s-maxage=60, max-age=5":    "max-age=5, " + private,
-		"private":                          `private, no-cache="Set-Cookie"`,
-		"no-cache":                         "no-cache, private",
-		"no-store":                         "no-store",
-		"max-age=0, no-store":              "max-age=0, no-store",
-		`no-cache="Set-Cookie", private`:   private,
-		`private="X-Other", max-age=1`:     `private="X-Other", max-age=1, ` + private,
-		`community="a, public", max-age=1`: `community="a, public", max-age=1, ` + private,
-	} {
-		for _, when := range []string{"before", "after"} {
-			for _, body := range []string{"", "text", "flush", "string", "abort"} {
-				query := "?cache=" + strings.NewReplacer(" ", "%20", `"`, "%22").Replace(said) + "&when=" + when + "&body=" + body
-				for _, path := range []string{"/page/read", "/page/save", "/page/rotate", "/page/destroy", "/page/logout", "/page/age"} {
-					_, known := a.begin()
-					for visitor, v := range map[string]*visitor{"new": {}, "known": known} {
-						w := a.visit(v, path+query)
-						h := w.Header()
-						sets := len(h.Values("Set-Cookie")) > 0
-						if visitor == "known" && (path == "/page/read" || path == "/page/save") { // it has the cookie
-							if sets || h.Get("Cache-Control") != said {
-								t.Errorf("%s%s: %v", path, query, h)
-							}
-						} else if !sets || !slices.Equal(h.Values("Cache-Control"), []string{want}) {
-							t.Errorf("%s of a %s visitor, %q said %s: %q, want %q, cookies %v", path, visitor, said, when, h.Values("Cache-Control"), want, h.Values("Set-Cookie"))
-						}
-						if got := h.Values("Vary"); !slices.Equal(got, []string{"Cookie"}) {
-							t.Errorf("%s of a %s visitor: Vary %q", path, visitor, got)
-						}
-					}
-				}
-			}
-		}
-	}
-	for said, want := range map[string]string{"Accept-Encoding": "Accept-Encoding, Cookie", "*": "*", "accept, cookie": "accept, cookie"} {
-		w := a.visit(new(visitor), "/page/read?body=text&vary="+strings.ReplaceAll(said, " ", "%20"))
-		if got := strings.Join(w.Header().Values("Vary"), ", "); got != want {
-			t.Errorf("Vary %q became %q, want %q", said, got, want)
-		}
-	}
-	// Where the middleware has to refuse the request as well.
-	b := newApp(t, a.on, a.prefix, lifecycle.WithBuckets(4))
-	if w := b.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError || w.Header().Get("Vary") != "Cookie" {
-		t.Errorf("refused: %d, %v", w.Code, w.Header())
-	}
 }
 
-// A bare store has no middleware to look after the response, so Save does.
+// A store without the middleware of lifecycle marks the response in Save.
 func TestBareStoreMarksItsCookie(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
-	r := gin.New()
-	r.Use(sessions.Sessions("session", a.store))
-	r.GET("/", func(c *gin.Context) {
-		s := sessions.Default(c)
-		s.Set("k", "v")
-		if err := s.Save(); err != nil {
-			t.Error(err)
-		}
-	})
-	w := (&app{t: t, router: r}).visit(new(visitor), "/")
-	if h := w.Header(); h.Get("Vary") != "Cookie" || h.Get("Cache-Control") != private {
-		t.Errorf("header: %v", h)
+	a := newApp(t, shared(t), redistest.Prefix())
+	w := a.bare().visit(new(visitor), "/set?k=v")
+	if h := w.Header(); w.Code != http.StatusOK || h.Get("Vary") != "Cookie" || h.Get("Cache-Control") != private {
+		t.Errorf("%d, header %v", w.Code, h)
 	}
 }
 
-// A cache within the application that has kept the first visitor's response hands its
-// cookie to nobody. What the application itself sets under the name stands.
+// A cache inside the application keeps the response to the first visitor and repeats it
+// for others. The library removes the first visitor's cookie from these responses. It does
+// not remove cookies of the same name that the application sets itself.
 func TestAnotherVisitorsCookieIsDropped(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	var kept http.Header
 	a.get("/cached", func(c *lifecycle.Context) {
 		for k, lines := range kept {
@@ -166,15 +166,15 @@ func TestAnotherVisitorsCookieIsDropped(t *testing.T) {
 		t.Errorf("a known visitor got %v", w.Header().Values("Set-Cookie"))
 	}
 	if w := a.visit(known, "/own"); len(w.Header().Values("Set-Cookie")) != 3 {
-		t.Errorf("the application's own: %v", w.Header().Values("Set-Cookie"))
+		t.Errorf("cookies that the application sets: %v, want three", w.Header().Values("Set-Cookie"))
 	}
 }
 
-// The middleware's response is a gin.ResponseWriter, of which http.ResponseController
-// knows the inner one.
+// Behind the middleware a handler can still stream and hijack, with the methods of
+// gin.ResponseWriter and with http.ResponseController.
 func TestResponseIsStillAResponse(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.get("/stream", func(c *lifecycle.Context) {
 		c.String(http.StatusOK, "a")
 		if err := http.NewResponseController(c.Writer).Flush(); err != nil {
@@ -191,9 +191,7 @@ func TestResponseIsStillAResponse(t *testing.T) {
 		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"))
 		_ = conn.Close()
 	})
-	server := httptest.NewServer(a.router)
-	defer server.Close()
-	b := newBrowser(t, server)
+	b := newBrowser(t, a.serve())
 	if got := b.ok("/stream"); got != "ab" {
 		t.Errorf("stream: %q", got)
 	}

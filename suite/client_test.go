@@ -9,7 +9,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// Clients that sessions cannot be kept through are refused, with what to do.
+// NewStore refuses clients with which sessions would get lost. The error says what to do.
 func TestRefusedClients(t *testing.T) {
 	t.Parallel()
 	addrs := []string{"127.0.0.1:1"}

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 )
 
-// Promise 5: closures run on the instance that registered them, once, wherever
-// the end was detected.
+// Guarantee 5: a closure runs once, on the instance that registered it, whichever instance
+// finds the end.
 func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	var j journal
 	instances := make([]*app, 3)
 	done := make(chan string, 10)
@@ -32,14 +33,12 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 	a.ok(v, "/set?user=alice")
 	a.ok(v, "/hold")
 	b.ok(v, "/hold")
-	if err := c.m.Destroy(within(t), id, "banned"); err != nil {
-		t.Fatal(err)
-	}
+	c.end(id, "banned")
 	want := map[string]bool{"0 " + id + " banned alice": true, "1 " + id + " banned alice": true}
 	for range 2 {
-		got := receive(t, done)
+		got := redistest.Receive(t, done)
 		if !want[got] {
-			t.Errorf("ran: %s", got)
+			t.Errorf("a closure ran with %s", got)
 		}
 		delete(want, got)
 	}
@@ -48,17 +47,17 @@ func TestClosuresRunWhereTheyWereRegistered(t *testing.T) {
 		x.shutdown()
 	}
 	if len(done) > 0 {
-		t.Errorf("ran again: %s", &j)
+		t.Errorf("closures ran again, on the instances %s", &j)
 	}
 	if keys := a.keys("watch:*"); len(keys) > 0 {
-		t.Errorf("left behind: %v", keys)
+		t.Errorf("keys are left: %v", keys)
 	}
 }
 
-// Promise 5: a missed message delays closures; it does not lose them.
+// Guarantee 5: an instance misses the message about an end. Its closures run later.
 func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	t.Parallel()
-	d, p := onServer(t, startServer(t)), prefix()
+	d, p := onServer(t, startServer(t)), redistest.Prefix()
 	a := newApp(t, d, p, tuned(testonly.Tuning{Sweep: 50 * time.Millisecond}), lifecycle.WithNotifications(false))
 	b := newApp(t, d, p, lifecycle.WithNotifications(false)).start()
 	ran := make(chan lifecycle.Reason, 10)
@@ -68,23 +67,22 @@ func TestClosuresRunAfterAMissedMessage(t *testing.T) {
 	})
 	id, v := a.begin()
 	a.ok(v, "/hold")
-	// Nobody gets messages any more: PUBLISH does nothing.
-	if err := a.admin.Do(within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
+	// From now on no instance receives messages: the user may not use channels.
+	if err := a.admin.Do(redistest.Within(t), "ACL", "SETUSER", "default", "resetchannels").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.m.Destroy(within(t), id, ""); err != nil {
-		t.Fatal(err)
-	}
-	if r := receive(t, ran); r != lifecycle.ReasonRevoked {
+	b.end(id, "")
+	if r := redistest.Receive(t, ran); r != lifecycle.ReasonRevoked {
 		t.Errorf("reason %q", r)
 	}
-	a.admin.Do(within(t), "ACL", "SETUSER", "default", "allchannels")
+	a.admin.Do(redistest.Within(t), "ACL", "SETUSER", "default", "allchannels")
 }
 
-// Promise 5: what an instance still holds runs at its shutdown, and not again.
+// Guarantee 5: closures of live sessions run at the shutdown of their instance. They do not
+// run again when the session ends.
 func TestClosuresRunAtShutdown(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	a, b := newApp(t, d, p), newApp(t, d, p).start()
 	ran := make(chan *lifecycle.Session, 10)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
@@ -95,21 +93,19 @@ func TestClosuresRunAtShutdown(t *testing.T) {
 	a.ok(v, "/hold")
 	a.ok(v, "/set?user=alice")
 	a.shutdown()
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Get("user") != "alice" {
-		t.Errorf("ran with %s, %q, %v", s.ID, s.Reason, s.Values())
+	if s := redistest.Receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Get("user") != "alice" {
+		t.Errorf("the closure ran with %s, %q, %v", s.ID, s.Reason, s.Values())
 	}
 	a.quiet() // the session lives on
 	if got := b.ok(v, "/"); got != id {
-		t.Errorf("the session is %q on the other instance", got)
+		t.Errorf("session %q on the other instance, want %s", got, id)
 	}
 	if w := a.visit(v, "/hold"); w.Body.String() != lifecycle.ErrShutdown.Error() {
-		t.Errorf("registering after shutdown: %d %s", w.Code, w.Body)
+		t.Errorf("registration after the shutdown: %d %s", w.Code, w.Body)
 	}
-	if err := b.m.Destroy(within(t), id, ""); err != nil {
-		t.Fatal(err)
-	}
+	b.end(id, "")
 	b.nextDestroyed()
 	if len(ran) > 0 {
-		t.Error("ran again at the end")
+		t.Error("the closure ran again at the end")
 	}
 }

@@ -9,33 +9,11 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// login makes path log a user in, the way most applications of gin-contrib/sessions do.
-func login(a *app, path string, rotate bool, o sessions.Options) {
-	a.get(path, func(c *lifecycle.Context) {
-		if rotate {
-			if err := c.RotateSession(); err != nil {
-				a.answer(c, err)
-				return
-			}
-		}
-		s := sessions.Default(c.Context)
-		s.Set("user", "alice")
-		s.Options(o)
-		a.answer(c, s.Save())
-	})
-}
-
-// everywhere makes an app answer with the session's ID, and its user, under every path.
-func everywhere(a *app) {
-	a.router.NoRoute(lifecycle.Handler(func(c *lifecycle.Context) {
-		c.String(http.StatusOK, "%s %v", idOf(c), sessions.Default(c.Context).Get("user"))
-	}))
-}
-
-// Whatever of the Options is left out at a login, or spelled otherwise, the browser has one
-// cookie afterwards, for every page, and the visitor is logged in.
+// A login may leave out some of the Options, or spell them in another way. Afterwards the
+// browser has one cookie for every page, and the visitor is logged in.
 func TestLoginWithOptions(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]sessions.Options{
@@ -51,27 +29,27 @@ func TestLoginWithOptions(t *testing.T) {
 			for _, rotate := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/%v", name, domain, rotate), func(t *testing.T) {
 					t.Parallel()
-					a := newApp(t, shared(t), prefix())
+					a := newApp(t, shared(t), redistest.Prefix())
 					if domain != "" {
 						a.store.Options(sessions.Options{Domain: domain})
 					}
-					login(a, "/account/login", rotate, o)
-					everywhere(a)
+					a.login("/account/login", rotate, o)
+					a.everywhere()
 					server := a.serve()
 					known, fresh := newBrowser(t, server), newBrowser(t, server)
-					known.ok("/") // has a session before
+					known.ok("/") // this visitor has a session before the login
 					for _, b := range []*browser{known, fresh} {
 						id := b.ok("/account/login")
 						for _, page := range []string{"/x", "/account/x", "/account/a/b", "/account/login", "/x"} {
-							if page != "/account/login" {
-								if got := b.ok(page); got != id+" alice" {
-									t.Errorf("%s: %q, want session %s of alice", page, got, id)
-								}
-							} else if got := b.ok(page); got != id {
-								t.Errorf("%s: session %q, want %s", page, got, id)
+							want := id + " alice"
+							if page == "/account/login" {
+								want = id
+							}
+							if got := b.ok(page); got != want {
+								t.Errorf("%s: %q, want %q", page, got, want)
 							}
 							if n := len(b.has(page)); n != 1 {
-								t.Errorf("%s: %d cookies", page, n)
+								t.Errorf("%s: %d cookies, want one", page, n)
 							}
 						}
 					}
@@ -81,13 +59,13 @@ func TestLoginWithOptions(t *testing.T) {
 	}
 }
 
-// A store whose Options have no Path has one cookie for the site, and not one for each
-// folder.
+// A store whose Options have no Path sets one cookie for the whole site, and not one for
+// each folder.
 func TestStoreOptionsWithoutPath(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.store.Options(sessions.Options{MaxAge: 3600})
-	everywhere(a)
+	a.everywhere()
 	b := newBrowser(t, a.serve())
 	first := b.ok("/shop/item/1")
 	for _, page := range []string{"/", "/shop/item/2", "/shop/", "/account", "/account/a/b/c", "/shop", "/x", "/"} {
@@ -96,12 +74,12 @@ func TestStoreOptionsWithoutPath(t *testing.T) {
 		}
 	}
 	if n := len(b.has("/shop/item/1")); n != 1 {
-		t.Errorf("%d cookies", n)
+		t.Errorf("%d cookies, want one", n)
 	}
 }
 
-// A logout leaves no cookie behind, however its Options are spelled and wherever the
-// cookie is.
+// A logout removes the cookie, whatever the Options of the logout are, and whatever path
+// and domain the cookie has.
 func TestLogoutLeavesNoCookie(t *testing.T) {
 	t.Parallel()
 	for name, store := range map[string]sessions.Options{
@@ -112,22 +90,20 @@ func TestLogoutLeavesNoCookie(t *testing.T) {
 		} {
 			t.Run(name+"/"+logout, func(t *testing.T) {
 				t.Parallel()
-				a := newApp(t, shared(t), prefix())
+				a := newApp(t, shared(t), redistest.Prefix())
 				a.store.Options(store)
-				login(a, "/account/login", true, sessions.Options{Path: store.Path, Domain: store.Domain, MaxAge: 60})
+				a.login("/account/login", true, sessions.Options{Path: store.Path, Domain: store.Domain, MaxAge: 60})
 				a.get("/account/logout", func(c *lifecycle.Context) {
 					if o == nil {
 						a.answer(c, c.DestroySession())
 						return
 					}
-					s := sessions.Default(c.Context)
-					s.Options(*o)
-					a.answer(c, s.Save())
+					a.answer(c, saveWith(c, *o))
 				})
 				b := newBrowser(t, a.serve())
 				id := b.ok("/account/login")
 				if n := len(b.has("/account/x")); n != 1 {
-					t.Fatalf("%d cookies after the login", n)
+					t.Fatalf("%d cookies after the login, want one", n)
 				}
 				b.ok("/account/logout")
 				if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed {
@@ -141,30 +117,29 @@ func TestLogoutLeavesNoCookie(t *testing.T) {
 	}
 }
 
-// Whatever other cookies of the name a browser has, the visitor keeps his session, and a
-// login holds. What is the library's own is taken away.
+// A browser may have other cookies of the same name. The visitor keeps the session all the
+// same, and a login works. The library removes cookies that it has set itself.
 func TestSeveralCookiesHeal(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
-	login(a, "/app/login", true, sessions.Options{MaxAge: 600})
-	login(a, "/app/plain", false, sessions.Options{})
-	everywhere(a)
+	a := newApp(t, shared(t), redistest.Prefix())
+	a.login("/app/login", true, sessions.Options{MaxAge: 600})
+	a.login("/app/plain", false, sessions.Options{})
+	a.everywhere()
 	server := a.serve()
-	dead := func() string {
-		id, v := a.begin()
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimPrefix(v.cookie, "session=")
-	}
 	live := func() string {
 		_, v := a.begin()
 		return strings.TrimPrefix(v.cookie, "session=")
 	}
+	dead := func() string {
+		value := live()
+		id, _, _ := strings.Cut(value, ".")
+		a.end(id, "")
+		return value
+	}
 	const foreign = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 	for name, c := range map[string]struct {
 		others []http.Cookie
-		own    bool // they are the library's own
+		own    bool // the library has set all of them
 	}{
 		"foreign, of a folder":         {others: []http.Cookie{{Value: foreign, Path: "/app"}}},
 		"foreign, of a domain":         {others: []http.Cookie{{Value: foreign, Path: "/app", Domain: "example.com"}}},
@@ -184,47 +159,53 @@ func TestSeveralCookiesHeal(t *testing.T) {
 					o.Name = "session"
 					b.put("/app/page", o)
 				}
-				first := b.ok("/app/page")
-				for range 3 {
-					if got := b.ok("/app/page"); got != first {
-						t.Fatalf("session %q, was %q", got, first)
-					}
-				}
-				id := b.ok(at)
-				if at == "/app/plain" && !strings.HasPrefix(first, id) {
-					t.Errorf("the login was in session %q, want %q", id, first)
-				}
-				for _, page := range []string{"/app/page", "/app/page", "/x"} {
-					if got := b.ok(page); got != id+" alice" {
-						t.Errorf("after the login at %s, %s: %q, want session %s of alice", at, page, got, id)
-					}
-				}
+				keepsSession(t, b, at)
 				if n := len(b.has("/app/page")); c.own && n != 1 {
-					t.Errorf("%d cookies are left", n)
+					t.Errorf("%d cookies are left, want one", n)
 				}
 			}
 		})
 	}
-	t.Cleanup(func() { // after the parallel ones
+	t.Cleanup(func() { // after the parallel subtests
 		if n := strings.Count(a.log.String(), "several cookies of the session's name"); n != 1 {
-			t.Errorf("the log says %d times that there are several cookies", n)
+			t.Errorf("the log has %d lines about several cookies, want one", n)
 		}
 	})
 }
 
-// What cannot be taken away is not tried with every request, and where another application
-// has a cookie of the name nothing is: nobody can say which one is where.
+// keepsSession fails the test unless the visitor has the same session on each page, before
+// and after a login.
+func keepsSession(t *testing.T, b *browser, login string) {
+	t.Helper()
+	first := b.ok("/app/page")
+	for range 3 {
+		if got := b.ok("/app/page"); got != first {
+			t.Fatalf("session %q, want %q as before", got, first)
+		}
+	}
+	id := b.ok(login)
+	if login == "/app/plain" && !strings.HasPrefix(first, id) {
+		t.Errorf("the login was in session %q, want %q", id, first)
+	}
+	for _, page := range []string{"/app/page", "/app/page", "/x"} {
+		if got := b.ok(page); got != id+" alice" {
+			t.Errorf("after the login at %s, %s: %q, want session %s of alice", login, page, got, id)
+		}
+	}
+}
+
+// If removing a cookie does not help, the library does not try it again with every
+// request. If another application has a cookie of the same name, the library removes
+// nothing: it cannot know which cookie has which path.
 func TestHealingIsCareful(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
-	everywhere(a)
+	a := newApp(t, shared(t), redistest.Prefix())
+	a.everywhere()
 	id, v := a.begin()
 	_, dead := a.begin()
-	a.ok(dead, "/destroy")
-	_, dead = a.begin()
 	before := dead.cookie
 	a.ok(dead, "/destroy")
-	_, neighbour := newApp(t, a.on, prefix()).begin()
+	_, neighbour := newApp(t, a.on, redistest.Prefix()).begin()
 	visit := func(cookies ...string) int {
 		t.Helper()
 		w := a.visit(&visitor{strings.Join(cookies, "; ")}, "/page")
@@ -234,23 +215,24 @@ func TestHealingIsCareful(t *testing.T) {
 		return len(w.Header().Values("Set-Cookie"))
 	}
 	if n := visit(before, v.cookie, neighbour.cookie); n != 0 {
-		t.Errorf("%d cookies beside another application's", n)
+		t.Errorf("%d cookies were set beside another application's cookie, want none", n)
 	}
 	if n := visit(before, v.cookie); n == 0 {
-		t.Error("nothing was taken away")
+		t.Error("no cookie was removed")
 	}
 	for range 3 {
 		if n := visit(before, v.cookie); n != 0 {
-			t.Errorf("%d cookies once more", n)
+			t.Errorf("%d cookies were removed again, want none", n)
 		}
 	}
 }
 
-// Of two live sessions the first counts, as browsers send them: that of the longer path.
-// Of more than four tokens the first four are asked for, in one round trip.
+// If a request has cookies of several live sessions, the first one counts: browsers send
+// the cookie with the longest path first. The library asks Redis for at most four of them,
+// in one round trip.
 func TestSeveralLiveCookies(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	sent := watch(a.rdb)
 	var ids, values []string
 	for range 7 {
@@ -262,39 +244,38 @@ func TestSeveralLiveCookies(t *testing.T) {
 		t.Errorf("session %q, want the first, %s", got, ids[0])
 	}
 	if asked := sent.of("getex"); len(asked) != 4 {
-		t.Errorf("%d tokens were asked for", len(asked))
+		t.Errorf("the library asked Redis for %d sessions, want four", len(asked))
 	}
-	if err := a.m.Destroy(within(t), ids[0], ""); err != nil {
-		t.Fatal(err)
-	}
+	a.end(ids[0], "")
 	if got := a.ok(&visitor{strings.Join(values, "; ")}, "/"); got != ids[1] {
-		t.Errorf("session %q, want the first that lives, %s", got, ids[1])
+		t.Errorf("session %q, want the first live one, %s", got, ids[1])
 	}
-	// The same cookie twice is one.
+	// The same cookie twice counts as one cookie.
 	w := a.visit(&visitor{values[3] + "; " + values[3]}, "/")
 	if got := w.Body.String(); got != ids[3] || len(w.Header().Values("Set-Cookie")) != 0 {
 		t.Errorf("session %q, want %s; cookies %v", got, ids[3], w.Header().Values("Set-Cookie"))
 	}
 }
 
-// A cookie that moves to another place is taken away from the old one, before it is set,
-// and only if the two places are two to a browser.
+// If the domain or the path of the cookie changes, the library first removes the old
+// cookie, then sets the new one. It removes nothing if the browser replaces the cookie by
+// itself.
 func TestRemovalComesFirst(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	for path, o := range map[string]sessions.Options{
 		"/domain": {Domain: "example.com"}, "/folder": {Path: "/folder"}, "/back": {}, "/same": {Path: "/", MaxAge: 5},
 	} {
-		login(a, path, false, o)
+		a.login(path, false, o)
 	}
 	for _, c := range []struct {
 		from, to string
-		want     []string // what each line says of the place, and whether it removes
+		want     []string // domain and path of each Set-Cookie line, with "-" if the line removes the cookie
 	}{
 		{"/", "/same", []string{"/"}},
 		{"/", "/domain", []string{"- /", "example.com /"}},
 		{"/", "/folder", []string{"- /", "/folder"}},
-		{"/domain", "/domain", nil}, // the browser has it
+		{"/domain", "/domain", nil}, // the browser has this cookie already
 		{"/domain", "/back", []string{"- example.com /", "/"}},
 	} {
 		v := new(visitor)
@@ -312,7 +293,7 @@ func TestRemovalComesFirst(t *testing.T) {
 			t.Errorf("from %s to %s: %q, want %q", c.from, c.to, got, c.want)
 		}
 	}
-	// A session that begins in the same request has been nowhere before.
+	// A session that begins in the same request has no old cookie.
 	w := a.visit(new(visitor), "/folder")
 	if got := w.Result().Cookies(); len(got) != 1 || got[0].Path != "/folder" {
 		t.Errorf("cookies: %v", w.Header().Values("Set-Cookie"))

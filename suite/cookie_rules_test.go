@@ -14,17 +14,18 @@ import (
 	gsessions "github.com/gorilla/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A name that begins with __Host- or __Secure- is refused where browsers would refuse the
-// cookie, and brings Secure.
+// A cookie whose name begins with __Host- or __Secure- is always Secure. The library
+// refuses such a name with Options for which browsers would refuse the cookie.
 func TestPrefixedNames(t *testing.T) {
 	t.Parallel()
-	rdb := shared(t).client(t, prefix())
+	rdb := shared(t).client(t, redistest.Prefix())
 	secure, never := lifecycle.WithSecureCookie(lifecycle.SecureAlways), lifecycle.WithSecureCookie(lifecycle.SecureNever)
 	store := func(opts ...lifecycle.Option) *lifecycle.Store {
 		t.Helper()
-		s, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(prefix()))...)
+		s, err := lifecycle.NewStore(rdb, append(opts, lifecycle.WithPrefix(redistest.Prefix()))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,17 +56,30 @@ func TestPrefixedNames(t *testing.T) {
 			}
 		}
 	}
-	// Where gin-contrib names the session the store hears of it with the first request.
-	a := newApp(t, shared(t), prefix(), never)
-	r := gin.New()
-	r.Use(sessions.Sessions("__Host-id", a.store), a.m.Middleware())
-	r.GET("/", func(*gin.Context) {})
-	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
+}
+
+// Where gin-contrib's middleware names the session, the library learns the name with the
+// first request. It refuses this request, or the Options of the session.
+func TestPrefixedNamesInRequests(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSecureCookie(lifecycle.SecureNever))
+	r := a.with(sessions.Sessions("__Host-id", a.store), a.m.Middleware())
+	r.get("/", func(*lifecycle.Context) {})
+	if w := r.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
 		t.Errorf("a request: %d", w.Code)
 	}
 
-	b := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("__Host-id"))
-	login(b, "/elsewhere", false, sessions.Options{Path: "/app"})
+	strict := newApp(t, shared(t), redistest.Prefix())
+	r = strict.with(sessions.Sessions("__Host-id", strict.store), func(c *gin.Context) {
+		sessions.Default(c).Options(sessions.Options{Path: "/app"})
+	}, strict.m.Middleware())
+	r.get("/", func(*lifecycle.Context) {})
+	if w := r.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
+		t.Errorf("Options that browsers refuse, in front of the middleware: %d %v", w.Code, w.Header())
+	}
+
+	b := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("__Host-id"))
+	b.login("/elsewhere", false, sessions.Options{Path: "/app"})
 	w := b.visit(new(visitor), "/")
 	if line := w.Header().Get("Set-Cookie"); !strings.HasPrefix(line, "__Host-id=") || !strings.Contains(line, "; Secure") || !strings.Contains(line, "; Path=/;") {
 		t.Errorf("cookie: %s", line)
@@ -75,28 +89,25 @@ func TestPrefixedNames(t *testing.T) {
 	}
 }
 
-// The Options of a session count from the beginning, whatever is set in front of the
-// middleware, in any order with the rest.
+// A handler in front of the middleware may set the Options of a session. They count for
+// the session from its first request on, and harm no later request.
 func TestOptionsInFrontOfTheMiddleware(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithAbsoluteTimeout(0))
 	for name, o := range map[string]sessions.Options{
 		"MaxAge": {MaxAge: 1000}, "too large a MaxAge": {MaxAge: 1 << 40}, "a removal": {MaxAge: -1}, "twelve years": {MaxAge: 12 * 365 * 24 * 3600},
 		"a Domain": {Domain: ".Example.com"}, "None": {SameSite: http.SameSiteNoneMode},
 	} {
-		r := gin.New()
-		r.Use(sessions.Sessions("session", a.store), func(c *gin.Context) {
+		b := a.with(sessions.Sessions("session", a.store), func(c *gin.Context) {
 			if c.Query("first") != "" {
 				sessions.Default(c).Options(o)
 			}
 		}, a.m.Middleware())
-		r.GET("/", lifecycle.Handler(func(c *lifecycle.Context) { c.String(http.StatusOK, idOf(c)) }))
-		r.GET("/rotate", lifecycle.Handler(func(c *lifecycle.Context) { a.answer(c, c.RotateSession()) }))
-		r.GET("/gone", lifecycle.Handler(func(c *lifecycle.Context) {
-			sessions.Default(c.Context).Options(sessions.Options{MaxAge: -1}) // and no Save
-			a.answer(c, c.RotateSession())
-		}))
-		b := &app{t: t, router: r}
+		b.pages()
+		b.get("/gone", func(c *lifecycle.Context) {
+			sessions.Default(c.Context).Options(sessions.Options{MaxAge: -1}) // without a Save
+			b.answer(c, c.RotateSession())
+		})
 		v := new(visitor)
 		id := b.ok(v, "/?first=1")
 		for _, page := range []string{"/", "/rotate", "/", "/gone", "/"} {
@@ -111,45 +122,36 @@ func TestOptionsInFrontOfTheMiddleware(t *testing.T) {
 			}
 		}
 	}
-	strict := newApp(t, shared(t), prefix())
-	r := gin.New()
-	r.Use(sessions.Sessions("__Host-id", strict.store), func(c *gin.Context) {
-		sessions.Default(c).Options(sessions.Options{Path: "/app"})
-	}, strict.m.Middleware())
-	r.GET("/", func(*gin.Context) {})
-	if w := (&app{t: t, router: r}).visit(new(visitor), "/"); w.Code != http.StatusInternalServerError {
-		t.Errorf("a form that browsers refuse: %d %v", w.Code, w.Header())
-	}
 }
 
-// A request has one session: a manager with a name of its own does not take that of a
-// middleware in front for its own.
+// A request has one session. A manager with another session name refuses a request that
+// already has a session from a middleware in front of it.
 func TestMiddlewareBehindAnothersSession(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithSessionName("shop"))
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("shop"))
 	admin, err := lifecycle.New(a.store, lifecycle.WithSessionName("admin"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.router.Group("/admin", admin.Middleware()).GET("/", func(c *gin.Context) {
-		t.Errorf("the shop's session %s is let in as admin", sessions.Default(c).ID())
+		t.Errorf("the session %s of the shop is accepted as a session of admin", sessions.Default(c).ID())
 	})
 	_, v := a.begin()
 	for range 2 {
 		if w := a.visit(v, "/admin/"); w.Code != http.StatusInternalServerError {
-			t.Errorf("%d", w.Code)
+			t.Errorf("a request of admin: %d", w.Code)
 		}
 	}
 	if n := strings.Count(a.log.String(), "the middleware refuses every request"); n != 1 {
-		t.Errorf("the log says it %d times", n)
+		t.Errorf("the log says %d times that requests are refused, want once", n)
 	}
 }
 
-// gorilla's own functions work behind the middleware, and their cookie goes out; so does
-// what the application sets itself.
+// The functions of gorilla/sessions work behind the middleware, and their cookie is sent.
+// A cookie that the application sets itself is sent too.
 func TestGorillaBehindTheMiddleware(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithLazyCreation())
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithLazyCreation())
 	gorilla := func(path string, session func(c *lifecycle.Context) *gsessions.Session) {
 		a.router.Any(path, lifecycle.Handler(func(c *lifecycle.Context) {
 			s := session(c)
@@ -183,19 +185,19 @@ func TestGorillaBehindTheMiddleware(t *testing.T) {
 			t.Errorf("%s: session %q, want %s", path, got, id)
 		}
 		if got := b.get("/own"); len(got.cookies) != 1 {
-			t.Errorf("the application's own: %v", got.cookies)
+			t.Errorf("cookies that the application sets: %v, want one", got.cookies)
 		}
 		got := newBrowser(t, a.serve()).send(http.MethodPost, path, "Sec-Fetch-Site", "cross-site")
 		if got.status != http.StatusConflict || len(got.cookies) != 0 {
-			t.Errorf("%s of a foreign page: %+v", path, got)
+			t.Errorf("%s, sent by a page of another site: %+v", path, got)
 		}
 	}
 }
 
-// A proxy behind a Unix socket is trusted by gin, and so believed.
+// SecureAuto believes a proxy that is connected by a Unix socket, because gin trusts it.
 func TestSecureBehindAUnixSocket(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = "@"
 	r.Header.Set("X-Forwarded-Proto", "https")
@@ -207,7 +209,7 @@ func TestSecureBehindAUnixSocket(t *testing.T) {
 	}
 }
 
-// SecureAuto believes a proxy that gin trusts, and nobody else.
+// SecureAuto believes a proxy that gin trusts, and no other client.
 func TestSecureBehindAProxy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -225,11 +227,11 @@ func TestSecureBehindAProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, shared(t), prefix())
+			a := newApp(t, shared(t), redistest.Prefix())
 			if err := a.router.SetTrustedProxies(c.trusted); err != nil {
 				t.Fatal(err)
 			}
-			w := a.visit(new(visitor), "/", "X-Forwarded-Proto", c.proto) // from 192.0.2.1, see httptest
+			w := a.visit(new(visitor), "/", "X-Forwarded-Proto", c.proto) // httptest sends it from 192.0.2.1
 			if got := strings.Contains(w.Header().Get("Set-Cookie"), "; Secure"); got != c.want {
 				t.Errorf("cookie: %s", w.Header().Get("Set-Cookie"))
 			}
@@ -237,27 +239,27 @@ func TestSecureBehindAProxy(t *testing.T) {
 	}
 }
 
-// What of the Options is not as it seems is said, once.
+// The log says once if an Option does not do what it seems to do.
 func TestOptionsAreMentioned(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(24*time.Hour))
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithAbsoluteTimeout(24*time.Hour))
 	week := sessions.Options{MaxAge: 7 * 24 * 3600, SameSite: http.SameSiteNoneMode}
-	login(a, "/login", false, week)
+	a.login("/login", false, week)
 	for range 3 {
 		a.ok(new(visitor), "/login")
 	}
 	a.store.Options(week)
 	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure"} {
 		if n := strings.Count(a.log.String(), text); n != 1 {
-			t.Errorf("%q is said %d times", text, n)
+			t.Errorf("the log says %q %d times, want once", text, n)
 		}
 	}
-	b := newApp(t, shared(t), prefix())
+	b := newApp(t, shared(t), redistest.Prefix())
 	b.store.Options(week)
 	b.store.Options(sessions.Options{Path: "app", Domain: "no domain"})
 	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure", "Path must begin", "is not a domain"} {
 		if n := strings.Count(b.log.String(), text); n != 1 {
-			t.Errorf("%q is said %d times", text, n)
+			t.Errorf("the log says %q %d times, want once", text, n)
 		}
 	}
 }

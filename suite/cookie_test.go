@@ -3,10 +3,8 @@ package suite_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -16,20 +14,20 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A cookie that names no live session exactly never becomes one.
+// A cookie that is not exactly the cookie of a live session gives a new session: not that
+// of the cookie's ID, and not one with an ID that the visitor has chosen.
 func TestBadCookies(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	id, v := a.begin()
 	value := strings.TrimPrefix(v.cookie, "session=")
 	_, secret, _ := strings.Cut(value, ".")
 	other := strings.Repeat("B", 22-1) + "A"
 	gone, dead := a.begin()
-	if err := a.m.Destroy(within(t), gone, ""); err != nil {
-		t.Fatal(err)
-	}
+	a.end(gone, "")
 	a.nextDestroyed()
 	for name, cookie := range map[string]string{
 		"empty":                       "session=",
@@ -43,8 +41,8 @@ func TestBadCookies(t *testing.T) {
 		"glob":                        "session=" + strings.Repeat("*", 22) + "." + secret,
 		"key separator":               "session=" + strings.Repeat(":", 22) + "." + secret,
 		"hash tag":                    "session={" + id[2:] + "}." + secret,
-		"another secret, well formed": "session=" + forged(t, a, v, func(b []byte) { b[0]++ }),
-		"another name's mark":         "session=" + forged(t, a, v, func(b []byte) { b[atMark]++ }),
+		"another secret, well formed": "session=" + forged(t, v, func(b []byte) { b[0]++ }),
+		"another name's mark":         "session=" + forged(t, v, func(b []byte) { b[atMark]++ }),
 		"quoted newline":              "session=\"" + id[:21] + "\n." + secret + "\"",
 	} {
 		got := a.ok(&visitor{cookie}, "/")
@@ -53,11 +51,11 @@ func TestBadCookies(t *testing.T) {
 		}
 	}
 	if got := a.ok(v, "/"); got != id {
-		t.Errorf("the good cookie: session %q", got)
+		t.Errorf("the good cookie: session %q, want %s", got, id)
 	}
 	for _, k := range a.keys("*") {
 		if strings.ContainsAny(k[len(a.prefix)+4:], "*{}") || strings.Contains(k, other) {
-			t.Errorf("key %q", k)
+			t.Errorf("a cookie has become part of the key %q", k)
 		}
 	}
 }
@@ -86,7 +84,7 @@ func TestCookieAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, shared(t), prefix(), c.opts...)
+			a := newApp(t, shared(t), redistest.Prefix(), c.opts...)
 			if c.store != nil {
 				a.store.Options(*c.store)
 			}
@@ -102,10 +100,10 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
-// One answer sets one cookie, however often the session is saved.
+// A response sets one cookie, however often the handler saves the session.
 func TestOneSetCookie(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.get("/often", func(c *lifecycle.Context) {
 		for i := range 3 {
 			s := sessions.Default(c.Context)
@@ -120,86 +118,88 @@ func TestOneSetCookie(t *testing.T) {
 	})
 	w := a.visit(new(visitor), "/often")
 	if lines := w.Header().Values("Set-Cookie"); len(lines) != 1 {
-		t.Errorf("cookies: %v", lines)
+		t.Errorf("cookies: %v, want one", lines)
 	}
 }
 
-// MaxAge of one session: cookie and idle timeout, kept over requests, re-sent
-// with each, and taken back.
+// The MaxAge of one session sets the cookie's age and the idle timeout. It counts for later
+// requests too, until a Save takes it back. Requests with an old cookie get a new one.
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
-	options := func(path string, o sessions.Options) {
-		a.get(path, func(c *lifecycle.Context) {
-			s := sessions.Default(c.Context)
-			s.Options(o)
-			a.answer(c, s.Save())
-		})
-	}
-	options("/remember", sessions.Options{Path: "/", MaxAge: 3600, HttpOnly: true})
-	options("/forget", sessions.Options{Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
-	ttl := func(id string) time.Duration {
-		left, err := a.admin.PTTL(within(t), a.liveKey(id)).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return left
-	}
-	age := func(w *httptest.ResponseRecorder) int {
-		for _, c := range w.Result().Cookies() {
-			if c.Name == "session" {
-				return c.MaxAge
-			}
-		}
-		return -1
+	a := newApp(t, shared(t), redistest.Prefix())
+	for path, o := range map[string]sessions.Options{
+		"/remember": {Path: "/", MaxAge: 3600, HttpOnly: true},
+		"/forget":   {Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode},
+	} {
+		a.get(path, func(c *lifecycle.Context) { a.answer(c, saveWith(c, o)) })
 	}
 	id, v := a.begin()
-	if d := ttl(id); d > 30*time.Minute {
+	if d := a.left(id); d > 30*time.Minute {
 		t.Errorf("time to live at first: %v", d)
 	}
-	if w := a.visit(v, "/"); age(w) != -1 {
-		t.Error("a browser-session cookie is sent again without need")
+	if w := a.visit(v, "/"); cookieAge(w) != -1 {
+		t.Error("a cookie without MaxAge was sent again")
 	}
 	old := *v
-	if w := a.visit(v, "/remember"); age(w) != 3600 {
+	if w := a.visit(v, "/remember"); cookieAge(w) != 3600 {
 		t.Errorf("cookie: %v", w.Header())
 	}
-	if d := ttl(id); d <= 30*time.Minute || d > time.Hour {
+	if d := a.left(id); d <= 30*time.Minute || d > time.Hour {
 		t.Errorf("time to live when remembered: %v", d)
 	}
-	if w := a.visit(v, "/"); age(w) != -1 {
-		t.Error("a cookie is sent again that is new")
+	if w := a.visit(v, "/"); cookieAge(w) != -1 {
+		t.Error("a new cookie was sent again")
 	}
 	for _, url := range []string{"/", "/set?user=alice", "/"} {
-		aged := &visitor{"session=" + forged(t, a, v, func(b []byte) { put32(b[atSent:], time.Now().Add(-time.Minute).Unix()) })}
-		if w := a.visit(aged, url); age(w) != 3600 {
-			t.Errorf("%s does not renew the cookie: %v", url, w.Header())
+		aged := &visitor{"session=" + forged(t, v, func(b []byte) { put32(b[atSent:], time.Now().Add(-time.Minute).Unix()) })}
+		if w := a.visit(aged, url); cookieAge(w) != 3600 {
+			t.Errorf("%s does not renew an old cookie: %v", url, w.Header())
 		}
 		v = aged
 	}
-	// The cookie from before is the same session, with the record's timeouts.
+	// The cookie from before the change is still good, with the timeouts of the session.
 	if got := a.ok(&old, "/"); got != id {
-		t.Errorf("the older cookie: session %q", got)
+		t.Errorf("the cookie from before: session %q, want %s", got, id)
 	}
-	if d := ttl(id); d <= 30*time.Minute {
-		t.Errorf("the older cookie cut the time to live to %v", d)
+	if d := a.left(id); d <= 30*time.Minute {
+		t.Errorf("the cookie from before shortened the time to live to %v", d)
 	}
-	if w := a.visit(v, "/forget"); age(w) != 0 {
+	if w := a.visit(v, "/forget"); cookieAge(w) != 0 {
 		t.Errorf("cookie: %v", w.Header())
 	}
-	if d := ttl(id); d > 30*time.Minute {
+	if d := a.left(id); d > 30*time.Minute {
 		t.Errorf("time to live when forgotten: %v", d)
 	}
-	if score := a.admin.ZScore(within(t), a.key("due"), id).Val(); time.Until(time.UnixMilli(int64(score))) > 31*time.Minute {
-		t.Error("the due entry is no lower bound")
+	if score := a.admin.ZScore(redistest.Within(t), a.key("due"), id).Val(); time.Until(time.UnixMilli(int64(score))) > 31*time.Minute {
+		t.Error("the session is checked later than its deadline")
 	}
 }
 
-// A Save under other timeouts than the session began with gives the browser the token in
-// force, so that its next request takes one round trip again.
+// left returns the time to live of a session.
+func (a *app) left(id string) time.Duration {
+	a.t.Helper()
+	left, err := a.admin.PTTL(redistest.Within(a.t), a.liveKey(id)).Result()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return left
+}
+
+// cookieAge returns the MaxAge of the session's cookie, -1 if the response sets none.
+func cookieAge(w *httptest.ResponseRecorder) int {
+	for _, c := range w.Result().Cookies() {
+		if c.Name == "session" {
+			return c.MaxAge
+		}
+	}
+	return -1
+}
+
+// A Save on an instance with other timeouts changes the token. The response sends the new
+// token to the browser, so that the next request takes one round trip again.
 func TestSaveSendsAChangedToken(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	long := newApp(t, d, p)
 	short := newApp(t, d, p, lifecycle.WithIdleTimeout(10*time.Minute))
 	id, v := long.begin()
@@ -218,61 +218,36 @@ func TestSaveSendsAChangedToken(t *testing.T) {
 		}
 	}
 	if asked != 1 {
-		t.Errorf("the session was read %d times", asked)
+		t.Errorf("the next request read the session %d times, want once", asked)
 	}
 }
 
-// A cookie that moves to another path takes the old one away, which would
-// otherwise come along with it and make it worthless.
+// If the cookie moves to another path, the library removes the old cookie. Otherwise the
+// browser would send both, and the visitor could lose the session.
 func TestChangedPath(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.get("/app/move", func(c *lifecycle.Context) {
-		s := sessions.Default(c.Context)
-		s.Options(sessions.Options{Path: "/app"})
-		if err := s.Save(); err != nil {
-			t.Error(err)
-		}
-		a.answer(c, c.RotateSession())
+		a.answer(c, errors.Join(saveWith(c, sessions.Options{Path: "/app"}), c.RotateSession()))
 	})
 	a.get("/app/id", func(c *lifecycle.Context) { c.String(http.StatusOK, idOf(c)) })
-	server := httptest.NewServer(a.router)
-	defer server.Close()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	browser := &http.Client{Jar: jar}
-	get := func(path string) string {
-		resp, err := browser.Get(server.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(body)
-	}
-	id := get("/")
+	b := newBrowser(t, a.serve())
+	id := b.ok("/")
 	for _, path := range []string{"/app/move", "/app/id", "/app/id", "/app/move", "/app/id"} {
-		if got := get(path); got != id {
-			t.Errorf("%s: session %q, was %q", path, got, id)
+		if got := b.ok(path); got != id {
+			t.Errorf("%s: session %q, want %q", path, got, id)
 		}
 	}
 }
 
-// A MaxAge without sense is cut, and harms nothing.
+// The library cuts a MaxAge that is too large to the longest time that it supports.
 func TestHugeMaxAge(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(0))
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithAbsoluteTimeout(0))
 	ages := []int{math.MaxInt, math.MaxInt32 + 1, 100 * 365 * 24 * 3600}
 	a.get("/age", func(c *lifecycle.Context) {
-		s := sessions.Default(c.Context)
 		n, _ := strconv.Atoi(c.Query("n"))
-		s.Options(sessions.Options{Path: "/", MaxAge: ages[n]})
-		a.answer(c, s.Save())
+		a.answer(c, saveWith(c, sessions.Options{Path: "/", MaxAge: ages[n]}))
 	})
 	for n := range ages {
 		id, v := a.begin()
@@ -280,15 +255,16 @@ func TestHugeMaxAge(t *testing.T) {
 		if got := a.ok(v, "/"); got != id {
 			t.Errorf("MaxAge %d: session %q", ages[n], got)
 		}
-		if d := a.admin.PTTL(within(t), a.liveKey(id)).Val(); d < 9*365*24*time.Hour {
+		if d := a.left(id); d < 9*365*24*time.Hour {
 			t.Errorf("MaxAge %d: time to live %v", ages[n], d)
 		}
 	}
 }
 
+// A rotation after the response has begun fails, and the old cookie stays good.
 func TestRotateAfterTheBody(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.get("/late", func(c *lifecycle.Context) {
 		c.String(http.StatusOK, "begun")
 		if err := c.RotateSession(); !errors.Is(err, lifecycle.ErrHeadersWritten) {

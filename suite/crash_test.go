@@ -16,19 +16,23 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// childEnv makes the test binary an instance to be killed: an order, as JSON.
+// childEnv is the environment variable that makes the test binary a child process. Its
+// value is an order, as JSON.
 const childEnv = "LIFECYCLE_TEST_CHILD"
 
+// order says what a child process does.
 type order struct {
 	At            address
 	Notifications bool
 	Prefix, Mode  string
 }
 
-// runChild is an instance that begins a session, tells of it, and then does
-// what its mode says. Every line it prints is a state that the test waits for.
+// runChild is the program of a child process: an instance that a test can kill. It begins
+// a session, then does what the mode of its order says. It prints a line for everything
+// that it does, and the test waits for these lines.
 func runChild() {
 	must := func(err error) {
 		if err != nil {
@@ -59,7 +63,7 @@ func runChild() {
 	router.Use(m.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		must(c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			fmt.Println("closure", s.ID, s.Reason)
+			fmt.Println("handler's-hook", s.ID, s.Reason)
 			return nil
 		}))
 		fmt.Println("began", c.Session().ID)
@@ -70,16 +74,18 @@ func runChild() {
 		w := httptest.NewRecorder()
 		router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	}
-	select {} // until it is killed
+	select {} // until the test kills the process
 }
 
-// child is a process of this test binary.
+// child is a child process.
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	lines chan string
+	lines chan string // what the process prints
 }
 
+// startChild starts this test binary as a child process. The process ends when the test
+// ends, if the test does not kill it before.
 func startChild(t *testing.T, d deployment, prefix, mode string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1000)}
@@ -111,11 +117,11 @@ func startChild(t *testing.T, d deployment, prefix, mode string) *child {
 	return c
 }
 
-// wait waits for a line that begins with word and returns what follows.
+// wait waits for a line that begins with word. It returns the other words of the line.
 func (c *child) wait(word string) []string {
 	c.t.Helper()
 	for {
-		fields := strings.Fields(receive(c.t, c.lines))
+		fields := strings.Fields(redistest.Receive(c.t, c.lines))
 		if len(fields) > 0 && fields[0] == "error" {
 			c.t.Fatalf("child: %v", fields)
 		}
@@ -127,15 +133,15 @@ func (c *child) wait(word string) []string {
 
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
 
-// Promise 2: an instance killed while it runs the hooks of an end is replaced:
-// another one runs all of them, as the second attempt.
+// An instance is killed while it runs the hooks of an end. Another instance runs all hooks
+// of this end, as the second attempt.
 func TestKilledWhileRunningAHook(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	c := startChild(t, d, p, "hang-in-hook")
 	id := c.wait("began")[0]
-	if got := c.wait("closure"); got[0] != id || got[1] != "idle" {
-		t.Errorf("closure: %v", got)
+	if got := c.wait("handler's-hook"); got[0] != id || got[1] != "idle" {
+		t.Errorf("hook of a handler: %v", got)
 	}
 	if got := c.wait("hook"); got[0] != id || got[1] != "1" {
 		t.Errorf("first attempt: %v", got)
@@ -143,21 +149,21 @@ func TestKilledWhileRunningAHook(t *testing.T) {
 	a := newApp(t, d, p, lifecycle.WithLease(300*time.Millisecond)).start()
 	c.kill()
 	if s := a.nextDestroyed(); s.ID != id || s.Attempt < 2 || s.Reason != lifecycle.ReasonIdleTimeout {
-		t.Errorf("taken over: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
+		t.Errorf("on the other instance: %s, attempt %d, %s", s.ID, s.Attempt, s.Reason)
 	}
-	eventually(t, "all acked", func() bool { return len(a.keys("due")) == 0 })
+	redistest.Eventually(t, "the end is finished", func() bool { return len(a.keys("due")) == 0 })
 	a.quiet()
 }
 
-// Promise 2: sessions that end while no instance runs are handled by the next
-// one, without a visitor.
+// A session ends while no instance runs. The next instance runs its hooks as soon as it
+// starts, without a visitor.
 func TestEndsWhileNobodyRuns(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	c := startChild(t, d, p, "begin")
 	id := c.wait("began")[0]
-	c.kill() // its session is live and has a deadline
-	eventually(t, "the session's time is over", func() bool { return len(d.keys(t, p+":{*}:live:*")) == 0 })
+	c.kill() // the session is still live
+	redistest.Eventually(t, "the session has timed out", func() bool { return len(d.keys(t, p+":{*}:live:*")) == 0 })
 	a := newApp(t, d, p).start()
 	s := a.nextDestroyed()
 	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Request.Method != http.MethodGet {
@@ -165,17 +171,17 @@ func TestEndsWhileNobodyRuns(t *testing.T) {
 	}
 }
 
-// A killed instance's buckets are looked after by the others.
+// An instance is killed. The other instance takes over its share of the sessions.
 func TestKilledInstanceIsReplaced(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	c := startChild(t, d, p, "idle")
 	c.wait("started")
 	a := newApp(t, d, p, lifecycle.WithIdleTimeout(200*time.Millisecond)).start()
-	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 })
+	redistest.Eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 })
 	c.kill()
 	ids := make(map[string]bool)
-	for range 32 { // some in every bucket
+	for range 32 { // enough to have some in the share of each instance
 		id, _ := a.begin()
 		ids[id] = true
 	}
@@ -184,5 +190,5 @@ func TestKilledInstanceIsReplaced(t *testing.T) {
 			t.Errorf("unknown session %s", s.ID)
 		}
 	}
-	eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
+	redistest.Eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
 }

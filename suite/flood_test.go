@@ -1,7 +1,6 @@
 package suite_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -10,15 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-contrib/sessions"
-
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// flood publishes as fast as one client can, until stop is called. n returns how many
-// messages there were so far; over is closed where it has ended by itself.
+// flood publishes messages as fast as one client can, until stop is called. n returns the
+// number of messages so far. over is closed if the flood ends by itself, after an error.
 func flood(t *testing.T, addr string, message func() (channel, payload string)) (n func() int64, over <-chan struct{}, stop func()) {
 	t.Helper()
 	rdb := redistest.Client(t, addr)
@@ -50,59 +47,69 @@ func flood(t *testing.T, addr string, message func() (channel, payload string)) 
 	}
 }
 
-// Whoever may publish can say as much as he likes: sessions end by their timeout all
-// the same, and their hooks run, while it goes on.
-func TestEndsDuringAFloodOfMessages(t *testing.T) {
-	const buckets = 8
-	p := prefix()
-	proof := token.ProofText(strings.Repeat("x", token.ProofLength))
-	forged := func() string { // the live key of a session that there is not
-		var b [16]byte
-		_, _ = rand.Read(b[:])
-		id := base64.RawURLEncoding.EncodeToString(b[:])
-		return fmt.Sprintf("%s:{%d}:live:%s:%s", p, token.Bucket(id, buckets), id, proof)
-	}
-	event := func(name string) func(*app, string) (string, string) {
-		return func(*app, string) (string, string) { return "__keyevent@0__:" + name, forged() }
-	}
-	deleted, expired, evicted := event("del"), event("expired"), event("evicted")
-	bucket := 0
-	wake := func(*app, string) (string, string) {
-		bucket = (bucket + 1) % buckets
-		return fmt.Sprintf("%s:{%d}:wake", p, bucket), ""
-	}
-	inbox := func(a *app, held string) (string, string) { return p + ":instance:" + instance(a.m), "ended " + held }
-	members := func(*app, string) (string, string) { return p + ":instances", "changed" }
+// forger makes messages that look as if Redis or other instances had sent them.
+type forger struct {
+	prefix  string
+	buckets int
+	kinds   []string // events, "wake", "instance" or "instances"
+	a       *app     // the instance that reads the messages
+	held    string   // a session for which this instance has a hook of a handler
+	n       int
+}
 
-	for name, kinds := range map[string][]func(a *app, held string) (channel, payload string){
-		"deleted":               {deleted},
-		"expired":               {expired},
-		"evicted":               {evicted},
-		"messages of instances": {wake, inbox, members},
-		"everything":            {deleted, expired, evicted, wake, inbox, members},
+// message returns the next message. The kinds take turns.
+func (f *forger) message() (channel, payload string) {
+	f.n++
+	switch kind := f.kinds[f.n%len(f.kinds)]; kind {
+	case "wake": // to the instance that looks after a bucket
+		return fmt.Sprintf("%s:{%d}:wake", f.prefix, f.n/len(f.kinds)%f.buckets), ""
+	case "instance": // to the instance that has hooks of handlers
+		return f.prefix + ":instance:" + instance(f.a.m), "ended " + f.held
+	case "instances": // to all instances
+		return f.prefix + ":instances", "changed"
+	default: // a notification of Redis
+		return "__keyevent@0__:" + kind, f.liveKey()
+	}
+}
+
+// liveKey returns the live key of a session that does not exist. The instance ignores a
+// key that no session could have: the key must have a short proof, and the bucket of its
+// ID. Package token is imported for these two, and for nothing else.
+func (f *forger) liveKey() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	id := base64.RawURLEncoding.EncodeToString(b[:])
+	proof := token.ProofText(strings.Repeat("x", token.ProofLength))
+	return fmt.Sprintf("%s:{%d}:live:%s:%s", f.prefix, token.Bucket(id, f.buckets), id, proof)
+}
+
+// A program that may publish sends as many messages as it can. Sessions still end by
+// their timeout, and their hooks run, while the messages come in.
+func TestEndsDuringAFloodOfMessages(t *testing.T) {
+	for name, kinds := range map[string][]string{
+		"deleted":               {"del"},
+		"expired":               {"expired"},
+		"evicted":               {"evicted"},
+		"messages of instances": {"wake", "instance", "instances"},
+		"everything":            {"del", "expired", "evicted", "wake", "instance", "instances"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Nobody is cut off, however much there is to read: that would be a pause.
+			const buckets = 8
+			// Without this limit Redis would disconnect a subscriber that is behind, and the
+			// instance would have a pause.
 			server := startServer(t, "--client-output-buffer-limit", "pubsub", "1gb", "0", "0")
-			d := onServer(t, server)
-			a := newApp(t, d, p, lifecycle.WithBuckets(buckets), lifecycle.WithIdleTimeout(500*time.Millisecond))
-			a.hold(func(context.Context, *lifecycle.Session) error { return nil })
-			a.get("/stay", func(c *lifecycle.Context) {
-				s := sessions.Default(c.Context)
-				s.Options(sessions.Options{Path: "/", MaxAge: 3600})
-				a.answer(c, s.Save())
-			})
+			a := newApp(t, onServer(t, server), redistest.Prefix(), lifecycle.WithBuckets(buckets), lifecycle.WithIdleTimeout(500*time.Millisecond))
+			a.hold(nothing)
+			a.remember()
 			a.start().listens()
-			held, v := a.begin() // which is asked for whenever somebody says that it has ended
-			a.ok(v, "/stay")
+			// The instance asks Redis for this session whenever a message says that it has ended.
+			held, v := a.begin()
+			a.ok(v, "/remember")
 			a.ok(v, "/hold")
-			kind := 0
-			sent, over, stop := flood(t, server.Addr, func() (string, string) {
-				kind = (kind + 1) % len(kinds)
-				return kinds[kind](a, held)
-			})
+			forged := &forger{prefix: a.prefix, buckets: buckets, kinds: kinds, a: a, held: held}
+			sent, over, stop := flood(t, server.Addr, forged.message)
 			defer stop()
-			eventually(t, "a flood", func() bool { return sent() > 100_000 })
+			redistest.Eventually(t, "100,000 messages are sent", func() bool { return sent() > 100_000 })
 			want := make(map[string]bool)
 			for range 30 {
 				id, _ := a.begin()
@@ -111,13 +118,13 @@ func TestEndsDuringAFloodOfMessages(t *testing.T) {
 			for len(want) > 0 {
 				s := a.nextDestroyed()
 				if !want[s.ID] || s.Reason != lifecycle.ReasonIdleTimeout {
-					t.Errorf("session %s: %s", s.ID, s.Reason)
+					t.Errorf("ended: session %s, %s", s.ID, s.Reason)
 				}
 				delete(want, s.ID)
 			}
 			select {
 			case <-over:
-				t.Error("the flood was over before")
+				t.Error("the flood ended before the sessions did")
 			default:
 			}
 		})

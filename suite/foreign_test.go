@@ -9,41 +9,24 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// acting makes every method of paths under "/do" do what a handler may do to a session.
-func acting(a *app) {
-	does := map[string]func(c *lifecycle.Context) error{
-		"nothing": func(*lifecycle.Context) error { return nil },
-		"save":    func(c *lifecycle.Context) error { return save(c, "user", "mallory") },
-		"rotate":  func(c *lifecycle.Context) error { return c.RotateSession() },
-		"destroy": func(c *lifecycle.Context) error { return c.DestroySession() },
-		"logout": func(c *lifecycle.Context) error {
-			s := sessions.Default(c.Context)
-			s.Options(sessions.Options{MaxAge: -1})
-			return s.Save()
-		},
-	}
-	a.router.Any("/do/:what", lifecycle.Handler(func(c *lifecycle.Context) {
-		a.answer(c, does[c.Param("what")](c))
-	}))
+// cross returns the headers of a request that a page of another site makes a browser send.
+func cross(mode, dest string) []string {
+	return []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", dest}
 }
 
-var actions = []string{"nothing", "save", "rotate", "destroy", "logout"}
-
-// In a request that a foreign page makes a browser send, which carries no Lax cookie even
-// if the visitor has one, no session begins and no cookie is set or taken away, whatever
-// the handler does. So the visitor's own stays.
+// A page of another site makes a browser send a request. The browser leaves out the Lax
+// cookie of the visitor. In such a request no session begins, and no cookie is set or
+// removed, whatever the handler does. So the visitor keeps the cookie.
 func TestForeignRequests(t *testing.T) {
 	t.Parallel()
-	cross := func(mode, dest string) []string {
-		return []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", dest}
-	}
 	preflight := []string{"Origin", "https://evil.example", "Access-Control-Request-Method", "POST"}
 	for name, c := range map[string]struct {
 		method string
 		header []string
-		begins bool
+		begins bool // a session may begin
 	}{
 		"a form":                   {http.MethodPost, cross("navigate", "document"), false},
 		"fetch":                    {http.MethodPost, cross("no-cors", "empty"), false},
@@ -78,8 +61,8 @@ func TestForeignRequests(t *testing.T) {
 				if lazy {
 					opts = append(opts, lifecycle.WithLazyCreation())
 				}
-				a := newApp(t, shared(t), prefix(), opts...)
-				acting(a)
+				a := newApp(t, shared(t), redistest.Prefix(), opts...)
+				a.acting()
 				for _, what := range actions {
 					b := newBrowser(t, a.serve())
 					got := b.send(c.method, "/do/"+what, c.header...)
@@ -102,14 +85,15 @@ func TestForeignRequests(t *testing.T) {
 	}
 }
 
-// A link on a foreign page brings no Strict cookie, so that no session begins by itself and
-// takes the visitor's cookie away; what the page saves has one.
+// A visitor follows a link on another site. The browser leaves out a Strict cookie. So no
+// session begins by itself, which would replace the visitor's cookie. A page that saves
+// begins a session.
 func TestForeignLinkToAStrictCookie(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	a.store.Options(sessions.Options{SameSite: http.SameSiteStrictMode})
-	acting(a)
-	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	a.acting()
+	link := cross("navigate", "document")
 	b := newBrowser(t, a.serve())
 	if got := b.get("/do/nothing", link...); got.status != http.StatusOK || len(got.cookies) != 0 {
 		t.Errorf("a link: %+v", got)
@@ -122,10 +106,11 @@ func TestForeignLinkToAStrictCookie(t *testing.T) {
 	}
 }
 
-// The error says why, and is an ErrNoSession to who knows that only.
+// A request that another site has sent has no session. All calls that need one return
+// ErrSessionWithheld, for which errors.Is(err, ErrNoSession) is true as well.
 func TestWithheldSession(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	asked := false
 	a.router.POST("/form", lifecycle.Handler(func(c *lifecycle.Context) {
 		asked = true
@@ -143,30 +128,31 @@ func TestWithheldSession(t *testing.T) {
 	b := newBrowser(t, a.serve())
 	b.send(http.MethodPost, "/form", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")
 	if !asked {
-		t.Error("the handler did not run")
+		t.Error("the handler was not called")
 	}
 }
 
-// A cookie for other sites to use, and a request that the application expects from one,
-// begin sessions; a preflight never does.
+// A request from another site begins a session if the cookie is meant for other sites, or
+// if the application says with WithCrossSite that it expects the request. A preflight
+// never begins one.
 func TestForeignRequestsThatAreMeant(t *testing.T) {
 	t.Parallel()
-	form := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
-	none := newApp(t, shared(t), prefix())
+	form := cross("navigate", "document")
+	none := newApp(t, shared(t), redistest.Prefix())
 	none.store.Options(sessions.Options{SameSite: http.SameSiteNoneMode})
-	meant := newApp(t, shared(t), prefix(), lifecycle.WithCrossSite(func(c *gin.Context) bool { return c.FullPath() == "/do/:what" }))
+	meant := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCrossSite(func(c *gin.Context) bool { return c.FullPath() == "/do/:what" }))
 	meant.router.POST("/other", func(*gin.Context) {})
 	for _, a := range []*app{none, meant} {
-		acting(a)
+		a.acting()
 		b := newBrowser(t, a.serve())
 		if got := b.send(http.MethodPost, "/do/save", form...); got.status != http.StatusOK || len(got.cookies) != 1 {
-			t.Errorf("%+v", got)
+			t.Errorf("a form of another site: %+v", got)
 		}
 		if got := newBrowser(t, a.serve()).send(http.MethodOptions, "/do/save", append(form, "Origin", "https://a.example", "Access-Control-Request-Method", "PUT")...); len(got.cookies) != 0 {
 			t.Errorf("a preflight set cookies %v", got.cookies)
 		}
 	}
 	if got := newBrowser(t, meant.serve()).send(http.MethodPost, "/other", form...); len(got.cookies) != 0 {
-		t.Errorf("cookies %v", got.cookies)
+		t.Errorf("a page without WithCrossSite set cookies %v", got.cookies)
 	}
 }

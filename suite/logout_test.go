@@ -9,35 +9,33 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A logout that races a rotation ends the session: whoever had the secret when
-// the request began is the visitor, and must not be told that he is out while the
-// session lives on.
+// A logout ends the session even if another request of the visitor rotates the secret
+// meanwhile. Otherwise the visitor would see a logout, and the session would live on.
 func TestLogoutDuringRotation(t *testing.T) {
 	t.Parallel()
 	for name, logout := range map[string]func(c *lifecycle.Context) error{
 		"destroy": (*lifecycle.Context).DestroySession,
 		"save with MaxAge -1": func(c *lifecycle.Context) error {
-			s := sessions.Default(c.Context)
-			s.Options(sessions.Options{Path: "/", MaxAge: -1})
-			return s.Save()
+			return saveWith(c, sessions.Options{Path: "/", MaxAge: -1})
 		},
 		"destroy after a save that failed": func(c *lifecycle.Context) error {
 			s := sessions.Default(c.Context)
 			s.Clear()
 			if err := s.Save(); !errors.Is(err, lifecycle.ErrSessionEnded) {
-				return errors.Join(errors.New("saved"), err)
+				return errors.Join(errors.New("the save before the logout did not fail"), err)
 			}
 			return c.DestroySession()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t, shared(t), prefix())
+			a := newApp(t, shared(t), redistest.Prefix())
 			entered, resume := make(chan struct{}), make(chan struct{})
 			a.get("/logout", func(c *lifecycle.Context) {
-				close(entered) // with the session read
+				close(entered) // the middleware has read the session
 				<-resume
 				a.answer(c, logout(c))
 			})
@@ -54,13 +52,13 @@ func TestLogoutDuringRotation(t *testing.T) {
 			a.ok(v, "/rotate")
 			close(resume)
 			wg.Wait()
-			if _, err := a.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			if _, err := a.m.Get(redistest.Within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
 				t.Fatalf("the session lives on: %v", err)
 			}
 			if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || s.Get("user") != "ann" || s.Attempt != 1 {
 				t.Errorf("ended: %+v", s)
 			}
-			eventually(t, "the end is acked", func() bool { return len(a.keys("*")) == 0 })
+			redistest.Eventually(t, "the end is finished", func() bool { return len(a.keys("*")) == 0 })
 			if got := a.ok(v, "/"); got == id {
 				t.Error("the new cookie is still good")
 			}

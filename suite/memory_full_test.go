@@ -9,14 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// fill makes Redis refuse what needs memory, until the returned function is called.
+// fill makes Redis refuse all commands that need memory, until empty is called.
 func fill(t testing.TB, rdb redis.UniversalClient) (empty func()) {
 	t.Helper()
 	limit := func(bytes string) {
 		t.Helper()
-		if err := rdb.ConfigSet(within(t), "maxmemory", bytes).Err(); err != nil {
+		if err := rdb.ConfigSet(redistest.Within(t), "maxmemory", bytes).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -24,29 +25,30 @@ func fill(t testing.TB, rdb redis.UniversalClient) (empty func()) {
 	return func() { limit("0") }
 }
 
-// A logout needs no memory, and works with a Redis that has none.
+// A logout needs no memory in Redis: it works while Redis is out of memory.
 func TestLogoutWithoutMemory(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, onServer(t, startServer(t)), prefix()).start()
+	a := newApp(t, onServer(t, startServer(t)), redistest.Prefix()).start()
 	id, v := a.begin()
 	empty := fill(t, a.admin)
 	a.ok(v, "/destroy")
-	if _, err := a.m.Get(within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
+	if _, err := a.m.Get(redistest.Within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
 		t.Errorf("the session lives: %v", err)
 	}
 	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed {
 		t.Errorf("ended: %s, %s", s.ID, s.Reason)
 	}
-	eventually(t, "the end is acked", func() bool { return len(a.keys("session:*")) == 0 })
+	redistest.Eventually(t, "the end is finished", func() bool { return len(a.keys("session:*")) == 0 })
 	empty()
 }
 
-// Ends that cannot be put off or buried, which needs memory, do not hold up the
-// acks of others, which free it.
-func TestAcksWithoutMemory(t *testing.T) {
+// While Redis is out of memory, the ends of sessions whose hooks fail cannot be retried or
+// given up: both need memory. The ends of other sessions are finished all the same, which
+// frees memory.
+func TestEndsFinishWithoutMemory(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, onServer(t, startServer(t)), prefix())
-	const bad = 900 // more than are settled in one round trip
+	a := newAppWithoutHooks(t, onServer(t, startServer(t)), redistest.Prefix())
+	const bad = 900 // more than the library finishes in one round trip
 	var failed atomic.Int64
 	var mended atomic.Bool
 	all, full := make(chan struct{}), make(chan struct{})
@@ -73,15 +75,15 @@ func TestAcksWithoutMemory(t *testing.T) {
 		a.begin()
 	}
 	a.del(a.keys("live:*")...)
-	eventually(t, "all ends are claimed", func() bool { return len(a.keys("end:*")) == bad+1 })
+	redistest.Eventually(t, "the instance has found all ends", func() bool { return len(a.keys("end:*")) == bad+1 })
 	empty := fill(t, a.admin)
 	close(full)
-	receive(t, all)
-	eventually(t, "the good end is acked", func() bool { return len(a.keys("session:"+id)) == 0 })
+	redistest.Receive(t, all)
+	redistest.Eventually(t, "the good end is finished", func() bool { return len(a.keys("session:"+id)) == 0 })
 	if n := len(a.keys("session:*")); n != bad {
-		t.Errorf("%d records are left, want %d", n, bad)
+		t.Errorf("%d sessions are left, want %d", n, bad)
 	}
 	mended.Store(true)
 	empty()
-	eventually(t, "all ends are acked", func() bool { return len(a.keys("session:*")) == 0 })
+	redistest.Eventually(t, "all ends are finished", func() bool { return len(a.keys("session:*")) == 0 })
 }

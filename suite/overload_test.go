@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// An instance whose hooks hang gives its buckets to the others.
+// The hooks of an instance hang. The other instance takes over its share of the sessions.
 func TestOthersTakeOverFromHungHooks(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	a := newAppWithoutHooks(t, d, p, lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
 	hang := make(chan struct{})
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
@@ -22,9 +23,9 @@ func TestOthersTakeOverFromHungHooks(t *testing.T) {
 	})
 	b := newApp(t, d, p).start()
 	a.start()
-	eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 && b.m.Stats().Instances == 2 })
+	redistest.Eventually(t, "two instances", func() bool { return a.m.Stats().Instances == 2 && b.m.Stats().Instances == 2 })
 	ids := make(map[string]bool)
-	for range 40 { // in all buckets, those of a among them
+	for range 40 { // enough to have some in the share of a
 		id, _ := b.begin()
 		ids[id] = true
 	}
@@ -35,31 +36,20 @@ func TestOthersTakeOverFromHungHooks(t *testing.T) {
 	for range ids {
 		s := b.nextDestroyed()
 		if !ids[s.ID] {
-			t.Errorf("session %s ran twice, or is unknown", s.ID)
+			t.Errorf("the hook for session %s ran twice, or the session is unknown", s.ID)
 		}
 		delete(ids, s.ID)
 	}
-	// What waits is told of as long as nobody takes it, and the others are counted.
-	eventually(t, "nothing waits", func() bool { s := a.m.Stats(); return s.Overdue == 0 && s.Instances == 2 })
+	redistest.Eventually(t, "the first instance knows that no end waits, and counts both instances", func() bool { s := a.m.Stats(); return s.Overdue == 0 && s.Instances == 2 })
 	close(hang)
-	eventually(t, "a is back", func() bool { return b.m.Stats().Instances == 2 && a.m.Stats().HooksHung == 0 })
+	redistest.Eventually(t, "the first instance is back", func() bool { return b.m.Stats().Instances == 2 && a.m.Stats().HooksHung == 0 })
 }
 
-// makeAllDue lets the due-index lead to all ends at once: with or without notifications.
-func (a *app) makeAllDue() {
-	a.t.Helper()
-	for _, key := range a.keys("due") {
-		for _, id := range a.admin.ZRange(within(a.t), key, 0, -1).Val() {
-			a.admin.ZAddXX(within(a.t), key, zAt(id, 1))
-		}
-	}
-}
-
-// Where nobody else is there to take over, how long ends wait goes on to be told:
-// it is the figure to alert on.
+// The hooks of the only instance hang. Stats.Overdue grows as long as ends wait: it is the
+// figure for an alert.
 func TestOverdueWhileHooksHang(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, shared(t), prefix(),
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(),
 		lifecycle.WithConcurrency(1), lifecycle.WithHookTimeout(10*time.Millisecond))
 	hang := make(chan struct{})
 	var resumed sync.Once
@@ -70,33 +60,31 @@ func TestOverdueWhileHooksHang(t *testing.T) {
 		return nil
 	})
 	a.start()
-	eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
+	redistest.Eventually(t, "one instance", func() bool { return a.m.Stats().Instances == 1 })
 	for range 2 { // the hook of one hangs, the other waits
 		id, _ := a.begin()
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
+		a.end(id, "")
 	}
-	eventually(t, "the buckets are given up", func() bool {
-		return contains(a.log, "too many hooks ignore their context") && len(a.admin.ZRange(within(t), a.prefix+":instances", 0, -1).Val()) == 0
+	redistest.Eventually(t, "the instance gives up its share of the sessions", func() bool {
+		return a.log.Contains("too many hooks ignore their context") && len(a.instances()) == 0
 	})
-	// Long after the last look of its own.
-	eventually(t, "the wait grows", func() bool { return a.m.Stats().Overdue > time.Second })
+	// The instance itself no longer looks for ends.
+	redistest.Eventually(t, "Overdue is more than a second", func() bool { return a.m.Stats().Overdue > time.Second })
 	if n := a.m.Stats().Instances; n != 1 {
 		t.Errorf("%d instances", n)
 	}
 	resume()
-	eventually(t, "both ends are acked", func() bool {
+	redistest.Eventually(t, "both ends are finished", func() bool {
 		s := a.m.Stats()
 		return s.HooksHung == 0 && s.Overdue == 0 && len(a.keys("*")) == 0
 	})
 }
 
-// Whatever finds ends, no more are claimed than can be run soon: the others are
-// left to other instances, and to a crash.
-func TestClaimsAreBounded(t *testing.T) {
+// An instance takes no more ends than it can run soon, although notifications and its own
+// checks find more. Other instances can take the others, also after a crash of this one.
+func TestAnInstanceTakesFewEndsAtATime(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithConcurrency(1))
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithConcurrency(1))
 	entered, resume := make(chan struct{}, 200), make(chan struct{})
 	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 		entered <- struct{}{}
@@ -110,23 +98,24 @@ func TestClaimsAreBounded(t *testing.T) {
 	}
 	a.del(a.keys("live:*")...)
 	a.makeAllDue()
-	receive(t, entered)
-	eventually(t, "as many claims as are wanted", func() bool { return len(a.keys("end:*")) >= 16 })
+	redistest.Receive(t, entered)
+	redistest.Eventually(t, "the instance has taken 16 ends", func() bool { return len(a.keys("end:*")) >= 16 })
 	if got := len(a.keys("end:*")); got != 16 {
-		t.Errorf("%d ends are claimed", got)
+		t.Errorf("the instance has taken %d ends, want 16", got)
 	}
 	close(resume)
 	for range n - 1 {
-		receive(t, entered)
+		redistest.Receive(t, entered)
 	}
 }
 
-// A claim that has waited beyond its lease is not run: others may have it.
-func TestWaitingClaimsLapse(t *testing.T) {
+// An end has waited for longer than WithLease on an instance that could not reach Redis.
+// The instance does not run its hooks, because another instance may run them by now.
+func TestLateHooksAreLeftToOthers(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	const lease = 300 * time.Millisecond
-	a := newAppWithoutHooks(t, onServer(t, server), prefix(), lifecycle.WithConcurrency(1),
+	a := newAppWithoutHooks(t, onServer(t, server), redistest.Prefix(), lifecycle.WithConcurrency(1),
 		lifecycle.WithLease(lease), lifecycle.WithRedisTimeout(50*time.Millisecond))
 	entered, resume := make(chan *lifecycle.Session, 10), make(chan struct{})
 	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
@@ -136,35 +125,34 @@ func TestWaitingClaimsLapse(t *testing.T) {
 	})
 	for range 2 {
 		id, _ := a.begin()
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
+		a.end(id, "")
 	}
-	first := receive(t, entered)
+	first := redistest.Receive(t, entered)
 	server.Pause()
 	began := time.Now()
-	eventually(t, "the leases are over", func() bool { return time.Since(began) > 2*lease })
-	resume <- struct{}{} // the first hook returns; its ack cannot be sent
-	eventually(t, "it is retried", func() bool { return a.m.Stats().HooksRun == 1 && contains(a.log, "finishing ends fails") })
+	redistest.Eventually(t, "both leases are over", func() bool { return time.Since(began) > 2*lease })
+	resume <- struct{}{} // the first hook returns, and the instance cannot tell Redis
+	redistest.Eventually(t, "the instance has tried to finish the end", func() bool { return a.m.Stats().HooksRun == 1 && a.log.Contains("finishing ends fails") })
 	if len(entered) > 0 {
-		t.Error("the second claim was run beyond its lease")
+		t.Error("the second hook ran after its lease was over")
 	}
 	server.Resume()
 	close(resume)
-	second := receive(t, entered)
-	for second.ID == first.ID { // whose ack was too late
-		second = receive(t, entered)
+	second := redistest.Receive(t, entered)
+	for second.ID == first.ID { // the first end was finished too late, so that it is tried again
+		second = redistest.Receive(t, entered)
 	}
 	if second.Attempt < 2 {
-		t.Errorf("attempt %d", second.Attempt)
+		t.Errorf("attempt %d, want a second one", second.Attempt)
 	}
 }
 
-// Closures run to their end even if the claim that brought them is lost.
-func TestClosuresOutliveTheLease(t *testing.T) {
+// Another instance takes over the end while hooks of handlers run. These hooks still run to
+// their end, and their context is not cancelled.
+func TestHandlersHooksOutliveTheLease(t *testing.T) {
 	t.Parallel()
 	const lease = 300 * time.Millisecond
-	a := newAppWithoutHooks(t, shared(t), prefix(), lifecycle.WithLease(lease))
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithLease(lease))
 	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
 	a.get("/hold", func(c *lifecycle.Context) {
 		err := c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
@@ -181,24 +169,22 @@ func TestClosuresOutliveTheLease(t *testing.T) {
 	})
 	id, v := a.begin()
 	a.ok(v, "/hold")
-	if err := a.m.Destroy(within(t), id, ""); err != nil {
-		t.Fatal(err)
-	}
+	a.end(id, "")
 	<-entered
-	// Somebody else takes the claim.
+	// Another instance takes over the end.
 	key := a.key("end:" + id)
-	a.admin.HSet(within(t), key, "by", "other:1")
-	a.admin.ZAddXX(within(t), a.key("due"), zAt(id, float64(time.Now().Add(time.Hour).UnixMilli())))
+	a.admin.HSet(redistest.Within(t), key, "by", "other:1")
+	a.admin.ZAddXX(redistest.Within(t), a.key("due"), zAt(id, float64(time.Now().Add(time.Hour).UnixMilli())))
 	began := time.Now()
-	eventually(t, "the renewal is refused", func() bool { return time.Since(began) > lease })
+	redistest.Eventually(t, "Redis has refused to renew the lease", func() bool { return time.Since(began) > lease })
 	close(resume)
 	for range 2 {
-		if err := receive(t, done); err != nil {
-			t.Errorf("a closure's context: %v", err)
+		if err := redistest.Receive(t, done); err != nil {
+			t.Errorf("context of the hook of a handler: %v", err)
 		}
 	}
-	eventually(t, "the claim is given up", func() bool { return a.m.Stats().Closures == 0 })
-	if by := a.admin.HGet(within(t), key, "by").Val(); by != "other:1" {
-		t.Errorf("the claim is %q's", by)
+	redistest.Eventually(t, "the instance has given up the end", func() bool { return a.m.Stats().Closures == 0 })
+	if by := a.admin.HGet(redistest.Within(t), key, "by").Val(); by != "other:1" {
+		t.Errorf("the end belongs to %q, want the other instance", by)
 	}
 }

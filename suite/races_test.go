@@ -1,8 +1,6 @@
 package suite_test
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,28 +8,40 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-contrib/sessions"
-	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// meddler does something between two round trips of a client: what is queued comes
-// behind one round trip each.
+// meddler calls functions between two round trips of a client: each function after one
+// round trip.
 type meddler struct {
 	mu    sync.Mutex
 	queue []func()
 }
 
-func (m *meddler) then(do ...func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queue = do
+func meddle(rdb redis.UniversalClient) *meddler {
+	m := new(meddler)
+	rdb.AddHook(onRoundTrip{after: m.next})
+	return m
 }
 
-func (m *meddler) done() {
+// with calls these functions, one after each round trip of f. Those that are left after f
+// are not called.
+func (m *meddler) with(queue []func(), f func()) {
+	m.set(queue)
+	f()
+	m.set(nil)
+}
+
+func (m *meddler) set(queue []func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queue = queue
+}
+
+func (m *meddler) next(roundTrip) {
 	m.mu.Lock()
 	var do func()
 	if len(m.queue) > 0 {
@@ -43,46 +53,20 @@ func (m *meddler) done() {
 	}
 }
 
-func (m *meddler) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (m *meddler) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		m.done()
-		return err
-	}
-}
-
-func (m *meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		m.done()
-		return err
-	}
-}
-
-// ages makes "/age" give the visitor's session an age of n seconds.
-func ages(a *app) {
-	a.get("/age", func(c *lifecycle.Context) {
-		s := sessions.Default(c.Context)
-		var n int
-		_, _ = fmt.Sscan(c.Query("n"), &n)
-		s.Options(sessions.Options{MaxAge: n})
-		a.answer(c, s.Save())
-	})
-}
-
-// Other requests change the timeouts, once more, back again, or rotate the secret, between
-// any two steps of a request. It keeps its session, or gets none and leaves the cookie alone.
+// Other requests change the timeouts or rotate the secret, once or several times, between
+// any two steps of a request. The request keeps its session, or it gets none and sets no
+// cookie.
 func TestChangesBetweenTwoSteps(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
-	// A bare store has the client for itself: nothing runs in the background.
-	bare, other := newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0)), newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0))
-	meddle := new(meddler)
-	bare.rdb.AddHook(meddle)
-	ages(other)
-	for _, path := range []string{"/read", "/set", "/age"} {
+	d, p := shared(t), redistest.Prefix()
+	r := &raced{
+		t: t,
+		a: newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0)),
+		b: newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0)),
+	}
+	r.bare, r.meddler = r.a.bare(), meddle(r.a.rdb)
+	r.b.ages()
+	for _, path := range []string{"/", "/set?k=v", "/age?n=50"} {
 		for name, steps := range map[string][]string{
 			"one change":             {"/age?n=100"},
 			"two changes":            {"/age?n=100", "/age?n=200"},
@@ -100,54 +84,67 @@ func TestChangesBetweenTwoSteps(t *testing.T) {
 			"three changes":          {"before /age?n=100", "/age?n=200", "/age?n=300"},
 			"changes and a rotation": {"before /age?n=100", "/age?n=200", "/rotate"},
 		} {
-			id, v := other.begin()
-			old := &visitor{v.cookie}
-			rotated := false
-			act := func(pages string) func() {
-				return func() {
-					for page := range strings.FieldsSeq(pages) {
-						if got := other.ok(v, page); got != id {
-							t.Errorf("%s, %s: session %q", name, page, got)
-						}
-						rotated = rotated || page == "/rotate"
-					}
-				}
-			}
-			var queue []func()
-			for _, step := range steps {
-				if pages, ok := strings.CutPrefix(step, "before "); ok {
-					act(pages)()
-					continue
-				}
-				queue = append(queue, act(step))
-			}
-			meddle.then(queue...)
-			w := bareVisit(bare, old, path)
-			meddle.then()
-			got, cookies := w.Body.String(), w.Header().Values("Set-Cookie")
-			switch {
-			case got == id:
-			case len(cookies) > 0:
-				t.Errorf("%s during %s: %q, and cookies %v", name, path, got, cookies)
-			case !rotated && name != "three changes": // too many for one request
-				t.Errorf("%s during %s: %q, want %s", name, path, got, id)
-			}
-			if now := other.ok(v, "/"); now != id {
-				t.Errorf("%s during %s: the visitor's session is %q afterwards, was %s", name, path, now, id)
-			}
+			r.request(path, name, steps)
 		}
 	}
-	bare.quiet()
+	r.a.quiet()
 }
 
-// Two changes, rotations and saves at a time, from many requests with the cookie that they
-// had at their beginning: nobody loses the session that he has, and no other begins.
+// raced has two instances. The first one serves a request, the second one the requests
+// that come between its steps. The first one uses its store without the middleware, so
+// that nothing else is sent with its client.
+type raced struct {
+	t          *testing.T
+	a, b, bare *app
+	meddler    *meddler
+}
+
+// request sends a request with the cookie of a new session. Each of steps is a list of
+// pages that the visitor requests after a round trip of this request, or before it.
+func (r *raced) request(path, name string, steps []string) {
+	r.t.Helper()
+	id, v := r.b.begin()
+	old := &visitor{v.cookie}
+	rotated := false
+	act := func(pages string) {
+		for page := range strings.FieldsSeq(pages) {
+			if got := r.b.ok(v, page); got != id {
+				r.t.Errorf("%s, %s: session %q, want %s", name, page, got, id)
+			}
+			rotated = rotated || page == "/rotate"
+		}
+	}
+	var queue []func()
+	for _, step := range steps {
+		if pages, ok := strings.CutPrefix(step, "before "); ok {
+			act(pages)
+			continue
+		}
+		queue = append(queue, func() { act(step) })
+	}
+	var w *httptest.ResponseRecorder
+	r.meddler.with(queue, func() { w = r.bare.visit(old, path) })
+	got, cookies := w.Body.String(), w.Header().Values("Set-Cookie")
+	switch {
+	case got == id:
+	case len(cookies) > 0:
+		r.t.Errorf("%s during %s: %q, and cookies %v", name, path, got, cookies)
+	case !rotated && name != "three changes": // which are too many for one request
+		r.t.Errorf("%s during %s: %q, want %s", name, path, got, id)
+	}
+	if now := r.b.ok(v, "/"); now != id {
+		r.t.Errorf("%s during %s: the visitor's session is %q afterwards, want %s", name, path, now, id)
+	}
+}
+
+// Many requests of a visitor change the timeouts, rotate and save at the same time, all with
+// the same cookie. No request gets another session, and none begins.
 func TestChangesAtRandom(t *testing.T) {
 	t.Parallel()
-	d, p := shared(t), prefix()
+	d, p := shared(t), redistest.Prefix()
 	a, b := newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0)), newApp(t, d, p, lifecycle.WithAbsoluteTimeout(0))
-	ages(a)
-	ages(b)
+	a.ages()
+	b.ages()
 	for range 20 {
 		id, v := a.begin()
 		<-a.created
@@ -167,37 +164,39 @@ func TestChangesAtRandom(t *testing.T) {
 		}
 		wg.Wait()
 		if n := len(a.created) + len(b.created); n != 0 {
-			t.Fatalf("%d other sessions began", n)
+			t.Fatalf("%d new sessions began", n)
 		}
 	}
 	a.quiet()
 	b.quiet()
 }
 
-// Of several tokens one that cannot be read holds up no other.
-func TestUnreadableTokenBesideALiveOne(t *testing.T) {
+// A browser has the cookies of two sessions. One of the sessions cannot be read, and the
+// request gets the other one.
+func TestUnreadableSessionBesideALiveOne(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	broken, bad := a.begin()
 	id, good := a.begin()
-	a.admin.SetRange(within(t), a.key("session:"+broken), 16, "\xff")
+	a.spoil(broken)
 	for _, cookie := range []string{bad.cookie + "; " + good.cookie, good.cookie + "; " + bad.cookie} {
 		if got := a.ok(&visitor{cookie}, "/"); got != id {
 			t.Errorf("session %q, want %s", got, id)
 		}
 	}
 	if w := a.visit(bad, "/"); w.Code != http.StatusInternalServerError {
-		t.Errorf("by itself: %d", w.Code)
+		t.Errorf("with the cookie of the unreadable session only: %d", w.Code)
 	}
 }
 
-// Nor does one whose server does not answer, in a cluster.
-func TestTokenOfAServerThatIsAwayBesideALiveOne(t *testing.T) {
+// A browser has the cookies of two sessions. In a cluster, the server of one session does
+// not answer, and the request gets the other session.
+func TestSessionOfAServerThatIsAwayBesideALiveOne(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
-	a := newApp(t, onCluster(t, c), prefix(), lifecycle.WithRedisTimeout(500*time.Millisecond))
+	a := newApp(t, onCluster(t, c), redistest.Prefix(), lifecycle.WithRedisTimeout(500*time.Millisecond))
 	master := func(id string) *redistest.Server {
-		return c.MasterOf(within(t), int(a.admin.ClusterKeySlot(within(t), a.liveKey(id)).Val()))
+		return c.MasterOf(redistest.Within(t), int(a.admin.ClusterKeySlot(redistest.Within(t), a.liveKey(id)).Val()))
 	}
 	away, v := a.begin()
 	stopped := master(away)
@@ -212,33 +211,8 @@ func TestTokenOfAServerThatIsAwayBesideALiveOne(t *testing.T) {
 		}
 	}
 	if got := a.visit(&visitor{v.cookie}, "/"); got.Code != http.StatusServiceUnavailable {
-		t.Errorf("by itself: %d", got.Code)
+		t.Errorf("with the cookie of this server's session only: %d", got.Code)
 	}
 	stopped.Resume()
-	eventually(t, "the server answers again", func() bool { return a.visit(&visitor{v.cookie}, "/").Body.String() == away })
-}
-
-// bareVisit visits a page of the app's store without a middleware.
-func bareVisit(a *app, v *visitor, path string) *httptest.ResponseRecorder {
-	r := gin.New()
-	r.Use(sessions.Sessions("session", a.store))
-	answer := func(c *gin.Context, err error) {
-		if err != nil {
-			c.String(http.StatusConflict, err.Error())
-			return
-		}
-		c.String(http.StatusOK, sessions.Default(c).ID())
-	}
-	r.GET("/read", func(c *gin.Context) { answer(c, nil) })
-	r.GET("/set", func(c *gin.Context) {
-		s := sessions.Default(c)
-		s.Set("k", "v")
-		answer(c, s.Save())
-	})
-	r.GET("/age", func(c *gin.Context) {
-		s := sessions.Default(c)
-		s.Options(sessions.Options{MaxAge: 50})
-		answer(c, s.Save())
-	})
-	return (&app{t: a.t, router: r}).visit(v, path)
+	redistest.Eventually(t, "the server answers again", func() bool { return a.visit(&visitor{v.cookie}, "/").Body.String() == away })
 }

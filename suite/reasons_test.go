@@ -8,91 +8,21 @@ import (
 	"github.com/gin-contrib/sessions"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/embedded"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// Each end has the reason that fits.
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for reason, run := range map[lifecycle.Reason]func(t *testing.T) *app{
-		lifecycle.ReasonIdleTimeout: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
-			a.begin()
-			return a
-		},
-		lifecycle.ReasonAbsoluteTimeout: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
-			id, v := a.begin()
-			eventually(t, "it ends however often it is used", func() bool { return a.ok(v, "/") != id })
-			return a
-		},
-		lifecycle.ReasonDestroyed: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix())
-			a.get("/logout", func(c *lifecycle.Context) {
-				s := sessions.Default(c.Context)
-				s.Clear()
-				s.Options(sessions.Options{MaxAge: -1})
-				if err := s.Save(); err != nil {
-					t.Error(err)
-				}
-				if err := s.Save(); err != nil { // nothing written since
-					t.Error(err)
-				}
-			})
-			_, v := a.begin()
-			if a.visit(v, "/logout"); v.cookie != "" {
-				t.Errorf("the cookie is %s", v.cookie)
-			}
-			return a
-		},
-		lifecycle.ReasonRevoked: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix())
-			id, _ := a.begin()
-			if err := a.m.Destroy(within(t), id, ""); err != nil {
-				t.Error(err)
-			}
-			return a
-		},
-		"banned": func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix())
-			id, _ := a.begin()
-			if err := a.m.Destroy(within(t), id, "banned"); err != nil {
-				t.Error(err)
-			}
-			return a
-		},
-		lifecycle.ReasonDeleted: func(t *testing.T) *app {
-			needsNotifications(t)
-			a := newApp(t, shared(t), prefix()).start()
-			a.listens()
-			id, _ := a.begin()
-			a.del(a.liveKey(id))
-			return a
-		},
-		lifecycle.ReasonEvicted: func(t *testing.T) *app {
-			a := newApp(t, onServer(t, startServer(t)), prefix()).start()
-			a.listens()
-			a.begin()
-			for _, set := range [][2]string{{"maxmemory-policy", "volatile-lru"}, {"maxmemory", "1mb"}} {
-				if err := a.admin.ConfigSet(within(t), set[0], set[1]).Err(); err != nil {
-					t.Error(err)
-				}
-			}
-			// Any write makes Redis look for keys to evict, and fails for want of others.
-			eventually(t, "eviction", func() bool {
-				a.admin.Set(within(t), "x", "y", 0)
-				return len(a.keys("live:*")) == 0
-			})
-			a.admin.ConfigSet(within(t), "maxmemory", "0")
-			return a
-		},
-		lifecycle.ReasonLost: func(t *testing.T) *app {
-			a := newApp(t, shared(t), prefix())
-			id, _ := a.begin()
-			a.del(a.key("session:" + id))
-			a.del(a.liveKey(id))
-			a.makeAllDue()
-			return a
-		},
+		lifecycle.ReasonIdleTimeout:     endsIdle,
+		lifecycle.ReasonAbsoluteTimeout: endsAtItsAbsoluteTimeout,
+		lifecycle.ReasonDestroyed:       endsByLogout,
+		lifecycle.ReasonRevoked:         func(t *testing.T) *app { return endsByDestroy(t, "") },
+		"banned":                        func(t *testing.T) *app { return endsByDestroy(t, "banned") },
+		lifecycle.ReasonDeleted:         endsByDeletion,
+		lifecycle.ReasonEvicted:         endsByEviction,
+		lifecycle.ReasonLost:            endsWithoutItsRecord,
 	} {
 		t.Run(string(reason), func(t *testing.T) {
 			t.Parallel()
@@ -104,31 +34,99 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// A session that is used up to its absolute deadline reaches just that, however
-// the due-index came to know of it.
+func endsIdle(t *testing.T) *app {
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithIdleTimeout(50*time.Millisecond))
+	a.begin()
+	return a
+}
+
+func endsAtItsAbsoluteTimeout(t *testing.T) *app {
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithAbsoluteTimeout(300*time.Millisecond))
+	id, v := a.begin()
+	redistest.Eventually(t, "the session ends although it is used", func() bool { return a.ok(v, "/") != id })
+	return a
+}
+
+func endsByLogout(t *testing.T) *app {
+	a := newApp(t, shared(t), redistest.Prefix())
+	a.get("/logout", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Clear()
+		s.Options(sessions.Options{MaxAge: -1})
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Save(); err != nil { // nothing has changed since the first Save
+			t.Error(err)
+		}
+	})
+	_, v := a.begin()
+	if a.visit(v, "/logout"); v.cookie != "" {
+		t.Errorf("the cookie after the logout is %s", v.cookie)
+	}
+	return a
+}
+
+func endsByDestroy(t *testing.T, reason lifecycle.Reason) *app {
+	a := newApp(t, shared(t), redistest.Prefix())
+	id, _ := a.begin()
+	a.end(id, reason)
+	return a
+}
+
+func endsByDeletion(t *testing.T) *app {
+	needsNotifications(t)
+	a := newApp(t, shared(t), redistest.Prefix()).start()
+	a.listens()
+	id, _ := a.begin()
+	a.del(a.liveKey(id))
+	return a
+}
+
+func endsByEviction(t *testing.T) *app {
+	a := newApp(t, onServer(t, startServer(t)), redistest.Prefix()).start()
+	a.listens()
+	a.begin()
+	for _, set := range [][2]string{{"maxmemory-policy", "volatile-lru"}, {"maxmemory", "1mb"}} {
+		if err := a.admin.ConfigSet(redistest.Within(t), set[0], set[1]).Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	// Before each write Redis evicts keys; the write itself fails, as there are too few.
+	redistest.Eventually(t, "Redis evicts the session", func() bool {
+		a.admin.Set(redistest.Within(t), "x", "y", 0)
+		return len(a.keys("live:*")) == 0
+	})
+	a.admin.ConfigSet(redistest.Within(t), "maxmemory", "0")
+	return a
+}
+
+func endsWithoutItsRecord(t *testing.T) *app {
+	a := newApp(t, shared(t), redistest.Prefix())
+	id, _ := a.begin()
+	a.del(a.key("session:" + id))
+	a.del(a.liveKey(id))
+	a.makeAllDue()
+	return a
+}
+
+// A session that is used all the time ends exactly at its absolute timeout, on a real Redis
+// and on the one of package embedded.
 func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	t.Parallel()
-	rdb, err := embedded.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rdb.Close() })
-	for name, d := range map[string]deployment{"real": shared(t), "in process": onClient(rdb.Client)} {
+	for name, d := range map[string]deployment{"real": shared(t), "in process": inProcess(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const idle, absolute = 2 * time.Second, 3 * time.Second
-			a := newAppWithoutHooks(t, d, prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
-			a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-				a.destroyed <- s
-				return nil
-			})
+			a := newAppWithoutHooks(t, d, redistest.Prefix(), lifecycle.WithIdleTimeout(idle), lifecycle.WithAbsoluteTimeout(absolute))
+			a.reportEnds()
 			const n = 10
 			visitors := make(map[string]*visitor)
 			for range n {
 				id, v := a.begin()
 				visitors[id] = v
 			}
-			for len(visitors) > 0 { // each is used until it is gone
+			for len(visitors) > 0 { // each session is used until it has ended
 				for id, v := range visitors {
 					if a.ok(v, "/") != id {
 						delete(visitors, id)
@@ -145,10 +143,11 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	}
 }
 
-// FLUSHALL: the sessions are gone, the closures of living instances run.
-func TestClosuresOfLostSessions(t *testing.T) {
+// After a FLUSHALL the sessions are lost. The hooks of handlers run on the instances that
+// hold them, and new sessions work.
+func TestHandlersHooksOfLostSessions(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, onServer(t, startServer(t)), prefix())
+	a := newApp(t, onServer(t, startServer(t)), redistest.Prefix())
 	ran := make(chan *lifecycle.Session, 2)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s
@@ -157,21 +156,19 @@ func TestClosuresOfLostSessions(t *testing.T) {
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")
 	a.ok(v, "/hold")
-	if err := a.admin.FlushAll(within(t)).Err(); err != nil {
+	if err := a.admin.FlushAll(redistest.Within(t)).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {
-		t.Errorf("ran with %s, %s, %v", s.ID, s.Reason, s.Values())
+	if s := redistest.Receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {
+		t.Errorf("hook of a handler: %s, %s, %v", s.ID, s.Reason, s.Values())
 	}
 	next, _ := a.begin()
-	if err := a.m.Destroy(within(t), next, ""); err != nil {
-		t.Fatal(err)
-	}
+	a.end(next, "")
 	if s := a.nextDestroyed(); s.ID != next {
 		t.Errorf("ended: %s", s.ID)
 	}
 	a.shutdown()
 	if len(ran) > 0 {
-		t.Error("ran twice")
+		t.Error("the hook of a handler ran twice")
 	}
 }

@@ -14,84 +14,36 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// No secret is anywhere but in the cookie: not in what Redis is sent (MONITOR), not in
-// what it keeps (its dump and its append-only file), and in no log at its finest level: the
-// library's, gin's, gin-contrib's and go-redis's.
+// A secret is in the cookie and nowhere else: not in what Redis receives (MONITOR), not in
+// what Redis keeps (its dump and its append-only file), and not in the logs at their finest
+// level: those of the library, of gin, of gin-contrib and of go-redis.
 //
-// It is not parallel: some of the loggers are the process's.
+// The test is not parallel, because some of the loggers belong to the process.
 func TestNoSecretLeaks(t *testing.T) {
 	server := startServer(t, "--rdbcompression", "no", "--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", "no")
-	d := onServer(t, server)
-	logs := new(syncBuffer)
-	fine := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}))
-	usual := slog.Default()
-	slog.SetDefault(fine)
-	redis.SetLogger(printer{log.New(logs, "", 0)})
-	t.Cleanup(func() {
-		slog.SetDefault(usual)
-		redis.SetLogger(printer{log.New(os.Stderr, "redis: ", log.LstdFlags)})
-	})
+	logs := logEverything(t)
 	monitor := startMonitor(t, server.Addr)
-
-	a := newAppWithoutHooks(t, d, prefix(), lifecycle.WithLogger(fine), lifecycle.WithRequestHeaders("X-Tag"), lifecycle.WithRetry(1, 1e6, 1e6))
-	failed := make(chan string, 100)
-	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error { return fmt.Errorf("created %+v", s.ID) })
-	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		failed <- s.ID
-		return errors.New("no")
-	})
-	logged := gin.New()
-	logged.ContextWithFallback = true
-	logged.Use(gin.LoggerWithWriter(logs), gin.RecoveryWithWriter(logs), a.m.Middleware())
-	for _, r := range a.router.Routes() {
-		logged.Handle(r.Method, r.Path, r.HandlerFunc)
-	}
-	logged.GET("/remember", lifecycle.Handler(func(c *lifecycle.Context) { a.answer(c, save(c, "k", "v")) }))
-	logged.GET("/panic", func(*gin.Context) { panic("handler") })
-	a.router = logged
+	a := newLeakyApp(t, onServer(t, server), logs)
 	a.start()
-
-	var secrets []string
-	note := func(v *visitor) { secrets = append(secrets, strings.TrimPrefix(v.cookie, "session=")) }
-	for range 5 {
-		id, v := a.begin()
-		note(v)
-		for _, page := range []string{"/set?user=alice", "/rotate", "/get?key=user", "/remember"} {
-			a.ok(v, page)
-			note(v)
-		}
-		for _, cookie := range forgeries(t, a, v) {
-			a.ok(&visitor{cookie}, "/")
-			note(&visitor{cookie})
-		}
-		a.visit(&visitor{v.cookie + "; session=eyJh; " + v.cookie}, "/panic")
-		// A record that cannot be decoded.
-		other, w := a.begin()
-		note(w)
-		a.admin.SetRange(within(t), a.key("session:"+other), 16, "\xff")
-		a.visit(w, "/")
-		a.ok(v, "/destroy")
-		if got := receive(t, failed); got != id {
-			t.Errorf("ended: %s", got)
-		}
-	}
-	eventually(t, "all are dead", func() bool { return a.m.Stats().Buried == 5 })
-	for dead, err := range a.m.Dead(within(t)) {
+	secrets := leakSecrets(a)
+	for dead, err := range a.m.Dead(redistest.Within(t)) {
 		_, _ = fmt.Fprintln(logs, dead.Error, err)
 	}
 	_, v := a.begin()
-	note(v)
-	server.Kill() // go-redis logs that, and so does the library
+	secrets = append(secrets, tokenOf(v))
+	server.Kill() // go-redis and the library log that Redis is away
 	a.visit(v, "/")
 	server.Restart(t)
-	if err := a.admin.Save(within(t)).Err(); err != nil {
+	if err := a.admin.Save(redistest.Within(t)).Err(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -111,34 +63,140 @@ func TestNoSecretLeaks(t *testing.T) {
 	proof = proof[strings.LastIndexByte(proof, ':')+1:]
 	for _, place := range []string{"MONITOR", "dump.rdb"} {
 		if !strings.Contains(places[place], proof) {
-			t.Errorf("%s has not what it should have: the test sees nothing", place)
+			t.Errorf("%s does not contain the hash of the secret: the test looks at the wrong place", place)
 		}
 	}
 	if !strings.Contains(places["the logs"], "level=") || len(places) < 4 {
-		t.Errorf("places: %d", len(places))
+		t.Errorf("the test has looked only at %d places", len(places))
 	}
 	for _, s := range secrets {
-		_, half, _ := strings.Cut(s, ".")
-		raw, err := base64.RawURLEncoding.DecodeString(half)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw = raw[:32]
-		forms := map[string]string{
-			"as in the cookie": half[:42], // the last characters are not of the secret alone
-			"raw":              string(raw), "as Redis prints it": redisRepr(raw), "as Go prints it": fmt.Sprintf("%q", raw),
-			"in hex": hex.EncodeToString(raw), "as a list": strings.Trim(fmt.Sprintf("%v", raw), "[]"), "in base64": base64.StdEncoding.EncodeToString(raw)[:42],
-		}
-		for place, text := range places {
-			for form, secret := range forms {
+		for form, secret := range secretForms(t, s) {
+			for place, text := range places {
 				if strings.Contains(text, secret) {
-					t.Errorf("%s has a secret, %s", place, form)
+					t.Errorf("%s contains a secret, %s", place, form)
 				}
 			}
 		}
 	}
 }
 
+// logEverything makes the loggers of the process write to one log, until the test ends.
+func logEverything(t *testing.T) *redistest.Log {
+	t.Helper()
+	logs := new(redistest.Log)
+	usual := slog.Default()
+	slog.SetDefault(finest(logs))
+	redis.SetLogger(printer{log.New(logs, "", 0)})
+	t.Cleanup(func() {
+		slog.SetDefault(usual)
+		redis.SetLogger(printer{log.New(os.Stderr, "redis: ", log.LstdFlags)})
+	})
+	return logs
+}
+
+func finest(logs *redistest.Log) *slog.Logger {
+	return slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}))
+}
+
+// newLeakyApp makes an app that logs to logs. Its hooks fail with errors that have the ID.
+func newLeakyApp(t *testing.T, d deployment, logs *redistest.Log) *app {
+	t.Helper()
+	a := newAppWithoutHooks(t, d, redistest.Prefix(), lifecycle.WithLogger(finest(logs)),
+		lifecycle.WithRequestHeaders("X-Tag"), lifecycle.WithRetry(1, time.Millisecond, time.Millisecond))
+	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error { return fmt.Errorf("created %+v", s.ID) })
+	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		a.destroyed <- s
+		return errors.New("no")
+	})
+	logged := gin.New()
+	logged.ContextWithFallback = true
+	logged.Use(gin.LoggerWithWriter(logs), gin.RecoveryWithWriter(logs), a.m.Middleware())
+	a.router = logged
+	a.pages()
+	a.get("/remember", func(c *lifecycle.Context) { a.answer(c, save(c, "k", "v")) })
+	a.get("/panic", func(*lifecycle.Context) { panic("handler") })
+	return a
+}
+
+// leakSecrets uses sessions in every way, and returns all tokens.
+func leakSecrets(a *app) (tokens []string) {
+	a.t.Helper()
+	note := func(v *visitor) { tokens = append(tokens, tokenOf(v)) }
+	for range 5 {
+		id, v := a.begin()
+		note(v)
+		for _, page := range []string{"/set?user=alice", "/rotate", "/get?key=user", "/remember"} {
+			a.ok(v, page)
+			note(v)
+		}
+		for _, cookie := range forgeries(a.t, v) {
+			a.ok(&visitor{cookie}, "/")
+			note(&visitor{cookie})
+		}
+		a.visit(&visitor{v.cookie + "; session=eyJh; " + v.cookie}, "/panic")
+		other, w := a.begin()
+		note(w)
+		a.spoil(other)
+		a.visit(w, "/")
+		a.ok(v, "/destroy")
+		if s := a.nextDestroyed(); s.ID != id {
+			a.t.Errorf("ended: %s, want %s", s.ID, id)
+		}
+	}
+	redistest.Eventually(a.t, "all ends are dead", func() bool { return a.m.Stats().Buried == 5 })
+	return tokens
+}
+
+func tokenOf(v *visitor) string { return strings.TrimPrefix(v.cookie, "session=") }
+
+// secretForms returns the secret of a token in every form in which it could be printed.
+func secretForms(t *testing.T, token string) map[string]string {
+	t.Helper()
+	_, half, _ := strings.Cut(token, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw = raw[:32]
+	return map[string]string{
+		"as in the cookie":     half[:42], // the next characters have bits of what follows the secret
+		"raw":                  string(raw),
+		"as Redis prints it":   redisRepr(raw),
+		"as Go prints it":      fmt.Sprintf("%q", raw),
+		"in hex":               hex.EncodeToString(raw),
+		"as a list of numbers": strings.Trim(fmt.Sprintf("%v", raw), "[]"),
+		"in base64":            base64.StdEncoding.EncodeToString(raw)[:42],
+	}
+}
+
+// The log says what fails. It has no secrets and no values.
+func TestLogTellsNoSecrets(t *testing.T) {
+	t.Parallel()
+	log := new(redistest.Log)
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithRetry(1, time.Second, time.Second),
+		lifecycle.WithLogger(finest(log)))
+	a.m.OnSessionCreated(func(context.Context, *lifecycle.Session) error { return errors.New("created is broken") })
+	a.m.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { panic("destroyed is broken") })
+	id, v := a.begin()
+	a.ok(v, "/set?pin=4711471147114711")
+	a.ok(v, "/rotate")
+	_, secret, _ := strings.Cut(v.cookie, ".")
+	a.ok(v, "/destroy")
+	redistest.Eventually(t, "the end is dead", func() bool { return a.m.Stats().Buried == 1 })
+	text := log.String()
+	for _, want := range []string{id, "created is broken", "destroyed is broken", "dead set"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log does not contain %q", want)
+		}
+	}
+	for _, bad := range []string{secret, secret[:20], "4711471147114711"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the log contains %q", bad)
+		}
+	}
+}
+
+// printer is a logger for go-redis.
 type printer struct{ *log.Logger }
 
 func (p printer) Printf(_ context.Context, format string, v ...any) { p.Logger.Printf(format, v...) }
@@ -170,8 +228,8 @@ func redisRepr(b []byte) string {
 	return out.String()
 }
 
-// startMonitor records every command that a server gets. The function that it returns
-// gives what was recorded until the server ended.
+// startMonitor records every command that a server receives. The function that it returns
+// waits until the server ends, and returns the record.
 func startMonitor(t *testing.T, addr string) func() string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -193,7 +251,7 @@ func startMonitor(t *testing.T, addr string) func() string {
 		_, _ = lines.WriteTo(all)
 	}()
 	return func() string {
-		receive(t, done)
+		redistest.Receive(t, done)
 		return all.String()
 	}
 }

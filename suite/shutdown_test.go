@@ -16,109 +16,113 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
+// Shutdown works at any time. It waits for hooks that run, and gives the ends that wait to
+// other instances if its context ends first.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	t.Run("before Start", func(t *testing.T) {
-		t.Parallel()
-		a := newApp(t, shared(t), prefix())
-		a.shutdown()
-		a.shutdown()
-		if err := a.m.Start(within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
-			t.Errorf("start: %v", err)
-		}
-		a.get("/hold", func(c *lifecycle.Context) {
-			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
-			if !errors.Is(err, lifecycle.ErrShutdown) {
-				t.Errorf("register: %v", err)
-			}
-		})
-		id, v := a.begin() // requests are served on
-		if got := a.ok(v, "/"); got != id {
-			t.Errorf("the session is %q", got)
-		}
-		a.ok(v, "/hold")
-	})
-	t.Run("waits for running hooks", func(t *testing.T) {
-		t.Parallel()
-		a := newAppWithoutHooks(t, shared(t), prefix())
-		entered, resume := make(chan struct{}), make(chan struct{})
-		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
-			close(entered)
-			<-resume
-			return ctx.Err()
-		})
-		id, _ := a.begin()
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
-		<-entered
-		done := make(chan error, 1)
-		go func() { done <- a.m.Shutdown(within(t)) }()
-		select {
-		case err := <-done:
-			t.Errorf("did not wait: %v", err)
-		default:
-		}
-		close(resume)
-		if err := receive(t, done); err != nil {
-			t.Error(err)
-		}
-		if keys := a.keys("*"); len(keys) > 0 {
-			t.Errorf("not acked: %v", keys)
-		}
-	})
-	t.Run("gives the rest back", func(t *testing.T) {
-		t.Parallel()
-		d, p := shared(t), prefix()
-		a := newAppWithoutHooks(t, d, p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
-		entered := make(chan struct{}, 1)
-		a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
-			entered <- struct{}{}
-			<-ctx.Done()
-			return ctx.Err()
-		})
-		ids := make(map[string]bool)
-		for range 5 {
-			id, _ := a.begin()
-			ids[id] = true
-		}
-		for id := range ids {
-			if err := a.m.Destroy(within(t), id, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
-		<-entered // one runs, four wait
-		b := newApp(t, d, p).start()
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		a.cut = true
-		if err := a.m.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("shutdown: %v", err)
-		}
-		attempts := 0
-		for range ids { // long before the lease is over
-			s := b.nextDestroyed()
-			if !ids[s.ID] || s.Reason != lifecycle.ReasonRevoked {
-				t.Errorf("ended: %s %s", s.ID, s.Reason)
-			}
-			attempts += s.Attempt
-		}
-		if attempts != 6 {
-			t.Errorf("%d attempts on the other instance: one session had run before", attempts)
-		}
-		if err := a.m.Shutdown(within(t)); !errors.Is(err, context.Canceled) {
-			t.Errorf("the second call: %v", err)
-		}
-	})
+	t.Run("before Start", shutdownBeforeStart)
+	t.Run("waits for running hooks", shutdownWaitsForHooks)
+	t.Run("gives the rest back", shutdownGivesTheRestBack)
 }
 
-// With Redis away closures run all the same, and Shutdown comes to an end.
+func shutdownBeforeStart(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	a.shutdown()
+	a.shutdown()
+	if err := a.m.Start(redistest.Within(t)); !errors.Is(err, lifecycle.ErrShutdown) {
+		t.Errorf("start: %v", err)
+	}
+	a.get("/hold", func(c *lifecycle.Context) {
+		if err := c.OnSessionDestroyed(nothing); !errors.Is(err, lifecycle.ErrShutdown) {
+			t.Errorf("register: %v", err)
+		}
+	})
+	id, v := a.begin() // requests are still served
+	if got := a.ok(v, "/"); got != id {
+		t.Errorf("session %q, want %s", got, id)
+	}
+	a.ok(v, "/hold")
+}
+
+func shutdownWaitsForHooks(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix())
+	entered, resume := make(chan struct{}), make(chan struct{})
+	a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+		close(entered)
+		<-resume
+		return ctx.Err()
+	})
+	id, _ := a.begin()
+	a.end(id, "")
+	<-entered
+	done := make(chan error, 1)
+	go func() { done <- a.m.Shutdown(redistest.Within(t)) }()
+	select {
+	case err := <-done:
+		t.Errorf("Shutdown did not wait: %v", err)
+	default:
+	}
+	close(resume)
+	if err := redistest.Receive(t, done); err != nil {
+		t.Error(err)
+	}
+	if keys := a.keys("*"); len(keys) > 0 {
+		t.Errorf("keys of a finished end are left: %v", keys)
+	}
+}
+
+func shutdownGivesTheRestBack(t *testing.T) {
+	t.Parallel()
+	d, p := shared(t), redistest.Prefix()
+	a := newAppWithoutHooks(t, d, p, lifecycle.WithConcurrency(1), lifecycle.WithLease(10*time.Minute))
+	entered := make(chan struct{}, 1)
+	a.m.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	ids := make(map[string]bool)
+	for range 5 {
+		id, _ := a.begin()
+		ids[id] = true
+	}
+	for id := range ids {
+		a.end(id, "")
+	}
+	<-entered // the hook of one end runs, the other four wait
+	b := newApp(t, d, p).start()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	a.cut = true
+	if err := a.m.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown: %v", err)
+	}
+	attempts := 0
+	for range ids { // the other instance gets them long before the lease is over
+		s := b.nextDestroyed()
+		if !ids[s.ID] || s.Reason != lifecycle.ReasonRevoked {
+			t.Errorf("ended: %s %s", s.ID, s.Reason)
+		}
+		attempts += s.Attempt
+	}
+	if attempts != 6 {
+		t.Errorf("%d attempts in sum on the other instance, want 6: only one hook had run before", attempts)
+	}
+	if err := a.m.Shutdown(redistest.Within(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second call: %v", err)
+	}
+}
+
+// While Redis does not answer, Shutdown still runs the hooks of handlers, and returns.
 func TestShutdownWithRedisAway(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
-	a := newApp(t, onServer(t, server), prefix(), lifecycle.WithRedisTimeout(time.Second))
+	a := newApp(t, onServer(t, server), redistest.Prefix(), lifecycle.WithRedisTimeout(time.Second))
 	ran := make(chan *lifecycle.Session, 1)
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		ran <- s
@@ -129,22 +133,29 @@ func TestShutdownWithRedisAway(t *testing.T) {
 	server.Pause()
 	defer server.Resume()
 	a.shutdown()
-	if s := receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
-		t.Errorf("ran with %s, %s, %+v", s.ID, s.Reason, s.Request)
+	if s := redistest.Receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
+		t.Errorf("hook of a handler: %s, %s, %+v", s.ID, s.Reason, s.Request)
 	}
 }
 
-// When its context ends first, and Redis does not answer, Shutdown starts every
-// closure all the same, once, and waits neither for one after the other nor for
-// Redis again and again.
+// The context of Shutdown ends, and Redis does not answer. Shutdown still starts every hook
+// of a handler, once. It does not wait for one hook after the other, and it tries to reach
+// Redis only once.
 func TestShutdownCutShort(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
-	var unwatched unwatches
-	rdb.AddHook(&unwatched)
-	a := newAppWithoutHooks(t, onClient(rdb), prefix(), lifecycle.WithBuckets(1), lifecycle.WithConcurrency(1),
+	// Counts the pipelines that tell Redis which hooks the instance no longer holds. In this
+	// test only they have commands whose first keys are the due-index and the dead set.
+	var told atomic.Int64
+	rdb.AddHook(onRoundTrip{before: func(r roundTrip) {
+		args := r.commands[0].Args()
+		if r.pipeline && len(args) > 4 && strings.HasSuffix(fmt.Sprint(args[3]), ":due") && strings.HasSuffix(fmt.Sprint(args[4]), ":dead") {
+			told.Add(1)
+		}
+	}})
+	a := newAppWithoutHooks(t, onClient(rdb), redistest.Prefix(), lifecycle.WithBuckets(1), lifecycle.WithConcurrency(1),
 		lifecycle.WithRedisTimeout(time.Second))
 	a.cut = true
 	var mu sync.Mutex
@@ -157,7 +168,7 @@ func TestShutdownCutShort(t *testing.T) {
 		<-resume
 		return nil
 	})
-	const visitors = 300 // more than are given up in one round trip
+	const visitors = 300 // more than the library tells Redis in one round trip
 	for range visitors {
 		_, v := a.begin()
 		a.ok(v, "/hold")
@@ -169,58 +180,39 @@ func TestShutdownCutShort(t *testing.T) {
 	cancel()
 	done := make(chan error, 1)
 	go func() { done <- a.m.Shutdown(ctx) }()
-	if err := receive(t, done); !errors.Is(err, context.Canceled) {
+	if err := redistest.Receive(t, done); !errors.Is(err, context.Canceled) {
 		t.Errorf("shutdown: %v", err)
 	}
 	if s := a.m.Stats(); s.HooksRun != 2*visitors || s.HooksHung != 2*visitors || s.Closures != 0 {
 		t.Errorf("%d hooks were started, %d hang, %d are left", s.HooksRun, s.HooksHung, s.Closures)
 	}
-	if n := unwatched.Load(); n != 1 {
-		t.Errorf("Redis was asked %d times to note what is no longer held", n)
+	if n := told.Load(); n != 1 {
+		t.Errorf("Shutdown tried %d times to tell Redis which hooks it no longer holds, want once", n)
 	}
 	close(resume)
-	eventually(t, "all have returned", func() bool { return a.m.Stats().HooksHung == 0 })
+	redistest.Eventually(t, "all hooks have returned", func() bool { return a.m.Stats().HooksHung == 0 })
 	if len(calls) != visitors {
-		t.Errorf("closures of %d sessions ran", len(calls))
+		t.Errorf("hooks of %d sessions ran, want %d", len(calls), visitors)
 	}
 	for id, n := range calls {
 		if n != 2 {
-			t.Errorf("%d closures of session %s ran", n, id)
+			t.Errorf("%d hooks of session %s ran, want two", n, id)
 		}
 	}
 }
 
-// unwatches counts the round trips that note what an instance no longer holds: no
-// other script in a pipeline begins with the due-index and the dead set here.
-type unwatches struct{ atomic.Int64 }
-
-func (*unwatches) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (*unwatches) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (u *unwatches) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		args := cmds[0].Args()
-		if len(args) > 4 && strings.HasSuffix(fmt.Sprint(args[3]), ":due") && strings.HasSuffix(fmt.Sprint(args[4]), ":dead") {
-			u.Add(1)
-		}
-		return next(ctx, cmds)
-	}
-}
-
-// A visitor who goes away does not stop what the request has begun.
+// A visitor closes the connection during the request. What the request has begun is done
+// all the same.
 func TestCancelledRequest(t *testing.T) {
 	t.Parallel()
-	a := newAppWithoutHooks(t, shared(t), prefix())
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix())
 	ctx, cancel := context.WithCancel(context.Background())
 	a.m.OnSessionCreated(func(ctx context.Context, s *lifecycle.Session) error {
 		cancel()
 		a.created <- s
 		return ctx.Err()
 	})
-	a.m.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		a.destroyed <- s
-		return nil
-	})
+	a.reportEnds()
 	a.get("/all", func(c *lifecycle.Context) {
 		s := sessions.Default(c.Context)
 		s.Set("user", "alice")

@@ -1,7 +1,6 @@
 package suite_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,19 +15,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// spy sees the commands of a client, and may change replies to INFO.
+// spy records the questions that a client asks Redis, and may change the reply to INFO.
 type spy struct {
-	replace *strings.Replacer
+	replace *strings.Replacer // nil to change nothing
 
 	mu       sync.Mutex
 	answered []string
 }
 
-func (*spy) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
+func (s *spy) after(r roundTrip) {
+	for _, cmd := range r.commands {
 		question := strings.Trim(fmt.Sprint(cmd.Args()), "[]")
 		if info, ok := cmd.(*redis.StringCmd); ok && question == "info" && s.replace != nil {
 			info.SetVal(s.replace.Replace(info.Val()))
@@ -36,17 +32,12 @@ func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		s.mu.Lock()
 		s.answered = append(s.answered, question)
 		s.mu.Unlock()
-		return err
 	}
 }
 
-func (*spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-// checked starts an instance as a user of the server, waits until the last
-// question of its start-up checks is answered, and shuts it down. It returns the
-// lines of its log at Warn and above.
+// checked starts an instance that connects as a user, waits until Redis has answered the
+// last question of its start-up checks, and shuts the instance down. It returns the lines
+// of its log with level WARN and above.
 func checked(t *testing.T, server *redistest.Server, user, last string, replace *strings.Replacer, opts ...lifecycle.Option) []string {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, Username: user, Password: "secret", ContextTimeoutEnabled: true})
@@ -55,39 +46,28 @@ func checked(t *testing.T, server *redistest.Server, user, last string, replace 
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	s := &spy{replace: replace}
-	rdb.AddHook(s)
-	a := newAppWithoutHooks(t, onClient(rdb), prefix(), opts...)
+	rdb.AddHook(onRoundTrip{after: s.after})
+	a := newAppWithoutHooks(t, onClient(rdb), redistest.Prefix(), opts...)
 	a.start()
-	eventually(t, "the answer to "+last, func() bool {
+	redistest.Eventually(t, "Redis has answered "+last, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return slices.Contains(s.answered, last)
 	})
-	eventually(t, "the notifications are looked after", func() bool {
+	redistest.Eventually(t, "the instance has subscribed to notifications, or has given up", func() bool {
 		n := a.m.Stats().Notifications
 		return n != lifecycle.NotificationsDisconnected && n != lifecycle.NotificationsStandby
 	})
 	id, v := a.begin()
 	if got := a.ok(v, "/"); got != id {
-		t.Errorf("the session is %q", got)
+		t.Errorf("session %q, want %s", got, id)
 	}
-	a.shutdown() // waits for the checks
-	return a.log.severe()
+	a.shutdown() // which waits for the checks
+	return a.severe()
 }
 
-// severe returns the lines at Warn and above.
-func (b *syncBuffer) severe() []string {
-	var severe []string
-	for line := range strings.Lines(b.String()) {
-		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
-			severe = append(severe, line)
-		}
-	}
-	return severe
-}
-
-// How Redis is set up is told in one line for what promises cannot hold with,
-// with what to do, and not at all where all is well or Redis does not tell.
+// At the start the log has one line if a setting of Redis breaks a guarantee. The line says
+// what to do. There is no line if all settings are fine, or if Redis does not tell them.
 func TestStartUpChecks(t *testing.T) {
 	t.Parallel()
 	const (
@@ -97,11 +77,11 @@ func TestStartUpChecks(t *testing.T) {
 	kept := []string{"--appendonly", "yes"}
 	for name, c := range map[string]struct {
 		args []string
-		acl  []string // of a user, whose rights these are
-		last string   // question of the checks
-		old  string   // version that the server says it is
+		acl  []string // the rights of the user, nil for the default user
+		last string   // the last question of the checks
+		old  string   // the version that the server pretends to be
 		opts []lifecycle.Option
-		want []string // in the one line, none if there is to be none
+		want []string // what the line contains; nil if there must be no line
 	}{
 		"all is well":          {args: kept, last: info},
 		"save points":          {args: []string{"--save", "3600 1"}, last: save},
@@ -134,7 +114,7 @@ func TestStartUpChecks(t *testing.T) {
 			if c.acl != nil {
 				user = "app"
 				rights := append(slices.Clone(c.acl), "on", ">secret", "allkeys", "allchannels")
-				if err := redistest.Client(t, server.Addr).ACLSetUser(within(t), user, rights...).Err(); err != nil {
+				if err := redistest.Client(t, server.Addr).ACLSetUser(redistest.Within(t), user, rights...).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -148,76 +128,61 @@ func TestStartUpChecks(t *testing.T) {
 			}
 			for _, want := range c.want {
 				if !strings.Contains(lines[0], want) {
-					t.Errorf("the line lacks %q: %s", want, lines[0])
+					t.Errorf("the line does not contain %q: %s", want, lines[0])
 				}
 			}
 		})
 	}
 }
 
-// The checks are made when Redis answers, not only at the first try.
+// If Redis is away at the start, the checks are made when it is back.
 func TestStartUpChecksWaitForRedis(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	var once sync.Once
-	rdb.AddHook(before(func(name string) {
-		if name == "info" {
+	rdb.AddHook(onRoundTrip{before: func(r roundTrip) {
+		if r.commands[0].Name() == "info" {
 			once.Do(server.Kill)
 		}
-	}))
-	a := newAppWithoutHooks(t, onClient(rdb), prefix()).start()
-	eventually(t, "Redis is away", func() bool { return contains(a.log, "Redis is away") })
-	if contains(a.log, "appendonly yes") {
-		t.Error("checked without an answer")
+	}})
+	a := newAppWithoutHooks(t, onClient(rdb), redistest.Prefix()).start()
+	redistest.Eventually(t, "the log says that Redis is away", func() bool { return a.log.Contains("Redis is away") })
+	if a.log.Contains("appendonly yes") {
+		t.Error("the checks were made without an answer of Redis")
 	}
 	server.Restart(t)
-	eventually(t, "the checks are made", func() bool { return contains(a.log, "appendonly yes") })
+	redistest.Eventually(t, "the checks are made", func() bool { return a.log.Contains("appendonly yes") })
 }
 
-// before is called before every command of a client, with its name.
-type before func(name string)
-
-func (before) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (b before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		b(cmd.Name())
-		return next(ctx, cmd)
-	}
-}
-
-func (before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-// An instance with another number of buckets says so once, whoever notices.
+// An instance with another number of buckets than the others says so once in its log. Its
+// requests fail.
 func TestBucketMismatch(t *testing.T) {
 	t.Parallel()
 	expect := func(t *testing.T, a *app) {
 		t.Helper()
-		lines := a.log.severe()
+		lines := a.severe()
 		n := 0
 		for _, line := range lines {
 			if strings.Contains(line, "level=ERROR") && strings.Contains(line, "use WithBuckets(") {
 				n++
 			}
 			if strings.Contains(line, "Redis is away") {
-				t.Errorf("it is not away: %s", line)
+				t.Errorf("the log says that Redis is away: %s", line)
 			}
 		}
 		if n != 1 {
-			t.Errorf("%d lines, want one:\n%s", n, strings.Join(lines, ""))
+			t.Errorf("%d lines about the number of buckets, want one:\n%s", n, strings.Join(lines, ""))
 		}
 	}
 	t.Run("from the start", func(t *testing.T) {
 		t.Parallel()
-		d, p := shared(t), prefix()
+		d, p := shared(t), redistest.Prefix()
 		newApp(t, d, p).start()
 		b := newApp(t, d, p, lifecycle.WithBuckets(9))
 		for range 3 {
-			err := b.m.Start(within(t))
+			err := b.m.Start(redistest.Within(t))
 			if !errors.Is(err, lifecycle.ErrBucketMismatch) || !strings.Contains(err.Error(), "use WithBuckets(8)") {
 				t.Errorf("start: %v", err)
 			}
@@ -229,7 +194,7 @@ func TestBucketMismatch(t *testing.T) {
 	})
 	t.Run("with the first request", func(t *testing.T) {
 		t.Parallel()
-		d, p := shared(t), prefix()
+		d, p := shared(t), redistest.Prefix()
 		_, v := newApp(t, d, p).begin()
 		b := newApp(t, d, p, lifecycle.WithBuckets(9))
 		for range 3 {
@@ -241,15 +206,15 @@ func TestBucketMismatch(t *testing.T) {
 	})
 	t.Run("founded anew by another", func(t *testing.T) {
 		t.Parallel()
-		a := newApp(t, shared(t), prefix()).start()
-		if err := a.admin.Set(within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
+		a := newApp(t, shared(t), redistest.Prefix()).start()
+		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is noticed", func() bool { return contains(a.log, "use WithBuckets(9)") })
-		if err := a.admin.Set(within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
+		redistest.Eventually(t, "the log says that the numbers differ", func() bool { return a.log.Contains("use WithBuckets(9)") })
+		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is over", func() bool { return contains(a.log, "works again") })
+		redistest.Eventually(t, "the log says that the numbers are the same again", func() bool { return a.log.Contains("works again") })
 		expect(t, a)
 	})
 }

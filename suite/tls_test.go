@@ -21,8 +21,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// TLS and a password are the client's: requests, looks and subscriptions all go
-// through it.
+// The client has TLS and a password. Requests, checks and subscriptions use this client, so
+// all of them work.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	cert, key, pool := certificate(t)
@@ -35,10 +35,10 @@ func TestTLS(t *testing.T) {
 		TLSConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 	})
 	t.Cleanup(func() { _ = rdb.Close() })
-	a := newApp(t, onClient(rdb), prefix()).start()
-	eventually(t, "it listens", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
+	a := newApp(t, onClient(rdb), redistest.Prefix()).start()
+	redistest.Eventually(t, "the instance has subscribed to notifications", func() bool { return a.m.Stats().Notifications == lifecycle.NotificationsOn })
 	id, _ := a.begin()
-	rdb.Del(within(t), a.liveKey(id))
+	rdb.Del(redistest.Within(t), a.liveKey(id))
 	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDeleted {
 		t.Errorf("ended: %s, %s", s.ID, s.Reason)
 	}

@@ -15,23 +15,23 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// The tests of this package are one suite, for each topology that the library is for.
-// What differs between those is here, and nowhere else.
+// The suite runs on each topology. This file has all that differs between topologies.
 
-// topologyEnv says on which topology the shared deployment is.
+// topologyEnv is the environment variable that names the topology of shared deployments.
 const topologyEnv = "LIFECYCLE_TOPOLOGY"
 
 const (
 	single   = "single"   // one server
-	locked   = "locked"   // one server, without CONFIG and notifications, with the rights of README only
+	locked   = "locked"   // one server, without CONFIG and notifications, with the rights of the ACL rule only
 	sentinel = "sentinel" // a master, a replica, and sentinels
 	cluster  = "cluster"  // masters that share the slots
 )
 
-// topology returns the one to run on. It reads the environment each time, so that
+// topology returns the topology to run on. It reads the environment each time, so that
 // go test knows that a result depends on it.
 func topology() string { return cmp.Or(os.Getenv(topologyEnv), single) }
 
@@ -42,8 +42,8 @@ func checkTopology() error {
 	return nil
 }
 
-// leftBehind are goroutines that go-redis leaves behind. A failover client that is
-// closed while it dials chooses a sentinel once more, and listens to it for good.
+// leftBehind returns the goroutines that go-redis leaves behind: a failover client that
+// is closed while it dials connects to a sentinel once more, and never disconnects.
 func leftBehind() []goleak.Option {
 	if topology() != sentinel {
 		return nil
@@ -60,27 +60,26 @@ func leftBehind() []goleak.Option {
 type deployment struct {
 	at     address
 	locked bool
-	given  redis.UniversalClient // if it is not nil, all apps use it
+	given  redis.UniversalClient // if it is not nil, all apps use this client
 
-	// admin is for what a test does behind the library's back.
+	// admin is the client with which a test reads and changes keys itself.
 	admin redis.UniversalClient
-	// notifications is what an instance comes to that is the one to listen.
+	// notifications is the state of an instance that has subscribed to notifications.
 	notifications lifecycle.NotificationState
-	// opts are what an app needs to be told.
+	// opts are the options that every app on this deployment needs.
 	opts []lifecycle.Option
 }
 
-// address is what a client needs to know of a deployment.
+// address is what a client needs to connect to a deployment.
 type address struct {
 	Addrs              []string
-	MasterName         string // with sentinels, whose addresses these are
+	MasterName         string // if it is set, Addrs are those of sentinels
 	Cluster            bool
 	Username, Password string
-	// Plain leaves out ContextTimeoutEnabled.
-	Plain bool
+	Plain              bool // without ContextTimeoutEnabled
 }
 
-// dial returns a client. set may change its options.
+// dial returns a client. The functions in set may change its options.
 func (a address) dial(set ...func(*redis.UniversalOptions)) redis.UniversalClient {
 	o := &redis.UniversalOptions{
 		Addrs: a.Addrs, MasterName: a.MasterName, IsClusterMode: a.Cluster,
@@ -93,7 +92,8 @@ func (a address) dial(set ...func(*redis.UniversalOptions)) redis.UniversalClien
 	return redis.NewUniversalClient(o)
 }
 
-// shared returns the deployment that all tests use, each with its own prefix.
+// shared returns the deployment of the topology. All tests use it, each with its own
+// prefix.
 func shared(t testing.TB) deployment {
 	t.Helper()
 	d := deployment{notifications: lifecycle.NotificationsOn, locked: topology() == locked}
@@ -107,38 +107,40 @@ func shared(t testing.TB) deployment {
 	}
 	d = d.administered(t)
 	if d.locked {
-		// As README says for a rule without the channels of notifications.
+		// As the ACL rule says: without the channels of notifications, notifications must be off.
 		d.opts, d.notifications = []lifecycle.Option{lifecycle.WithNotifications(false)}, lifecycle.NotificationsOff
-		// Of all that it has refused, not of the latest 128 only.
-		if err := d.admin.ConfigSet(within(t), "acllog-max-len", "100000").Err(); err != nil {
+		// Keep everything that Redis refuses, not only the latest 128 entries.
+		if err := d.admin.ConfigSet(redistest.Within(t), "acllog-max-len", "100000").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return d
 }
 
-// startServer starts a server of the test's own, to be killed, configured or filled.
+// startServer starts a server for one test, which may kill, configure or fill it. On
+// other topologies than single it skips the test.
 func startServer(t testing.TB, args ...string) *redistest.Server {
 	t.Helper()
 	if topology() != single {
-		t.Skipf("about a single server of its own: runs with %s=%s", topologyEnv, single)
+		t.Skipf("this test needs a server of its own: it runs with %s=%s", topologyEnv, single)
 	}
 	return redistest.Start(t, args...)
 }
 
-// onServer is a deployment of one server. Its clients are made the way most are,
-// without ContextTimeoutEnabled.
+// onServer returns a deployment of one server. Its clients are made as most applications
+// make them, without ContextTimeoutEnabled.
 func onServer(t testing.TB, s *redistest.Server) deployment {
 	t.Helper()
 	d := deployment{at: address{Addrs: []string{s.Addr}, Plain: true}, notifications: lifecycle.NotificationsOn}
 	return d.administered(t)
 }
 
-// startCluster starts a cluster of the test's own.
+// startCluster starts a cluster for one test. On other topologies than cluster it skips
+// the test.
 func startCluster(t testing.TB, args ...string) *redistest.Cluster {
 	t.Helper()
 	if topology() != cluster {
-		t.Skipf("about a cluster of its own: runs with %s=%s", topologyEnv, cluster)
+		t.Skipf("this test needs a cluster of its own: it runs with %s=%s", topologyEnv, cluster)
 	}
 	return redistest.StartCluster(t, 3, 0, args...)
 }
@@ -149,9 +151,33 @@ func onCluster(t testing.TB, c *redistest.Cluster) deployment {
 	return d.administered(t)
 }
 
-// onClient is a deployment that all know by one client.
+// otherMaster returns a master that does not have the slot.
+func otherMaster(t testing.TB, c *redistest.Cluster, slot int) *redistest.Server {
+	t.Helper()
+	owner := c.MasterOf(redistest.Within(t), slot)
+	for _, m := range c.Masters(redistest.Within(t)) {
+		if m.Addr != owner.Addr {
+			return m
+		}
+	}
+	t.Fatal("there is only one master")
+	return nil
+}
+
+// onClient returns a deployment that the test and all apps use through the same client.
 func onClient(rdb redis.UniversalClient) deployment {
 	return deployment{given: rdb, admin: rdb, notifications: lifecycle.NotificationsOn}
+}
+
+// inProcess returns a deployment of the Redis of package embedded.
+func inProcess(t testing.TB) deployment {
+	t.Helper()
+	rdb, err := embedded.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	return onClient(rdb.Client)
 }
 
 func (d deployment) administered(t testing.TB) deployment {
@@ -160,15 +186,15 @@ func (d deployment) administered(t testing.TB) deployment {
 	return d
 }
 
-// needsNotifications is for tests of what Redis has to tell.
+// needsNotifications skips a test of notifications where Redis sends none.
 func needsNotifications(t testing.TB) {
 	t.Helper()
 	if topology() == locked {
-		t.Skip("about keyspace notifications: a locked Redis has none")
+		t.Skip("this test needs keyspace notifications: a locked Redis sends none")
 	}
 }
 
-// client returns the client of an app. It is closed with the test.
+// client returns the client of an app. It is closed when the test ends.
 func (d deployment) client(t testing.TB, prefix string, set ...func(*redis.UniversalOptions)) redis.UniversalClient {
 	t.Helper()
 	if d.given != nil {
@@ -177,15 +203,15 @@ func (d deployment) client(t testing.TB, prefix string, set ...func(*redis.Unive
 	rdb := d.address(t, prefix).dial(set...)
 	t.Cleanup(func() { _ = rdb.Close() })
 	if c, ok := rdb.(*redis.ClusterClient); ok {
-		c.OnNewNode(func(node *redis.Client) { node.AddHook(frugal{t}) }) // what is sent to one server, too
+		c.OnNewNode(func(node *redis.Client) { node.AddHook(frugal(t)) }) // so that commands to a single server are checked too
 	} else {
-		rdb.AddHook(frugal{t})
+		rdb.AddHook(frugal(t))
 	}
 	return rdb
 }
 
-// address returns how an app finds the deployment. On a locked one it gets a user of
-// its own, and nothing that it does may be refused.
+// address returns the address for an app. On a locked deployment the app gets a user of
+// its own, and the test fails if Redis refuses a command of this user.
 func (d deployment) address(t testing.TB, prefix string) address {
 	t.Helper()
 	at := d.at
@@ -196,54 +222,27 @@ func (d deployment) address(t testing.TB, prefix string) address {
 	return at
 }
 
-// frugal sees to it that an app sends nothing that is forbidden.
-type frugal struct{ t testing.TB }
-
-func (frugal) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f frugal) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		f.check(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (f frugal) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			f.check(cmd)
-		}
-		return next(ctx, cmds)
-	}
-}
-
-func (f frugal) check(cmd redis.Cmder) {
-	if slices.Contains(redistest.Forbidden, strings.ToLower(cmd.Name())) {
-		f.t.Errorf("sent: %v", cmd.Args())
-	}
-}
-
-// eachMaster calls f for every server that has keys of its own.
+// eachMaster calls f for every server that is a master, for one after the other.
 func (d deployment) eachMaster(t testing.TB, f func(context.Context, redis.UniversalClient) error) {
 	t.Helper()
 	var err error
 	switch rdb := d.admin.(type) {
 	case *redis.ClusterClient:
-		var one sync.Mutex // it calls for all of them at once
-		err = rdb.ForEachMaster(within(t), func(ctx context.Context, master *redis.Client) error {
+		var one sync.Mutex // ForEachMaster calls the function for all masters at the same time
+		err = rdb.ForEachMaster(redistest.Within(t), func(ctx context.Context, master *redis.Client) error {
 			one.Lock()
 			defer one.Unlock()
 			return f(ctx, master)
 		})
 	default:
-		err = f(within(t), rdb)
+		err = f(redistest.Within(t), rdb)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// masters counts the servers that have keys of their own.
+// masters returns the number of masters.
 func (d deployment) masters(t testing.TB) (n int) {
 	t.Helper()
 	d.eachMaster(t, func(context.Context, redis.UniversalClient) error { n++; return nil })
@@ -262,10 +261,10 @@ func (d deployment) keys(t testing.TB, pattern string) []string {
 	return all
 }
 
-// channels returns the channels that match pattern and that somebody listens to.
+// channels returns the channels that match pattern and have a subscriber.
 func (d deployment) channels(t testing.TB, pattern string) []string {
 	t.Helper()
-	all := make(map[string]bool) // a cluster passes messages on: one server of it will do
+	all := make(map[string]bool) // a subscriber may be connected to any server of a cluster
 	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
 		channels, err := rdb.PubSubChannels(ctx, pattern).Result()
 		for _, c := range channels {
@@ -276,8 +275,8 @@ func (d deployment) channels(t testing.TB, pattern string) []string {
 	return slices.Collect(maps.Keys(all))
 }
 
-// connections returns what is known of those of an app whose client has its prefix
-// as name, or as user.
+// connections returns the lines of CLIENT LIST for the connections of an app. The app's
+// client must have the prefix as its name, or as its user.
 func (d deployment) connections(t testing.TB, prefix string) []string {
 	t.Helper()
 	var all []string

@@ -8,16 +8,26 @@ import (
 	"testing"
 
 	"github.com/gin-gonic/gin"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// fragile is a codec of an application's own.
-type fragile struct{ lifecycle.Codec }
+// fragile is a codec of an application. While instead is not nil, the codec writes these
+// bytes in place of the values, as a program could that writes to Redis itself.
+type fragile struct {
+	lifecycle.Codec
+	instead []byte
+}
 
-func (f fragile) Decode(data []byte) (map[any]any, error) {
+func (f *fragile) Encode(values map[any]any) ([]byte, error) {
+	if f.instead != nil {
+		return f.instead, nil
+	}
+	return f.Codec.Encode(values)
+}
+
+func (f *fragile) Decode(data []byte) (map[any]any, error) {
 	switch string(data) {
 	case "panic":
 		panic("cannot be decoded")
@@ -27,54 +37,44 @@ func (f fragile) Decode(data []byte) (map[any]any, error) {
 	return f.Codec.Decode(data)
 }
 
-// setValues replaces the values in a session's record behind the app's back.
-func (a *app) setValues(id string, values []byte) {
+// write replaces the values of a visitor's session.
+func (f *fragile) write(a *app, v *visitor, values []byte) {
 	a.t.Helper()
-	key := a.key("session:" + id)
-	packed, err := a.admin.Get(within(a.t), key).Bytes()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	rec, err := record.Unpack(packed)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	rec.Values = values
-	if err := a.admin.Set(within(a.t), key, record.Pack(rec), redis.KeepTTL).Err(); err != nil {
-		a.t.Fatal(err)
-	}
+	f.instead = values
+	a.ok(v, "/set?user=mallory")
+	f.instead = nil
 }
 
-// gobOf returns the gob of a map with these bytes for the number of entries and the
-// entries.
+// gobOf returns the gob of a map in which entries are the bytes for the number of entries
+// and for the entries themselves.
 func gobOf(t *testing.T, entries string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := gob.NewEncoder(&out).Encode(map[any]any{}); err != nil {
 		t.Fatal(err)
 	}
-	// Two messages, each with its length first: the type, and the value, which ends with
-	// the number of entries.
+	// A gob has two messages, each with its length in front: the type and the value. The
+	// value ends with the number of entries.
 	data := out.Bytes()
 	data[1+data[0]] += byte(len(entries) - 1)
 	return append(data[:len(data)-1], entries...)
 }
 
-// Whoever can write a record cannot take an instance's memory or its life: the request
-// fails, the hook gets the reason, and the instance goes on.
+// A program that writes to Redis writes values that are made to harm. An instance neither
+// runs out of memory nor crashes: the request fails, the hook gets the reason, and the
+// instance continues.
 func TestHostileValues(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithCodec(fragile{lifecycle.Gob})).start()
+	codec := &fragile{Codec: lifecycle.Gob}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(codec)).start()
 	var failure error
-	r := gin.New()
-	r.Use(func(c *gin.Context) {
+	watched := a.with(func(c *gin.Context) {
 		c.Next()
 		if last := c.Errors.Last(); last != nil {
 			failure = last.Err
 		}
 	}, a.m.Middleware())
-	r.GET("/", func(*gin.Context) { t.Error("the handler runs") })
-	watched := &app{t: t, router: r}
+	watched.get("/", func(*lifecycle.Context) { t.Error("the handler runs") })
 	for what, values := range map[string][]byte{
 		"2^23 entries":        gobOf(t, "\xfd\x80\x00\x00"),
 		"2^27 entries":        gobOf(t, "\xfc\x08\x00\x00\x00"),
@@ -82,47 +82,46 @@ func TestHostileValues(t *testing.T) {
 		"a codec that panics": []byte("panic"),
 	} {
 		id, v := a.begin()
-		a.setValues(id, values)
+		codec.write(a, v, values)
 		failure = nil
 		if w := watched.visit(v, "/"); w.Code != http.StatusInternalServerError || !errors.Is(failure, lifecycle.ErrUndecodable) {
 			t.Errorf("%s: %d, %v", what, w.Code, failure)
 		}
-		s, err := a.m.Get(within(t), id)
+		s, err := a.m.Get(redistest.Within(t), id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Get("x"); got != nil || !errors.Is(s.Err(), lifecycle.ErrUndecodable) {
 			t.Errorf("%s: %v, %v", what, got, s.Err())
 		}
-		if err := a.m.Destroy(within(t), id, ""); err != nil {
-			t.Fatal(err)
-		}
+		a.end(id, "")
 		if s := a.nextDestroyed(); s.ID != id || s.Values() != nil || !errors.Is(s.Err(), lifecycle.ErrUndecodable) {
 			t.Errorf("%s: hook of %s: %v, %v", what, s.ID, s.Values(), s.Err())
 		}
 	}
 }
 
-// A codec that decodes nothing at all gives a session without values, which can be
-// written to.
+// A codec decodes values to a nil map. The session has no values, and the application can
+// save some.
 func TestCodecWithoutValues(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix(), lifecycle.WithCodec(fragile{lifecycle.Gob}))
-	id, v := a.begin()
-	a.setValues(id, []byte("nil"))
+	codec := &fragile{Codec: lifecycle.Gob}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(codec))
+	_, v := a.begin()
+	codec.write(a, v, []byte("nil"))
 	a.ok(v, "/set?user=alice")
 	if got := a.ok(v, "/get?key=user"); got != "alice" {
 		t.Errorf("user %q", got)
 	}
 }
 
-// A key that cannot be one has no value.
+// Session.Get returns nil for a key that cannot be the key of a map.
 func TestGetOfAnyKey(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), prefix())
+	a := newApp(t, shared(t), redistest.Prefix())
 	id, v := a.begin()
 	a.ok(v, "/set?user=alice")
-	s, err := a.m.Get(within(t), id)
+	s, err := a.m.Get(redistest.Within(t), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,17 +9,19 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// browser is a visitor with a real cookie jar, who asks a real server. Every host name
-// leads to it.
+// browser is a visitor with a real cookie jar, who sends requests to a real server. All
+// host names lead to this server.
 type browser struct {
 	t   testing.TB
 	jar *cookiejar.Jar
 	c   http.Client
 }
 
-// serve has a server answer for the app, until the test ends.
+// serve starts a server for the app. The server stops when the test ends.
 func (a *app) serve() *httptest.Server {
 	s := httptest.NewServer(a.router)
 	a.t.Cleanup(s.Close)
@@ -39,14 +41,14 @@ func newBrowser(t testing.TB, s *httptest.Server) *browser {
 	return &browser{t: t, jar: jar, c: http.Client{Jar: jar, Transport: transport}}
 }
 
-// page is an answer.
+// page is a response.
 type page struct {
 	status  int
 	body    string
 	cookies []*http.Cookie
 }
 
-// get asks for a page of example.com, or of a whole URL.
+// get requests a page of example.com, or of another host if at is a whole URL.
 func (b *browser) get(at string, header ...string) page {
 	b.t.Helper()
 	return b.send(http.MethodGet, at, header...)
@@ -54,7 +56,7 @@ func (b *browser) get(at string, header ...string) page {
 
 func (b *browser) send(method, at string, header ...string) page {
 	b.t.Helper()
-	r, err := http.NewRequestWithContext(within(b.t), method, resolve(b.t, at).String(), nil)
+	r, err := http.NewRequestWithContext(redistest.Within(b.t), method, resolve(b.t, at).String(), nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func (b *browser) send(method, at string, header ...string) page {
 	return page{resp.StatusCode, string(text), resp.Cookies()}
 }
 
-// ok fails unless the answer is 200; it returns the body.
+// ok requests a page and returns the body. It fails the test unless the status is 200.
 func (b *browser) ok(at string) string {
 	b.t.Helper()
 	p := b.get(at)
@@ -94,7 +96,7 @@ func (b *browser) has(at string) (values []string) {
 	return values
 }
 
-// put gives the browser a cookie as if a page had set it.
+// put gives the browser a cookie, as if the page had set it.
 func (b *browser) put(at string, c http.Cookie) {
 	b.t.Helper()
 	b.jar.SetCookies(resolve(b.t, at), []*http.Cookie{&c})
