@@ -17,7 +17,7 @@ import (
 
 // ruleFile is the document that has the ACL rules. The tests read them from there, so
 // that they test what people copy.
-const ruleFile = "../README.md"
+const ruleFile = "../docs/deployment.md"
 
 // rule returns the words of the ACL rule that begins with start.
 func rule(t testing.TB, start string) []string {
