@@ -167,7 +167,7 @@ func TestSeveralCookiesHeal(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { // after the parallel subtests
-		if n := strings.Count(a.log.String(), "several cookies of the session's name"); n != 1 {
+		if n := strings.Count(a.log.String(), logSeveralCookies); n != 1 {
 			t.Errorf("the log has %d lines about several cookies, want one", n)
 		}
 	})

@@ -142,7 +142,7 @@ func TestMiddlewareBehindAnothersSession(t *testing.T) {
 			t.Errorf("a request of admin: %d", w.Code)
 		}
 	}
-	if n := strings.Count(a.log.String(), "the middleware refuses every request"); n != 1 {
+	if n := strings.Count(a.log.String(), logWrongName); n != 1 {
 		t.Errorf("the log says %d times that requests are refused, want once", n)
 	}
 }
@@ -249,7 +249,7 @@ func TestOptionsAreMentioned(t *testing.T) {
 		a.ok(new(visitor), "/login")
 	}
 	a.store.Options(week)
-	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure"} {
+	for _, text := range []string{logLongMaxAge, logInsecureNone} {
 		if n := strings.Count(a.log.String(), text); n != 1 {
 			t.Errorf("the log says %q %d times, want once", text, n)
 		}
@@ -257,7 +257,7 @@ func TestOptionsAreMentioned(t *testing.T) {
 	b := newApp(t, shared(t), redistest.Prefix())
 	b.store.Options(week)
 	b.store.Options(sessions.Options{Path: "app", Domain: "no domain"})
-	for _, text := range []string{"MaxAge is longer than the absolute timeout", "SameSite=None is sent with Secure", "Path must begin", "is not a domain"} {
+	for _, text := range []string{logLongMaxAge, logInsecureNone, logRelativePath, logNoDomain} {
 		if n := strings.Count(b.log.String(), text); n != 1 {
 			t.Errorf("the log says %q %d times, want once", text, n)
 		}

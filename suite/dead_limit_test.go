@@ -36,7 +36,7 @@ func TestDeadLimit(t *testing.T) {
 	b.start()
 	redistest.Eventually(t, "the dead set is within its limit", func() bool {
 		s := b.m.Stats()
-		return int(s.Dropped) == len(dropped) && s.Dead == len(kept) && b.log.Contains("the dead set is over its limit")
+		return int(s.Dropped) == len(dropped) && s.Dead == len(kept) && b.log.Contains(logDeadLimit)
 	})
 	got := b.ids()
 	slices.Sort(got)
@@ -51,7 +51,7 @@ func TestDeadLimit(t *testing.T) {
 		b.isNotDead(id)
 	}
 	// Each of the two buckets exceeds its share at most once.
-	if n := strings.Count(b.log.String(), "over its limit"); n > 2 || !b.log.Contains("level=ERROR") {
+	if n := strings.Count(b.log.String(), logDeadLimit); n > 2 || !b.log.Contains("level=ERROR") {
 		t.Errorf("the log has %d lines about the limit:\n%s", n, b.log)
 	}
 	b.quiet()

@@ -38,14 +38,14 @@ func TestRedisAwayAndBack(t *testing.T) {
 			t.Error("a response without a session changes the cookie")
 		}
 	}
-	redistest.Eventually(t, "the log says that Redis is away", func() bool { return a.log.Contains("Redis is away") })
+	redistest.Eventually(t, "the log says that Redis is away", func() bool { return a.log.Contains(logRedisAway) })
 	server.Restart(t)
 	s := a.nextDestroyed()
 	if s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout || s.Get("user") != "alice" {
 		t.Errorf("ended: %s, %s, %v", s.ID, s.Reason, s.Values())
 	}
 	redistest.Eventually(t, "requests work again", func() bool { return a.visit(new(visitor), "/").Code == http.StatusOK })
-	redistest.Eventually(t, "the log says that Redis is back", func() bool { return a.log.Contains("works again") })
+	redistest.Eventually(t, "the log says that Redis is back", func() bool { return a.log.Contains(logWorksAgain) })
 }
 
 // Guarantee 8: a server accepts connections and does not answer. Requests fail after the
@@ -97,7 +97,7 @@ func TestWorksWithoutNotificationsAndConfig(t *testing.T) {
 			a, b := endsAreFound(t, d, opts)
 			if a.quiet(); name == "CONFIG refused" {
 				// Each instance says so once, if it has tried to switch on notifications.
-				n, m := strings.Count(a.log.String(), "refuses CONFIG"), strings.Count(b.log.String(), "refuses CONFIG")
+				n, m := strings.Count(a.log.String(), logConfigRefused), strings.Count(b.log.String(), logConfigRefused)
 				if n > 1 || m > 1 || n+m == 0 {
 					t.Errorf("the logs say %d and %d times that Redis refuses CONFIG", n, m)
 				}

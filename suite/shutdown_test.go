@@ -139,8 +139,8 @@ func TestShutdownWithRedisAway(t *testing.T) {
 }
 
 // The context of Shutdown ends, and Redis does not answer. Shutdown still starts every hook
-// of a handler, once. It does not wait for one hook after the other, and it tries to reach
-// Redis only once.
+// of a handler, once. It does not wait for one hook after the other, and it tries only once
+// to tell Redis which hooks the instance no longer holds.
 func TestShutdownCutShort(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)

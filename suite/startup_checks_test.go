@@ -92,7 +92,7 @@ func TestStartUpChecks(t *testing.T) {
 		"too old":              {args: kept, old: "6.0.16", last: info, want: []string{"ERROR", "6.0.16", "upgrade it to 6.2"}},
 		"no CONFIG at all": {
 			args: []string{"--rename-command", "CONFIG", ""}, last: save,
-			want: []string{"WARN", "refuses CONFIG", "set notify-keyspace-events Exeg", "WithNotifications(false)"},
+			want: []string{"WARN", logConfigRefused, "set notify-keyspace-events Exeg", "WithNotifications(false)"},
 		},
 		"no CONFIG, and none wanted": {
 			args: []string{"--rename-command", "CONFIG", ""}, last: save,
@@ -100,7 +100,7 @@ func TestStartUpChecks(t *testing.T) {
 		},
 		"CONFIG GET only": {
 			args: kept, acl: []string{"+@all", "-config|set"}, last: info,
-			want: []string{"WARN", "refuses CONFIG", "set notify-keyspace-events Exeg"},
+			want: []string{"WARN", logConfigRefused, "set notify-keyspace-events Exeg"},
 		},
 		"neither INFO nor CONFIG": {
 			args: []string{"--maxmemory-policy", "allkeys-lru"}, acl: leastRights(t, "t*"), last: info,
@@ -148,7 +148,7 @@ func TestStartUpChecksWaitForRedis(t *testing.T) {
 		}
 	}})
 	a := newAppWithoutHooks(t, onClient(rdb), redistest.Prefix()).start()
-	redistest.Eventually(t, "the log says that Redis is away", func() bool { return a.log.Contains("Redis is away") })
+	redistest.Eventually(t, "the log says that Redis is away", func() bool { return a.log.Contains(logRedisAway) })
 	if a.log.Contains("appendonly yes") {
 		t.Error("the checks were made without an answer of Redis")
 	}
@@ -165,10 +165,10 @@ func TestBucketMismatch(t *testing.T) {
 		lines := a.severe()
 		n := 0
 		for _, line := range lines {
-			if strings.Contains(line, "level=ERROR") && strings.Contains(line, "use WithBuckets(") {
+			if strings.Contains(line, "level=ERROR") && strings.Contains(line, logOtherBuckets) {
 				n++
 			}
-			if strings.Contains(line, "Redis is away") {
+			if strings.Contains(line, logRedisAway) {
 				t.Errorf("the log says that Redis is away: %s", line)
 			}
 		}
@@ -183,7 +183,7 @@ func TestBucketMismatch(t *testing.T) {
 		b := newApp(t, d, p, lifecycle.WithBuckets(9))
 		for range 3 {
 			err := b.m.Start(redistest.Within(t))
-			if !errors.Is(err, lifecycle.ErrBucketMismatch) || !strings.Contains(err.Error(), "use WithBuckets(8)") {
+			if !errors.Is(err, lifecycle.ErrBucketMismatch) || !strings.Contains(err.Error(), logOtherBuckets+"8)") {
 				t.Errorf("start: %v", err)
 			}
 			if w := b.visit(&visitor{"session=x"}, "/"); w.Code != http.StatusInternalServerError {
@@ -210,11 +210,11 @@ func TestBucketMismatch(t *testing.T) {
 		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		redistest.Eventually(t, "the log says that the numbers differ", func() bool { return a.log.Contains("use WithBuckets(9)") })
+		redistest.Eventually(t, "the log says that the numbers differ", func() bool { return a.log.Contains(logOtherBuckets+"9)") })
 		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		redistest.Eventually(t, "the log says that the numbers are the same again", func() bool { return a.log.Contains("works again") })
+		redistest.Eventually(t, "the log says that the numbers are the same again", func() bool { return a.log.Contains(logWorksAgain) })
 		expect(t, a)
 	})
 }

@@ -39,18 +39,18 @@ func TestWrongBytesTroubleTheirOwnSession(t *testing.T) {
 		"an end that is none": {
 			write: overwritten("end"), reason: lifecycle.ReasonIdleTimeout,
 			mend: func(a *app, id string) { a.del(a.prefix + ":{0}:end:" + id) },
-			said: []string{"cannot be handled", "delete that one", "WRONGTYPE"},
+			said: []string{logCannotHandle, "delete that one", "WRONGTYPE"},
 		},
 		"watchers that are none": {write: overwritten("watch"), reason: lifecycle.ReasonIdleTimeout},
 		"watchers of others": {write: func(a *app, id string) {
 			a.admin.SAdd(redistest.Within(a.t), a.prefix+":{0}:watch:"+id, "", "nobody", "a b\r\n*", strings.Repeat("x", 10_000))
 		}, reason: lifecycle.ReasonIdleTimeout},
 		"a record that is none": {write: overwritten("session"), reason: lifecycle.ReasonLost},
-		"due before everything": {at: "-inf", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
-		"due at the beginning":  {at: "0", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due before everything": {at: "-inf", reason: lifecycle.ReasonIdleTimeout, said: []string{logImpossibleTime}},
+		"due at the beginning":  {at: "0", reason: lifecycle.ReasonIdleTimeout, said: []string{logImpossibleTime}},
 		"due at a fraction":     {at: "1.5", reason: lifecycle.ReasonIdleTimeout},
-		"due far off":           {at: "1e300", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
-		"due never":             {at: "inf", reason: lifecycle.ReasonIdleTimeout, said: []string{"impossible time"}},
+		"due far off":           {at: "1e300", reason: lifecycle.ReasonIdleTimeout, said: []string{logImpossibleTime}},
+		"due never":             {at: "inf", reason: lifecycle.ReasonIdleTimeout, said: []string{logImpossibleTime}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,7 +204,7 @@ func TestOverwrittenDeadSet(t *testing.T) {
 	if !slices.Equal(dead, []string{here}) {
 		t.Errorf("dead: %v, want only %s", dead, here)
 	}
-	if n := a.warned("has overwritten a dead set", "bucket=0"); n != 1 {
+	if n := a.warned(logDeadOverwritten, "bucket=0"); n != 1 {
 		t.Errorf("%d lines about it, want one:\n%s", n, strings.Join(a.severe(), ""))
 	}
 	a.del(a.prefix + ":{0}:dead")
@@ -278,7 +278,7 @@ func TestOverwrittenInstances(t *testing.T) {
 	redistest.Eventually(t, "the instance counts itself", func() bool { return a.m.Stats().Instances == 1 })
 	key := a.prefix + ":instances"
 	a.overwrite(key)
-	redistest.Eventually(t, "the log says which key to delete", func() bool { return a.warned("a key of the whole fleet", "delete it", key) == 1 })
+	redistest.Eventually(t, "the log says which key to delete", func() bool { return a.warned(logOverwritten, "delete it", key) == 1 })
 	id, _ := a.begin()
 	a.del(a.liveKey(id))
 	a.dueAt("1", id)
@@ -286,7 +286,7 @@ func TestOverwrittenInstances(t *testing.T) {
 		t.Errorf("ended: %s, want %s", s.ID, id)
 	}
 	a.del(key)
-	redistest.Eventually(t, "the log says that heartbeats work again", func() bool { return a.log.Contains("the heartbeat works again") })
+	redistest.Eventually(t, "the log says that heartbeats work again", func() bool { return a.log.Contains(logHeartbeatsAgain) })
 	if n := a.warned("heartbeat"); n != 1 {
 		t.Errorf("%d lines about it, want one:\n%s", n, strings.Join(a.severe(), ""))
 	}

@@ -1,0 +1,26 @@
+package suite_test
+
+// Texts of the log that tests wait for or count. The settings of Redis that the start-up
+// checks name are in startup_checks_test.go.
+const (
+	logRedisAway       = "Redis is away"
+	logWorksAgain      = "works again"
+	logHeartbeatsAgain = "the heartbeat works again"
+	logConfigRefused   = "refuses CONFIG"
+	logOtherBuckets    = "use WithBuckets("
+
+	logSeveralCookies = "several cookies of the session's name"
+	logWrongName      = "the middleware refuses every request"
+	logLongMaxAge     = "MaxAge is longer than the absolute timeout"
+	logInsecureNone   = "SameSite=None is sent with Secure"
+	logRelativePath   = "Path must begin"
+	logNoDomain       = "is not a domain"
+
+	logHooksHang       = "too many hooks ignore their context"
+	logCannotFinish    = "finishing ends fails"
+	logCannotHandle    = "cannot be handled"
+	logDeadLimit       = "the dead set is over its limit"
+	logDeadOverwritten = "has overwritten a dead set"
+	logOverwritten     = "a key of the whole fleet"
+	logImpossibleTime  = "impossible time"
+)
