@@ -244,7 +244,7 @@ func liveEveryLife(t *testing.T, d deployment, p string) {
 	l.a.shutdown()
 	l.b.shutdown()
 	if r := redistest.Receive(t, l.held); r != lifecycle.ReasonShutdown {
-		t.Errorf("hook of a handler: reason %s, want %s", r, lifecycle.ReasonShutdown)
+		t.Errorf("closure: reason %s, want %s", r, lifecycle.ReasonShutdown)
 	}
 }
 
@@ -317,7 +317,7 @@ func (l *lives) revoke() {
 	l.b.end(id, "banned")
 	l.ended(id, "banned")
 	if r := redistest.Receive(l.t, l.held); r != "banned" {
-		l.t.Errorf("hook of a handler: reason %s, want banned", r)
+		l.t.Errorf("closure: reason %s, want banned", r)
 	}
 }
 

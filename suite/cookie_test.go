@@ -66,7 +66,7 @@ func TestCookieAttributes(t *testing.T) {
 		opts  []lifecycle.Option
 		store *sessions.Options
 		url   string
-		want  string // behind the value
+		want  string // the attributes, after the value
 	}{
 		"default":          {url: "/", want: "; Path=/; HttpOnly; SameSite=Lax"},
 		"over TLS":         {url: "https://example.com/", want: "; Path=/; HttpOnly; Secure; SameSite=Lax"},

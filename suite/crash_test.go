@@ -63,7 +63,7 @@ func runChild() {
 	router.Use(m.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		must(c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-			fmt.Println("handler's-hook", s.ID, s.Reason)
+			fmt.Println("closure", s.ID, s.Reason)
 			return nil
 		}))
 		fmt.Println("began", c.Session().ID)
@@ -140,8 +140,8 @@ func TestKilledWhileRunningAHook(t *testing.T) {
 	d, p := shared(t), redistest.Prefix()
 	c := startChild(t, d, p, "hang-in-hook")
 	id := c.wait("began")[0]
-	if got := c.wait("handler's-hook"); got[0] != id || got[1] != "idle" {
-		t.Errorf("hook of a handler: %v", got)
+	if got := c.wait("closure"); got[0] != id || got[1] != "idle" {
+		t.Errorf("closure: %v", got)
 	}
 	if got := c.wait("hook"); got[0] != id || got[1] != "1" {
 		t.Errorf("first attempt: %v", got)

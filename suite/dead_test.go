@@ -101,8 +101,8 @@ func TestRetryDead(t *testing.T) {
 	a.isNotDead(id)
 }
 
-// Another instance runs all global hooks of a retried end. The hook of a handler has run on
-// the first instance and does not run again. Nothing of the end is left afterwards.
+// Another instance runs all global hooks of a retried end. The closure has run on the first
+// instance and does not run again. Nothing of the end is left afterwards.
 func TestRetryDeadOnAnotherInstance(t *testing.T) {
 	t.Parallel()
 	d, p := shared(t), redistest.Prefix()
@@ -121,7 +121,7 @@ func TestRetryDeadOnAnotherInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := b.nextDestroyed(); s.ID != id || s.Attempt != 3 || b.first.Load() != 1 || held.Load() != 1 {
-		t.Errorf("session: %+v; the first hook ran %d times, the hook of a handler %d times", s, b.first.Load(), held.Load())
+		t.Errorf("session: %+v; the first hook ran %d times, the closure %d times", s, b.first.Load(), held.Load())
 	}
 	b.nothingLeft()
 }

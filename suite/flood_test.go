@@ -53,7 +53,7 @@ type forger struct {
 	buckets int
 	kinds   []string // events, "wake", "instance" or "instances"
 	a       *app     // the instance that reads the messages
-	held    string   // a session for which this instance has a hook of a handler
+	held    string   // a session for which this instance has a closure
 	n       int
 }
 
@@ -63,7 +63,7 @@ func (f *forger) message() (channel, payload string) {
 	switch kind := f.kinds[f.n%len(f.kinds)]; kind {
 	case "wake": // to the instance that looks after a bucket
 		return fmt.Sprintf("%s:{%d}:wake", f.prefix, f.n/len(f.kinds)%f.buckets), ""
-	case "instance": // to the instance that has hooks of handlers
+	case "instance": // to the instance that has closures
 		return f.prefix + ":instance:" + instance(f.a.m), "ended " + f.held
 	case "instances": // to all instances
 		return f.prefix + ":instances", "changed"
@@ -95,7 +95,7 @@ func TestEndsDuringAFloodOfMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const buckets = 8
-			// Without this limit Redis would disconnect a subscriber that is behind, and the
+			// With its usual limit Redis disconnects a subscriber that reads too slowly, and the
 			// instance would have a pause.
 			server := startServer(t, "--client-output-buffer-limit", "pubsub", "1gb", "0", "0")
 			a := newApp(t, onServer(t, server), redistest.Prefix(), lifecycle.WithBuckets(buckets), lifecycle.WithIdleTimeout(500*time.Millisecond))

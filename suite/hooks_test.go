@@ -55,8 +55,8 @@ func TestSessionInHooks(t *testing.T) {
 	}
 }
 
-// Created hooks run before the handler. The hooks of handlers run before the destroyed
-// hooks, the last one first.
+// Created hooks run before the handler. Closures run before the destroyed hooks, the last
+// one first.
 func TestOrderOfHooks(t *testing.T) {
 	t.Parallel()
 	a := newAppWithoutHooks(t, shared(t), redistest.Prefix())
@@ -113,6 +113,7 @@ func TestRegistrationAfterServing(t *testing.T) {
 	}
 }
 
+// A registration of a nil hook panics.
 func TestNilHooksPanic(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix())

@@ -12,7 +12,7 @@ import (
 // What an administrator of Redis sees and changes. The names of the keys are documented:
 // docs/deployment.md has the list.
 
-// keys returns the keys of the app's prefix that match pattern behind the bucket.
+// keys returns the keys of the app's prefix whose name, after the bucket, matches pattern.
 func (a *app) keys(pattern string) []string {
 	a.t.Helper()
 	return a.on.keys(a.t, a.prefix+":{*}:"+pattern)

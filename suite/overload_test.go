@@ -147,9 +147,9 @@ func TestLateHooksAreLeftToOthers(t *testing.T) {
 	}
 }
 
-// Another instance takes over the end while hooks of handlers run. These hooks still run to
-// their end, and their context is not cancelled.
-func TestHandlersHooksOutliveTheLease(t *testing.T) {
+// Another instance takes over the end while closures run. The closures still run to their
+// end, and their context is not cancelled.
+func TestClosuresOutliveTheLease(t *testing.T) {
 	t.Parallel()
 	const lease = 300 * time.Millisecond
 	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithLease(lease))
@@ -180,7 +180,7 @@ func TestHandlersHooksOutliveTheLease(t *testing.T) {
 	close(resume)
 	for range 2 {
 		if err := redistest.Receive(t, done); err != nil {
-			t.Errorf("context of the hook of a handler: %v", err)
+			t.Errorf("context of a closure: %v", err)
 		}
 	}
 	redistest.Eventually(t, "the instance has given up the end", func() bool { return a.m.Stats().Closures == 0 })

@@ -143,9 +143,9 @@ func TestAbsoluteTimeoutOfAUsedSession(t *testing.T) {
 	}
 }
 
-// After a FLUSHALL the sessions are lost. The hooks of handlers run on the instances that
-// hold them, and new sessions work.
-func TestHandlersHooksOfLostSessions(t *testing.T) {
+// After a FLUSHALL the sessions are lost. Their closures run on the instances that have
+// registered them, and new sessions work.
+func TestClosuresOfLostSessions(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, onServer(t, startServer(t)), redistest.Prefix())
 	ran := make(chan *lifecycle.Session, 2)
@@ -160,7 +160,7 @@ func TestHandlersHooksOfLostSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := redistest.Receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonLost || s.Get("user") != "alice" {
-		t.Errorf("hook of a handler: %s, %s, %v", s.ID, s.Reason, s.Values())
+		t.Errorf("closure: %s, %s, %v", s.ID, s.Reason, s.Values())
 	}
 	next, _ := a.begin()
 	a.end(next, "")
@@ -169,6 +169,6 @@ func TestHandlersHooksOfLostSessions(t *testing.T) {
 	}
 	a.shutdown()
 	if len(ran) > 0 {
-		t.Error("the hook of a handler ran twice")
+		t.Error("the closure ran twice")
 	}
 }

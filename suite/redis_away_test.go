@@ -131,7 +131,7 @@ func endsAreFound(t *testing.T, d deployment, opts []lifecycle.Option) (a, b *ap
 		t.Errorf("timed out: %s, %s, %v", s.ID, s.Reason, s.Values())
 	}
 	if r := redistest.Receive(t, ran); r != lifecycle.ReasonIdleTimeout {
-		t.Errorf("hook of a handler: reason %s", r)
+		t.Errorf("closure: reason %s", r)
 	}
 	id, v = a.begin()
 	a.ok(v, "/destroy")

@@ -118,7 +118,7 @@ func shutdownGivesTheRestBack(t *testing.T) {
 	}
 }
 
-// While Redis does not answer, Shutdown still runs the hooks of handlers, and returns.
+// While Redis does not answer, Shutdown still runs the closures, and returns.
 func TestShutdownWithRedisAway(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
@@ -134,19 +134,19 @@ func TestShutdownWithRedisAway(t *testing.T) {
 	defer server.Resume()
 	a.shutdown()
 	if s := redistest.Receive(t, ran); s.ID != id || s.Reason != lifecycle.ReasonShutdown || s.Request.URI != "/" {
-		t.Errorf("hook of a handler: %s, %s, %+v", s.ID, s.Reason, s.Request)
+		t.Errorf("closure: %s, %s, %+v", s.ID, s.Reason, s.Request)
 	}
 }
 
-// The context of Shutdown ends, and Redis does not answer. Shutdown still starts every hook
-// of a handler, once. It does not wait for one hook after the other, and it tries only once
-// to tell Redis which hooks the instance no longer holds.
+// The context of Shutdown ends, and Redis does not answer. Shutdown still starts every
+// closure, once. It does not wait for one closure after the other, and it tries only once
+// to tell Redis which closures the instance no longer has.
 func TestShutdownCutShort(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
-	// Counts the pipelines that tell Redis which hooks the instance no longer holds. In this
+	// Counts the pipelines that tell Redis which closures the instance no longer has. In this
 	// test only they have commands whose first keys are the due-index and the dead set.
 	var told atomic.Int64
 	rdb.AddHook(onRoundTrip{before: func(r roundTrip) {
@@ -184,19 +184,19 @@ func TestShutdownCutShort(t *testing.T) {
 		t.Errorf("shutdown: %v", err)
 	}
 	if s := a.m.Stats(); s.HooksRun != 2*visitors || s.HooksHung != 2*visitors || s.Closures != 0 {
-		t.Errorf("%d hooks were started, %d hang, %d are left", s.HooksRun, s.HooksHung, s.Closures)
+		t.Errorf("%d closures were started, %d hang, %d are left", s.HooksRun, s.HooksHung, s.Closures)
 	}
 	if n := told.Load(); n != 1 {
-		t.Errorf("Shutdown tried %d times to tell Redis which hooks it no longer holds, want once", n)
+		t.Errorf("Shutdown tried %d times to tell Redis which closures it no longer has, want once", n)
 	}
 	close(resume)
-	redistest.Eventually(t, "all hooks have returned", func() bool { return a.m.Stats().HooksHung == 0 })
+	redistest.Eventually(t, "all closures have returned", func() bool { return a.m.Stats().HooksHung == 0 })
 	if len(calls) != visitors {
-		t.Errorf("hooks of %d sessions ran, want %d", len(calls), visitors)
+		t.Errorf("closures of %d sessions ran, want %d", len(calls), visitors)
 	}
 	for id, n := range calls {
 		if n != 2 {
-			t.Errorf("%d hooks of session %s ran, want two", n, id)
+			t.Errorf("%d closures of session %s ran, want two", n, id)
 		}
 	}
 }

@@ -210,7 +210,7 @@ func TestBucketMismatch(t *testing.T) {
 		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "9 another", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		redistest.Eventually(t, "the log says that the numbers differ", func() bool { return a.log.Contains(logOtherBuckets+"9)") })
+		redistest.Eventually(t, "the log says that the numbers differ", func() bool { return a.log.Contains(logOtherBuckets + "9)") })
 		if err := a.admin.Set(redistest.Within(t), a.prefix+":buckets", "8 again", 0).Err(); err != nil {
 			t.Fatal(err)
 		}

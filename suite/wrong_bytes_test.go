@@ -213,7 +213,7 @@ func TestOverwrittenDeadSet(t *testing.T) {
 }
 
 // Another program overwrites a due-index and a record. The other sessions can be listed and
-// counted, and their hooks run at the shutdown.
+// counted, and their closures run at the shutdown.
 func TestOverwrittenKeysInQueries(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithBuckets(2))
@@ -260,11 +260,11 @@ func TestOverwrittenKeysInQueries(t *testing.T) {
 	}
 	for _, id := range slices.Concat(here[1:], there) {
 		if !told[id+" alice"] {
-			t.Errorf("the hook of %s did not get the values in Redis: %v", id, told)
+			t.Errorf("the closure of %s did not get the values in Redis: %v", id, told)
 		}
 	}
 	if left := a.keys("watch:*"); len(left) != 0 {
-		t.Errorf("Redis still lists the instance as a holder of hooks: %v", left)
+		t.Errorf("Redis still lists the instance as one that has closures: %v", left)
 	}
 }
 

@@ -12,9 +12,10 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// A cluster refuses a script that touches a key of another slot, and serverless
-// offerings one that touches a key which was not declared. The former only where it
-// comes to that; so the sources are read: each key must be one of KEYS.
+// A cluster refuses a script that uses a key of another slot, but only when the script
+// comes to this command. Some managed offerings refuse a script that uses a key which is
+// not declared. So this test reads the sources: each key that a script uses must be one of
+// KEYS.
 func TestScriptsDeclareTheirKeys(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("lua/*.lua")
@@ -30,7 +31,7 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 			t.Errorf("%s: %s", filepath.Base(f), problem)
 		}
 	}
-	// What the test must not let pass.
+	// The test must find a problem in each of these.
 	for _, src := range []string{
 		`redis.call('GET', 'life:x')`,
 		`redis.call('GET', ARGV[1])`,
@@ -51,15 +52,16 @@ func TestScriptsDeclareTheirKeys(t *testing.T) {
 		`local call = redis.call`,
 	} {
 		if len(undeclared(src)) == 0 {
-			t.Errorf("let pass: %s", src)
+			t.Errorf("the test finds no problem in: %s", src)
 		}
 	}
 }
 
-// keyless are commands of scripts that take no key: the second is given a channel.
+// keyless are commands of scripts that have no key. PUBLISH has a channel.
 var keyless = []string{"TIME", "PUBLISH"}
 
-// allKeys are those of which all arguments are keys; of the others the first is one.
+// allKeys are commands whose arguments are all keys. Of other commands only the first
+// argument is a key.
 var allKeys = []string{"EXISTS", "DEL", "UNLINK", "MGET", "RENAME"}
 
 var (
@@ -70,12 +72,12 @@ var (
 	luaList    = regexp.MustCompile(`^unpack\(([a-z]+)\)$`)
 )
 
-// undeclared returns what in a script may touch a key that is not one of KEYS.
+// undeclared returns the calls in a script that may use a key which is not one of KEYS.
 func undeclared(src string) (problems []string) {
 	src = luaComment.ReplaceAllString(src, "")
 	calls := luaCall.FindAllStringSubmatchIndex(src, -1)
 	if strings.Count(src, "redis.") != len(calls) {
-		problems = append(problems, "Redis is called in a way that this test does not understand")
+		problems = append(problems, "the script calls Redis in a way that this test does not understand")
 	}
 	for _, at := range calls {
 		command := src[at[2]:at[3]]
@@ -101,7 +103,8 @@ func undeclared(src string) (problems []string) {
 	return problems
 }
 
-// luaArguments returns the arguments of a call, from behind the first one on.
+// luaArguments returns the arguments of a call that are in rest, up to its closing
+// parenthesis.
 func luaArguments(rest string) (args []string) {
 	depth, from := 1, 0
 	for i, c := range rest {
@@ -124,8 +127,8 @@ func luaArguments(rest string) (args []string) {
 	return args
 }
 
-// declared reports whether an argument is one of KEYS, or a name or list that holds
-// nothing else.
+// declared reports whether an argument is one of KEYS, or a name or a list that contains
+// only such keys.
 func declared(src, arg string) bool {
 	if luaKey.MatchString(arg) {
 		return true
@@ -143,7 +146,7 @@ func declared(src, arg string) bool {
 		values = append(values, strings.TrimSpace(item[1]))
 	}
 	for _, v := range assigned(src, list[1]) {
-		// It begins empty, and may become the reply of a call that it was the keys of.
+		// The list begins empty. It may later be replaced by the reply to a call with its keys.
 		if v != "{}" && !strings.HasPrefix(v, "redis.call('") {
 			values = append(values, v)
 		}
@@ -155,7 +158,7 @@ func onlyKeys(values []string) bool {
 	return len(values) > 0 && !slices.ContainsFunc(values, func(v string) bool { return !luaKey.MatchString(v) })
 }
 
-// assigned returns all that a name is set to.
+// assigned returns all values that a name is set to.
 func assigned(src, name string) (values []string) {
 	for line := range strings.Lines(src) {
 		left, right, ok := strings.Cut(strings.TrimSpace(line), " = ")
