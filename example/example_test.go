@@ -109,7 +109,7 @@ func TestAbsoluteTimeout(t *testing.T) {
 	p := start(t, time.Hour, 2*time.Second)
 	v := visit(t, p)
 	in, file := v.signIn("Ann")
-	eventually(t, "the absolute timeout", func() bool { return v.get().session != in.session })
+	redistest.Eventually(t, "the absolute timeout", func() bool { return v.get().session != in.session })
 	wantClosed(t, p, in.session, "Ann", file, lifecycle.ReasonAbsoluteTimeout)
 }
 
@@ -187,13 +187,13 @@ func TestSecondInterrupt(t *testing.T) {
 	if _, err := fmt.Fprintf(c, "POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nname"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the request has begun", func() bool {
+	redistest.Eventually(t, "the request has begun", func() bool {
 		events, _ := p.events(t, "")
 		return len(events) > 0
 	})
 	p.signal(t, syscall.SIGINT)
-	eventually(t, "it finishes requests", func() bool { return strings.Contains(p.out.String(), "finishing requests") })
-	eventually(t, "it is killed", func() bool {
+	redistest.Eventually(t, "it finishes requests", func() bool { return p.out.Contains("finishing requests") })
+	redistest.Eventually(t, "it is killed", func() bool {
 		_ = p.cmd.Process.Signal(syscall.SIGINT) // until it is gone
 		return p.exited()
 	})

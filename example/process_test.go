@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,48 +38,11 @@ func TestMain(m *testing.M) {
 	os.Exit(redistest.Run(m))
 }
 
-// patience bounds every wait. It is no expectation: what is slower than this is
-// broken.
-const patience = 30 * time.Second
-
-// eventually asks again and again until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
-// output is what a process has written.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // process is a run of the application.
 type process struct {
 	cmd    *exec.Cmd
-	out    output // both streams
-	tmp    string // its directory for temporary files
+	out    redistest.Log // both streams
+	tmp    string        // its directory for temporary files
 	done   chan struct{}
 	status int // once done: the exit status, -1 after a signal
 
@@ -120,7 +81,7 @@ var openURL = regexp.MustCompile(`open (http://\S+)`)
 func start(t *testing.T, idle, absolute time.Duration, args ...string) *process {
 	t.Helper()
 	p := launch(t, idle, absolute, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
-	eventually(t, "the application serves", func() bool {
+	redistest.Eventually(t, "the application serves", func() bool {
 		if m := openURL.FindStringSubmatch(p.out.String()); m != nil {
 			p.url = m[1]
 		}
@@ -144,11 +105,7 @@ func (p *process) exited() bool {
 // wait waits for the exit and returns the status.
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		t.Fatalf("the application goes on for %v", patience)
-	}
+	redistest.Receive(t, p.done)
 	return p.status
 }
 
@@ -196,7 +153,7 @@ func (p *process) events(t *testing.T, session string) (events []entry, live boo
 func (p *process) ends(t *testing.T, session string) []entry {
 	t.Helper()
 	var ends []entry
-	eventually(t, "the destroyed hook is called", func() bool {
+	redistest.Eventually(t, "the destroyed hook is called", func() bool {
 		ends = nil
 		events, _ := p.events(t, session)
 		for _, e := range events {
@@ -222,7 +179,7 @@ func visit(t *testing.T, p *process) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t: t, p: p, Client: http.Client{Jar: jar, Timeout: patience}}
+	return &visitor{t: t, p: p, Client: http.Client{Jar: jar, Timeout: redistest.Patience}}
 }
 
 // page is what a visitor sees.

@@ -2,9 +2,7 @@ package delivery
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +46,7 @@ func TestOneServerAway(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2, 0, "--cluster-require-full-coverage", "no")
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
-	l := ledger.New(rdb, ledger.Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 16, Timeout: time.Minute})
+	l := ledger.New(rdb, ledger.Config{Prefix: redistest.Prefix(), Buckets: 16, Timeout: time.Minute})
 	if err := l.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func TestOneServerAway(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 3, 0, "--cluster-require-full-coverage", "no")
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
-	l := newLedger(t, rdb, newPrefix(), 16, time.Minute)
+	l := newLedger(t, rdb, redistest.Prefix(), 16, time.Minute)
 	shards, err := l.Shards(t.Context())
 	if err != nil || len(shards) != 3 {
 		t.Fatalf("shards: %v, %v", shards, err)
@@ -69,7 +69,7 @@ func TestMovingBucket(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2, 0)
 	rdb := c.Client(t)
-	l := newLedger(t, rdb, newPrefix(), 16, 10*time.Second)
+	l := newLedger(t, rdb, redistest.Prefix(), 16, 10*time.Second)
 	shards, err := l.Shards(t.Context())
 	if err != nil || len(shards) != 2 {
 		t.Fatalf("shards: %v, %v", shards, err)

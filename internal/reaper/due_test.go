@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // offline returns a reaper that asks nothing of Redis, whose clock shows about now. Its
@@ -16,7 +17,7 @@ func offline(t *testing.T, now int64) *Reaper {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{})
 	t.Cleanup(func() { _ = rdb.Close() })
-	l := ledger.New(rdb, ledger.Config{Prefix: newPrefix(), Buckets: buckets, Timeout: time.Second})
+	l := ledger.New(rdb, ledger.Config{Prefix: redistest.Prefix(), Buckets: buckets, Timeout: time.Second})
 	l.Clock(0).Sample(now, time.Now())
 	s := newSink(1000)
 	s.own = "own"

@@ -2,11 +2,9 @@ package reaper
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,9 +96,6 @@ func (s *sink) next(t *testing.T) *ledger.Claim {
 // buckets is how many buckets there are on a single server.
 const buckets = 4
 
-// newPrefix returns a prefix that no other test uses.
-func newPrefix() string { return "t" + strings.ToLower(rand.Text()[:10]) }
-
 // newLedger returns a ledger on rdb.
 func newLedger(t *testing.T, rdb redis.UniversalClient, prefix string, buckets int, timeout time.Duration) *ledger.Ledger {
 	t.Helper()
@@ -134,7 +129,7 @@ func runs(t *testing.T, r *Reapers) {
 // startReapers returns running reapers on a single server, without buckets.
 func startReapers(t *testing.T, s *sink, interval time.Duration) (*Reapers, *ledger.Ledger) {
 	t.Helper()
-	l := newLedger(t, redistest.Client(t, redistest.Shared(t)), newPrefix(), buckets, 10*time.Second)
+	l := newLedger(t, redistest.Client(t, redistest.Shared(t)), redistest.Prefix(), buckets, 10*time.Second)
 	r := New(config(l, s, interval))
 	shards, err := l.Shards(context.Background())
 	if err != nil {
@@ -181,7 +176,7 @@ type kit struct {
 
 func newKit(t *testing.T, addr string, room int) *kit {
 	t.Helper()
-	k := &kit{t: t, rdb: redistest.Client(t, addr), sink: newSink(room), prefix: newPrefix()}
+	k := &kit{t: t, rdb: redistest.Client(t, addr), sink: newSink(room), prefix: redistest.Prefix()}
 	// Without ContextTimeoutEnabled the ledger would use a clone, which has no hooks.
 	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
