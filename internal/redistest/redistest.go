@@ -37,7 +37,7 @@ func Start(t testing.TB, args ...string) *Server {
 func skipOrFail(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, exec.ErrNotFound) && os.Getenv(RequireEnv) == "" {
-		t.Skip("redis-server is not installed; `make test` installs it, or see README, \"Tests\"")
+		t.Skip("redis-server is not installed; `make test` installs it, or see CONTRIBUTING.md")
 	}
 	if err != nil {
 		t.Fatal(err)
