@@ -48,7 +48,7 @@ func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
 	return m.found(f)
 }
 
-func (m *Manager) found(f ledger.Found) (*Session, error) {
+func (m *Manager) found(f ledger.LiveSession) (*Session, error) {
 	rec, err := decodeRecord(f.Record)
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", f.ID, err)
@@ -78,7 +78,7 @@ func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 		for b := range l.Buckets() {
 			seen := make(map[string]struct{})
 			for cursor, first := uint64(0), true; first || cursor != 0; first = false {
-				var found []ledger.Found
+				var found []ledger.LiveSession
 				if found, cursor, err = l.Scan(ctx, b, cursor, scanCount); err != nil {
 					yield(nil, unavailable("list", err))
 					return

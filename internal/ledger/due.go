@@ -19,10 +19,10 @@ type Due struct {
 
 // Head is the beginning of a bucket's due-index.
 type Head struct {
-	Entries  []Due
-	Foreign  int      // how many entries were left out, which name no session of the bucket
-	Misdated []string // sessions that were left out: theirs are times that nobody of ours has written
-	Err      error    // the key is no due-index: somebody has overwritten it
+	Entries         []Due
+	NotSessions     int      // how many entries were left out, which name no session of the bucket
+	ImpossibleTimes []string // sessions that were left out: theirs are times that nobody of ours has written
+	Err             error    // the key is no due-index: somebody has overwritten it
 }
 
 // farthest is how far ahead a due entry can be: a session lives for as long, and a
@@ -72,9 +72,9 @@ func (l *Ledger) head(b int, zs []redis.Z) Head {
 	for _, z := range zs {
 		switch id := z.Member.(string); {
 		case !token.ValidID(id) || l.keys.bucket(id) != b:
-			h.Foreign++
+			h.NotSessions++
 		case z.Score < 1 || z.Score > last:
-			h.Misdated = append(h.Misdated, id)
+			h.ImpossibleTimes = append(h.ImpossibleTimes, id)
 		default:
 			h.Entries = append(h.Entries, Due{ID: id, At: int64(z.Score)})
 		}

@@ -63,8 +63,8 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 // ended. Messages are hints: none is needed for a promise.
 const msgEnded = "ended "
 
-// Tell tells the other watchers of an ended session, in one round trip.
-func (l *Ledger) Tell(ctx context.Context, self string, c *Claim) error {
+// NotifyWatchers tells the other watchers of an ended session, in one round trip.
+func (l *Ledger) NotifyWatchers(ctx context.Context, self string, c *Claim) error {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	pipe := l.rdb.Pipeline()
@@ -77,8 +77,8 @@ func (l *Ledger) Tell(ctx context.Context, self string, c *Claim) error {
 	return err
 }
 
-// Announce tells every instance that the set of instances has changed.
-func (l *Ledger) Announce(ctx context.Context) error {
+// NotifyInstances tells every instance that the set of instances has changed.
+func (l *Ledger) NotifyInstances(ctx context.Context) error {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	return l.rdb.Publish(ctx, l.keys.instances(), "changed").Err()

@@ -82,7 +82,7 @@ func TestOverwrittenKeys(t *testing.T) {
 	if err != nil || heads[0].Err == nil || heads[1].Err != nil {
 		t.Fatalf("heads: %+v, %v", heads, err)
 	}
-	if h := heads[1]; h.Foreign != 2 || len(h.Entries) != 1 || h.Entries[0].ID != there {
+	if h := heads[1]; h.NotSessions != 2 || len(h.Entries) != 1 || h.Entries[0].ID != there {
 		t.Errorf("the due-index with what others put there: %+v", h)
 	}
 }

@@ -9,24 +9,24 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Found is a live session as a query finds it.
-type Found struct {
+// LiveSession is a live session as a query finds it.
+type LiveSession struct {
 	ID     string
 	Record []byte
 	Left   int64 // ms of its time to live
 }
 
 // Get reads a session without prolonging it. ok is false if it is not live.
-func (l *Ledger) Get(ctx context.Context, id string) (f Found, ok bool, err error) {
+func (l *Ledger) Get(ctx context.Context, id string) (f LiveSession, ok bool, err error) {
 	fs, err := l.live(ctx, l.keys.bucket(id), []string{id})
 	if err != nil || len(fs) == 0 {
-		return Found{}, false, err
+		return LiveSession{}, false, err
 	}
 	return fs[0], true, nil
 }
 
 // live reads those of the sessions of one bucket that are live.
-func (l *Ledger) live(ctx context.Context, b int, ids []string) (found []Found, err error) {
+func (l *Ledger) live(ctx context.Context, b int, ids []string) (found []LiveSession, err error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	proofs := make(map[string]string)
@@ -45,7 +45,7 @@ func (l *Ledger) live(ctx context.Context, b int, ids []string) (found []Found, 
 
 // readLive appends the live ones among ids to found. Those whose live key is
 // gone, and had another name at the last reading, are returned to be read again.
-func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[string]string, found []Found) (all []Found, gone []string, err error) {
+func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[string]string, found []LiveSession) (all []LiveSession, gone []string, err error) {
 	names := make([]string, len(ids))
 	for i, id := range ids {
 		names[i] = l.keys.session(b, id)
@@ -77,7 +77,7 @@ func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[s
 			continue
 		}
 		if ms, _ := left[i].Int64(); ms != -2 {
-			found = append(found, Found{ID: id, Record: []byte(toString(records[i])), Left: ms})
+			found = append(found, LiveSession{ID: id, Record: []byte(toString(records[i])), Left: ms})
 		} else {
 			gone = append(gone, id)
 		}
@@ -88,7 +88,7 @@ func (l *Ledger) readLive(ctx context.Context, b int, ids []string, proofs map[s
 // Scan reads the next page of a bucket's live sessions. It begins with cursor
 // 0 and is complete when it returns cursor 0. A session may come twice. A due-index
 // that was overwritten by something else names none.
-func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([]Found, uint64, error) {
+func (l *Ledger) Scan(ctx context.Context, b int, cursor uint64, count int64) ([]LiveSession, uint64, error) {
 	bctx, cancel := l.bound(ctx)
 	entries, next, err := l.rdb.ZScan(bctx, l.keys.due(b), cursor, "", count).Result()
 	cancel()

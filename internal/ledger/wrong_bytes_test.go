@@ -211,14 +211,14 @@ func TestMisdatedEntries(t *testing.T) {
 	before := rdb.ZScore(ctx, l.keys.due(0), live).Val()
 
 	heads, err := l.Heads(ctx, []int{0}, 100)
-	if err != nil || !slices.Equal(heads[0].Misdated, append(slices.Clone(early), late...)) {
+	if err != nil || !slices.Equal(heads[0].ImpossibleTimes, append(slices.Clone(early), late...)) {
 		t.Errorf("heads: %+v, %v", heads, err)
 	}
 	if e := heads[0].Entries; len(e) != 2 || e[0] != (Due{fraction, 1}) || e[1] != (Due{live, int64(before)}) {
 		t.Errorf("entries: %+v", e)
 	}
 	tails, err := l.Tails(ctx, []int{0, 1}, 100)
-	if err != nil || !slices.Equal(tails[0].Misdated, late) || len(tails[1].Misdated) != 0 {
+	if err != nil || !slices.Equal(tails[0].ImpossibleTimes, late) || len(tails[1].ImpossibleTimes) != 0 {
 		t.Errorf("tails: %+v, %v", tails, err)
 	}
 

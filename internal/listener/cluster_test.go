@@ -115,7 +115,7 @@ func (k *kit) checkAllServers(servers int) {
 	}
 	for server, id := range ids {
 		redistest.Eventually(k.t, "the notification of "+server+" is received", func() bool { return k.hint(id) == ledger.Deleted })
-		if err := k.ledger.Tell(ctx, "j", &ledger.Claim{End: ledger.End{ID: id}, Watchers: []string{"i"}}); err != nil {
+		if err := k.ledger.NotifyWatchers(ctx, "j", &ledger.Claim{End: ledger.End{ID: id}, Watchers: []string{"i"}}); err != nil {
 			k.t.Fatal(err)
 		}
 		redistest.Eventually(k.t, "the message of the other instance is received", func() bool { return k.end(id) })

@@ -99,7 +99,7 @@ func (m *Membership) Run(ctx context.Context) {
 		if err == nil && !slices.Equal(alive, last) {
 			on.Changed(ctx, viewOf(m.c.Instance, alive, m.c.Ledger.Buckets()))
 			if !slices.Contains(last, m.c.Instance) {
-				_ = m.c.Ledger.Announce(ctx) // if it fails, the others find out with their next heartbeat
+				_ = m.c.Ledger.NotifyInstances(ctx) // if it fails, the others find out with their next heartbeat
 			}
 			last = alive
 		}
@@ -150,7 +150,7 @@ func (m *Membership) beat(ctx context.Context) ([]string, error) {
 func (m *Membership) leave(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	if m.c.Ledger.Leave(ctx, m.c.Instance) == nil {
-		_ = m.c.Ledger.Announce(ctx)
+		_ = m.c.Ledger.NotifyInstances(ctx)
 	}
 }
 

@@ -53,7 +53,7 @@ func (r *Reaper) readHeads(ctx context.Context) error {
 		at := never
 		if h := heads[i]; len(h.Entries) > 0 {
 			at = h.Entries[0].At
-		} else if h.Foreign > 0 || len(h.Misdated) > 0 {
+		} else if h.NotSessions > 0 || len(h.ImpossibleTimes) > 0 {
 			at = r.c.Ledger.Clock(b).Unix() - 1 // something that is due may be behind them
 		}
 		r.setNext(b, at)
@@ -113,7 +113,7 @@ func (r *Reaper) pickDue(buckets []int, heads []ledger.Head, n int) []pick {
 	for i, b := range buckets {
 		r.reportHead(b, heads[i])
 		p := r.pickFrom(b, heads[i], n)
-		r.deepest = max(r.deepest, len(p.suspects), len(heads[i].Misdated))
+		r.deepest = max(r.deepest, len(p.suspects), len(heads[i].ImpossibleTimes))
 		if len(p.suspects) == n { // there may be as many as before, with less room for them
 			r.deepest = max(r.deepest, before)
 		}

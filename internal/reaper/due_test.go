@@ -97,7 +97,7 @@ func TestDepthOfTheNextLook(t *testing.T) {
 		"nothing due":      {ledger.Head{}, 0},
 		"few due":          {ledger.Head{Entries: entries(3, 1)}, 3},
 		"up to the bound":  {ledger.Head{Entries: entries(20, 1)}, 100},
-		"impossible times": {ledger.Head{Misdated: make([]string, 50)}, 50},
+		"impossible times": {ledger.Head{ImpossibleTimes: make([]string, 50)}, 50},
 	} {
 		r := offline(t, now)
 		r.deepest = 100

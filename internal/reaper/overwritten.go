@@ -36,11 +36,11 @@ func (r *Reaper) reportHead(b int, h ledger.Head) {
 			"lifecycle: a due-index was overwritten with something else: destroyed hooks of the sessions in it do not run, and its bucket takes no new sessions; "+
 				"delete the key, whose name ends in {<bucket>}:due", "bucket", b, "error", h.Err)
 	}
-	for _, id := range h.Misdated {
+	for _, id := range h.ImpossibleTimes {
 		r.logOnce(id, "lifecycle: another program has written an impossible time into the due-index; the time is corrected, but the session may end late; "+
 			"find out which program writes to these keys", "session", id, "bucket", b)
 	}
-	if h.Foreign == 0 {
+	if h.NotSessions == 0 {
 		return
 	}
 	r.logOnce(fmt.Sprint("entries of bucket ", b),
@@ -48,7 +48,7 @@ func (r *Reaper) reportHead(b int, h ledger.Head) {
 			"find out whether the number of buckets was changed by hand, or another program writes to these keys", "bucket", b)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.foreign[b] = max(r.foreign[b], h.Foreign)
+	r.foreign[b] = max(r.foreign[b], h.NotSessions)
 }
 
 // mostForeign returns how many more entries of these buckets must be read to see those
@@ -68,7 +68,7 @@ func (r *Reaper) mostForeign(buckets []int) int {
 func (r *Reaper) correctTimes(ctx context.Context, buckets []int, heads []ledger.Head) error {
 	misdated := make([][]string, len(heads))
 	for i, h := range heads {
-		misdated[i] = h.Misdated
+		misdated[i] = h.ImpossibleTimes
 	}
 	if err := r.postpone(ctx, buckets, misdated, r.c.Lease); err != nil {
 		return err
@@ -120,8 +120,8 @@ func (r *Reaper) correctTails(ctx context.Context, buckets []int) (more bool, er
 		return false, err
 	}
 	for i, b := range buckets {
-		r.reportHead(b, ledger.Head{Misdated: tails[i].Misdated})
-		more = more || len(tails[i].Misdated) > 0
+		r.reportHead(b, ledger.Head{ImpossibleTimes: tails[i].ImpossibleTimes})
+		more = more || len(tails[i].ImpossibleTimes) > 0
 	}
 	return more, r.correctTimes(ctx, buckets, tails)
 }

@@ -30,7 +30,7 @@ func (r *Runner[S]) Deliver(ctx context.Context, lease delivery.Lease, c *ledger
 	hooks, known := r.closures.Take(c.End)
 	if claimed && slices.ContainsFunc(c.Watchers, func(w string) bool { return w != r.c.Instance }) {
 		// An instance that does not get the message finds the end by its next query.
-		_ = r.c.Ledger.Tell(ctx, r.c.Instance, c)
+		_ = r.c.Ledger.NotifyWatchers(ctx, r.c.Instance, c)
 	}
 	ended := c.End
 	if len(ended.Record) == 0 {
