@@ -10,38 +10,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ClaimRef names a claim when its holder calls about it.
+// ClaimRef names a claim in the calls of its holder.
 type ClaimRef struct {
 	ID    string
 	Token string
 }
 
-// Verdict is how a holder is done with a claim.
+// Verdict says what becomes of an end when the holder of its claim settles the claim.
 type Verdict int
 
-// Verdicts.
+// The verdicts.
 const (
-	Ack     Verdict = iota // the hooks have run: the end is finished
-	Release                // give the claim back, to be taken again after a delay
-	Bury                   // give up: into the dead set
+	Ack     Verdict = iota // all hooks have succeeded: the end is finished
+	Release                // give the claim back; the end may be claimed again after a delay
+	Bury                   // give up: the end goes into the dead set
 )
 
-// Settlement is a claim and what its holder decided.
+// Settlement is what the holder of a claim decides about it. Delay is for Release, and
+// Attempt, Done and Error are for Release and Bury.
 type Settlement struct {
 	ClaimRef
 	Verdict Verdict
 
-	// Of Release and Bury.
-	Delay   time.Duration
-	Attempt int
-	Done    string // opaque; comes back in Claim.Done
-	Error   string // empty if no hook has run; what follows the first MaxErrorText bytes is not kept
+	Delay   time.Duration // how long the end must not be claimed
+	Attempt int           // how many attempts there were
+	Done    string        // which hooks have succeeded; the ledger does not read it; see Claim.Done
+	Error   string        // "" if no hook has run; only the first MaxErrorText bytes are kept
 }
 
-// MaxErrorText is how many bytes of an error's text are kept with an end.
+// MaxErrorText is how many bytes of an error's text an end keeps.
 const MaxErrorText = 1024
 
-// errorText returns what is kept of an error's text; no rune is cut in two.
+// errorText returns the part of an error's text that is kept. It cuts no rune in two.
 func errorText(s string) string {
 	if len(s) <= MaxErrorText {
 		return s
@@ -53,20 +53,24 @@ func errorText(s string) string {
 	return s[:n]
 }
 
-// Settled is the answer to a settlement. With a nil Err, OK is false where the
-// claim was no longer its holder's and nothing was done. Overwritten says that a key
-// was overwritten by something else: nothing can be done, and to ask again is of no
-// use.
+// Settled is the result of Settle or Renew for one claim.
 type Settled struct {
-	OK          bool
-	Err         error
+	// OK is true if it was done. If OK is false and both errors are nil, the caller no
+	// longer has the claim, and nothing was done.
+	OK bool
+	// Err is set if Redis did not answer, or answered with an error. The caller may try
+	// again.
+	Err error
+	// Overwritten is set if a key of the session was overwritten by something that is not
+	// lifecycle. Nothing was done, and trying again is of no use.
 	Overwritten error
 }
 
-// Settle carries out settlements in one round trip. Where other instances hold
-// closures of an acked session, its record and end stay for tombstone.
+// Settle settles claims of instance. Result i is that of ss[i]. The cost is one round trip.
+// If other instances hold closures of an acked session, a tombstone of it stays for that
+// long.
 func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, tombstone time.Duration) []Settled {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	var groups [][]int
 	acks := make(map[int][]int) // by bucket
@@ -93,10 +97,10 @@ func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, t
 			return l.ackCall(b, ss, group, instance, tombstone)
 		}
 	})
-	return spread(len(ss), ran, results)
+	return settledInOrder(len(ss), ran, results)
 }
 
-// ackCall is the call that acks ss[i] for each i of is, all of one bucket.
+// ackCall returns the call that acks ss[i] for each i of is, all of bucket b.
 func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tombstone time.Duration) call {
 	n := len(is)
 	keys := make([]string, 1+3*n)
@@ -113,10 +117,10 @@ func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tomb
 	return call{b, ackScript, keys, args}
 }
 
-// Renew renews leases, in one round trip. OK is false where the claim is no
-// longer its holder's.
+// Renew renews the leases of claims: they last for lease from now on. Result i is that of
+// held[i]. The cost is one round trip.
 func (l *Ledger) Renew(ctx context.Context, held []ClaimRef, lease time.Duration) []Settled {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	byBucket := make(map[int][]int)
 	for i, h := range held {
@@ -132,11 +136,12 @@ func (l *Ledger) Renew(ctx context.Context, held []ClaimRef, lease time.Duration
 		}
 		return c
 	})
-	return spread(len(held), ran, results)
+	return settledInOrder(len(held), ran, results)
 }
 
-// spread puts the 0/1 replies to groups back into the items' order.
-func spread(n int, groups [][]int, results []*redis.Cmd) []Settled {
+// settledInOrder returns the results of n items, in their order, from the 1 or 0 that the
+// scripts have replied for groups of them.
+func settledInOrder(n int, groups [][]int, results []*redis.Cmd) []Settled {
 	out := make([]Settled, n)
 	for i, cmd := range results {
 		reply, err := cmd.Result()

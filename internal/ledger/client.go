@@ -6,35 +6,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// clusterClient is a client of a Redis Cluster, *redis.ClusterClient or a type
-// around it.
+// clusterClient is a client of a Redis Cluster: *redis.ClusterClient, or a type that
+// embeds it.
 type clusterClient interface{ Options() *redis.ClusterOptions }
 
-// CheckClient returns why sessions cannot be kept through a client, nil if they can.
+// CheckClient returns nil if sessions can be kept with this client, and otherwise an error
+// that says why not and what to use instead.
 func CheckClient(client redis.UniversalClient) error {
 	switch c := client.(type) {
 	case nil:
 		return errors.New("a Redis client is needed")
 	case *redis.Ring:
-		return errors.New("a *redis.Ring moves keys to other servers, and sessions are lost, whenever a server goes or comes: " +
-			"use a Redis Cluster, Sentinel or one server")
+		return errors.New("a *redis.Ring moves keys to other servers whenever a server comes or goes, and sessions are lost: " +
+			"use a Redis Cluster, Sentinel or a single server")
 	case clusterClient:
 		if c.Options().ReadOnly {
-			return errors.New("the *redis.ClusterClient reads from replicas, which are behind: " +
+			return errors.New("the *redis.ClusterClient reads from replicas, whose data is older: " +
 				"make it without ReadOnly, RouteByLatency and RouteRandomly")
 		}
 	}
 	return nil
 }
 
-// IgnoresDeadlines reports whether calls of the ledger may take longer than their
-// context: a cluster's client that does not heed it cannot be changed from here.
+// IgnoresDeadlines reports whether calls of the ledger may take longer than
+// Config.Timeout, because go-redis ignores the deadlines of contexts. That is so for a
+// cluster's client that was made without ContextTimeoutEnabled; the ledger cannot change
+// that.
 func (l *Ledger) IgnoresDeadlines() bool {
 	c, ok := l.rdb.(clusterClient)
 	return ok && !c.Options().ContextTimeoutEnabled
 }
 
-// Database returns the number of the client's database.
+// Database returns the number of the Redis database that the client uses, 0 for a cluster.
 func (l *Ledger) Database() int {
 	if c, ok := l.rdb.(interface{ Options() *redis.Options }); ok {
 		return c.Options().DB

@@ -5,26 +5,29 @@ import (
 	"time"
 )
 
-// Clock estimates the Redis server's clock from the times in its replies. It
-// runs on the process's monotonic clock in between, so the wall clock of the
-// machine does not matter, wrong or not.
+// Clock estimates what the clock of a Redis server shows. Each sample is a time in a reply
+// of the server. Between two samples the estimate follows the monotonic clock of the
+// process, so it does not matter whether the wall clock of the machine is right.
 //
-// What must be right is decided inside Redis; the estimate says when it is
-// worth asking. The zero value knows nothing yet. Safe for concurrent use.
+// The estimate only says when it is worth calling Redis. Everything that must be right is
+// decided inside Redis. The zero value has no sample yet. A Clock is safe for concurrent
+// use.
 type Clock struct {
 	now func() time.Time // nil: time.Now
 
 	mu   sync.Mutex
-	at   time.Time // when the sample was taken, with its monotonic reading
-	unix int64     // the server's milliseconds then
-	rtt  time.Duration
+	at   time.Time     // when the sample was taken, with its monotonic reading
+	unix int64         // the server's milliseconds then
+	rtt  time.Duration // round trip of the sample
 
-	borrowed bool // the sample is another server's
+	borrowed bool // the sample is from another server
 }
 
-// A sample is kept for this long before one with a longer round trip replaces it.
+// sampleLife is how old a sample must be before one with a much longer round trip, which
+// is less exact, may replace it.
 const sampleLife = 10 * time.Second
 
+// local returns the time by the clock of the process.
 func (c *Clock) local() time.Time {
 	if c.now != nil {
 		return c.now()
@@ -32,7 +35,8 @@ func (c *Clock) local() time.Time {
 	return time.Now()
 }
 
-// Unix returns the server's time in Unix milliseconds, 0 before the first sample.
+// Unix returns the estimated time of the server in Unix milliseconds, 0 before the first
+// sample.
 func (c *Clock) Unix() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,22 +46,24 @@ func (c *Clock) Unix() int64 {
 	return c.unix + c.local().Sub(c.at).Milliseconds()
 }
 
-// Until returns how long it takes until the server's clock shows unix.
+// Until returns how long it takes until the server's clock shows unix, which is in Unix
+// milliseconds. It is negative if that time is over.
 func (c *Clock) Until(unix int64) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Duration(unix-c.unix)*time.Millisecond - c.local().Sub(c.at)
 }
 
-// borrow returns a clock of another server that shows, until its first sample, what
-// this one does.
+// borrow returns a clock for another server. Until its own first sample it shows the same
+// time as c.
 func (c *Clock) borrow() *Clock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &Clock{now: c.now, at: c.at, unix: c.unix, borrowed: true}
 }
 
-// Age returns the age of the estimate; it is very large before the first sample.
+// Age returns how old the last sample is. It is very large if there is no sample, or only
+// a borrowed one.
 func (c *Clock) Age() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,8 +73,10 @@ func (c *Clock) Age() time.Duration {
 	return c.local().Sub(c.at)
 }
 
-// Sample takes in the server's time from a reply to a command sent at sent. A
-// sample whose round trip was long says little and gives way to better ones.
+// Sample takes over the server's time, in Unix milliseconds, from the reply to a command
+// that was sent at sent. It is ignored if its round trip was much longer than that of the
+// last sample, and the last sample is not old: the server may have read its clock at any
+// moment of the round trip.
 func (c *Clock) Sample(unix int64, sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,33 +11,34 @@ import (
 // Dead is an end in the dead set.
 type Dead struct {
 	End
-	Error  string // of its last attempt
-	Buried int64  // Unix ms
+	Error  string // the error of the last attempt
+	Buried int64  // when it was put into the dead set, in Unix ms
 }
 
-// DeadMark is a place in a bucket's dead set, which is in the order of time, and
-// of ID at the same time. The zero value is before its first entry.
+// DeadMark is a position in a bucket's dead set: that of the entry with this time and ID.
+// Entries are in the order of their times, and of their IDs if the times are the same. The
+// zero value is the position before the first entry.
 type DeadMark struct {
-	At float64 // Unix ms, as Redis has it
+	At float64 // the score of the entry: Unix ms
 	ID string
 }
 
-// covers reports whether z stands at the mark or before it.
+// covers reports whether z is at the mark or before it.
 func (m DeadMark) covers(z redis.Z) bool {
 	return m.ID != "" && (z.Score < m.At || z.Score == m.At && z.Member.(string) <= m.ID)
 }
 
-// DeadSizes returns how many entries the dead set of each of these buckets has, -1
-// where it was overwritten by something else.
+// DeadSizes returns how many entries the dead set of each of these buckets has, -1 if it
+// was overwritten. The cost is one round trip.
 func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	pipe := l.rdb.Pipeline()
 	cmds := make([]*redis.IntCmd, len(buckets))
 	for i, b := range buckets {
 		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	sizes := make([]int64, len(buckets))
 	for i, c := range cmds {
 		switch err := c.Err(); {
@@ -52,17 +53,17 @@ func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) 
 	return sizes, nil
 }
 
-// LastDead returns the last entry of each bucket's dead set, in one round trip. One
-// that was overwritten by something else has none.
+// LastDead returns the position of the last entry of each bucket's dead set, the zero value
+// if it has no entry or was overwritten. The cost is one round trip.
 func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	pipe := l.rdb.Pipeline()
 	cmds := make([]*redis.ZSliceCmd, l.Buckets())
 	for b := range cmds {
 		cmds[b] = pipe.ZRangeWithScores(ctx, l.keys.dead(b), -1, -1)
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	last := make([]DeadMark, len(cmds))
 	for b, cmd := range cmds {
 		if err := cmd.Err(); err != nil && !IsOverwritten(err) {
@@ -75,20 +76,22 @@ func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
 	return last, nil
 }
 
-// ReadDead reads the next page, of at most n entries, of a bucket's dead set:
-// those behind from that are not behind to. The page is complete with done;
-// otherwise the next one begins at next. Places are marked by entries and not
-// counted, so that what is taken out meanwhile makes no other entry be missed.
-// Entries without an end, or one that was overwritten by something else, are left out.
+// ReadDead reads a page of a bucket's dead set: at most n of the entries that come after
+// from and not after to. If done is false there is more, and the caller passes next as from
+// to read the next page. Entries whose end is missing or was overwritten are left out, so a
+// page may be shorter.
+//
+// Positions are entries and not numbers, so that an entry that somebody takes out between
+// two pages does not make the caller miss another one. The cost is two round trips, mostly.
 func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) (found []Dead, next DeadMark, done bool, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	entries, done, err := l.deadEntries(ctx, b, from, to, n)
 	if err != nil || len(entries) == 0 {
 		return nil, from, done, err
 	}
-	// The records first: an end that is read after its record has not been dropped
-	// in between.
+	// The records come first: if the end is there after its record was read, it was not
+	// dropped in between.
 	pipe := l.rdb.Pipeline()
 	names := make([]string, len(entries))
 	for i, z := range entries {
@@ -99,7 +102,7 @@ func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) 
 	for i, z := range entries {
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, z.Member.(string)), "reason", "at", "left", "attempt", "error")
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	if err := records.Err(); err != nil {
 		return nil, from, false, err
 	}
@@ -124,13 +127,13 @@ func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) 
 	return found, next, done, nil
 }
 
-// deadEntries reads the entries of a page.
+// deadEntries reads the entries of a page. done is true if no page follows.
 func (l *Ledger) deadEntries(ctx context.Context, b int, from, to DeadMark, n int) (entries []redis.Z, done bool, err error) {
 	start := "-inf"
 	if from.ID != "" {
 		start = score(from.At)
 	}
-	// More than once only where more than n were buried in the same millisecond.
+	// There is a second round only if more than n were buried in the same millisecond.
 	for offset := 0; !done && len(entries) == 0; offset += n {
 		page, err := l.rdb.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
 			Key: l.keys.dead(b), Start: start, Stop: score(to.At), ByScore: true, Offset: int64(offset), Count: int64(n),
@@ -152,12 +155,13 @@ func (l *Ledger) deadEntries(ctx context.Context, b int, from, to DeadMark, n in
 	return entries, done, nil
 }
 
+// score returns a score of a sorted set as Redis takes it.
 func score(at float64) string { return strconv.FormatFloat(at, 'f', -1, 64) }
 
-// RetryDead moves an end from the dead set to the due-index and wakes the
-// bucket's keeper. ok is false if it is not in the dead set.
+// RetryDead moves an end from the dead set to the due-index, and wakes the instance that
+// looks after its bucket. ok is false if the end is not in the dead set.
 func (l *Ledger) RetryDead(ctx context.Context, id string) (ok bool, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	b := l.keys.bucket(id)
 	n, err := retryScript.Run(ctx, l.rdb,
@@ -166,9 +170,9 @@ func (l *Ledger) RetryDead(ctx context.Context, id string) (ok bool, err error) 
 	return n == 1, err
 }
 
-// DropDead takes an end out of the dead set for good. Where other instances hold
-// closures of the session, its record and end stay for tombstone. ok is false if it
-// is not in the dead set.
+// DropDead takes an end out of the dead set for good. If other instances hold closures of
+// the session, a tombstone of it stays for that long. ok is false if the end is not in the
+// dead set.
 func (l *Ledger) DropDead(ctx context.Context, id string, tombstone time.Duration) (ok bool, err error) {
 	n, err := l.drop(ctx, l.keys.bucket(id), []string{id}, 0, "", tombstone)
 	return n == 1, err
@@ -177,8 +181,9 @@ func (l *Ledger) DropDead(ctx context.Context, id string, tombstone time.Duratio
 // trimBatch is how many ends of one bucket are dropped in one round trip.
 const trimBatch = 128
 
-// TrimDead drops the oldest ends of a bucket whose dead set has size entries, of
-// which limit may stay, and returns how many were dropped, even with an error.
+// TrimDead drops the oldest ends of a bucket's dead set, which has size entries, until
+// limit are left. It returns how many it has dropped, also with an error. Trimming is
+// idempotent: if another instance trims at the same time, limit entries stay all the same.
 func (l *Ledger) TrimDead(ctx context.Context, b int, size, limit int64, tombstone time.Duration) (dropped int, err error) {
 	for over := size - limit; over > 0; over -= trimBatch {
 		ids, latest, err := l.oldestDead(ctx, b, min(over, trimBatch))
@@ -194,10 +199,10 @@ func (l *Ledger) TrimDead(ctx context.Context, b int, size, limit int64, tombsto
 	return dropped, nil
 }
 
-// oldestDead returns the first n entries of a bucket's dead set, and when the
-// last of them was buried.
+// oldestDead returns the first n IDs of a bucket's dead set. latest is the score of the
+// last of them.
 func (l *Ledger) oldestDead(ctx context.Context, b int, n int64) (ids []string, latest string, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	oldest, err := l.rdb.ZRangeWithScores(ctx, l.keys.dead(b), 0, n-1).Result()
 	for _, z := range oldest {
@@ -206,10 +211,11 @@ func (l *Ledger) oldestDead(ctx context.Context, b int, n int64) (ids []string, 
 	return ids, latest, err
 }
 
-// drop drops those of ids that are in the dead set of bucket b and were buried
-// until latest, "" for no such bound, as long as more than keep entries are left.
+// drop drops those of ids that are in the dead set of bucket b, as long as the dead set has
+// more than keep entries. It leaves out those that were buried after latest; "" means no
+// such bound.
 func (l *Ledger) drop(ctx context.Context, b int, ids []string, keep int64, latest string, tombstone time.Duration) (dropped int, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	n := len(ids)
 	keys := make([]string, 2+3*n)

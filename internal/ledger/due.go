@@ -14,49 +14,55 @@ import (
 // Due is an entry of the due-index.
 type Due struct {
 	ID string
-	At int64 // Unix ms
+	At int64 // when the session needs a look, in Unix ms
 }
 
-// Head is the beginning of a bucket's due-index.
+// Head is a part of a bucket's due-index: its beginning (Heads), or the entries with times
+// that are too late (Tails).
 type Head struct {
-	Entries         []Due
-	NotSessions     int      // how many entries were left out, which name no session of the bucket
-	ImpossibleTimes []string // sessions that were left out: theirs are times that nobody of ours has written
-	Err             error    // the key is no due-index: somebody has overwritten it
+	Entries []Due // by time, the earliest first
+	// NotSessions is how many entries were left out because they name no session of the
+	// bucket. Somebody else has written them.
+	NotSessions int
+	// ImpossibleTimes are the sessions whose entries were left out because of their times,
+	// which lifecycle cannot have written.
+	ImpossibleTimes []string
+	// Err is set if the key is no due-index: it was overwritten by something that is not
+	// lifecycle.
+	Err error
 }
 
-// farthest is how far ahead a due entry can be: a session lives for as long, and a
-// server's clock may have been set back since.
-const farthest = token.MaxTimeout + 30*24*time.Hour
+// maxAhead is how far in the future the time of a due entry can be. A session lives for
+// token.MaxTimeout at most, and the clock of a server may have been set back since.
+const maxAhead = token.MaxTimeout + 30*24*time.Hour
 
-// An estimate of the clock older than this is renewed along with a look at the
-// beginnings of due-indexes.
+// headsClockLife is how old the sample of a clock may be before Heads takes a new one.
 const headsClockLife = 3 * time.Second
 
-// Heads returns the first n entries of each bucket's due-index, in one round
-// trip, and now and then takes a sample of the clock. The buckets are those of one
-// shard. Entries that others have put there are left out.
+// Heads returns the first n entries of each bucket's due-index, in one round trip. All
+// buckets must be on one shard. Entries that lifecycle cannot have written are left out.
+// Now and then Heads samples the server's clock as well.
 func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	if len(buckets) == 0 {
 		return nil, nil
 	}
 	pipe := l.rdb.Pipeline()
-	taken := l.sampling(ctx, pipe, buckets[0], headsClockLife)
+	takeSample := l.refreshClock(ctx, pipe, buckets[0], headsClockLife)
 	cmds := make([]*redis.ZSliceCmd, len(buckets))
 	for i, b := range buckets {
 		cmds[i] = pipe.ZRangeWithScores(ctx, l.keys.due(b), 0, int64(n-1))
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
-	if err := taken(); err != nil {
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := takeSample(); err != nil {
 		return nil, err
 	}
 	heads := make([]Head, len(buckets))
 	for i, cmd := range cmds {
 		zs, err := cmd.Result()
 		if err != nil && !IsOverwritten(err) {
-			l.noticed(err)
+			l.reloadAfter(err)
 			return nil, err
 		}
 		heads[i] = l.head(buckets[i], zs)
@@ -65,7 +71,7 @@ func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error
 	return heads, nil
 }
 
-// head tells apart what stands in the due-index of a bucket.
+// head sorts entries of the due-index of bucket b into those of a Head.
 func (l *Ledger) head(b int, zs []redis.Z) Head {
 	h := Head{Entries: make([]Due, 0, len(zs))}
 	last := float64(l.latest(b))
@@ -82,19 +88,21 @@ func (l *Ledger) head(b int, zs []redis.Z) Head {
 	return h
 }
 
-// latest returns the latest time at which an entry of a bucket can be due.
+// latest returns the latest possible time of an entry in the due-index of bucket b, in
+// Unix ms.
 func (l *Ledger) latest(b int) int64 {
 	now := l.Clock(b).Unix()
-	if now == 0 { // not known yet
+	if now == 0 { // there is no sample yet
 		return maxUnix
 	}
-	return now + farthest.Milliseconds()
+	return now + maxAhead.Milliseconds()
 }
 
-// Tails is Heads of what is due at a time that cannot be, for the first n such entries
-// of each bucket: nothing else would ever come upon them.
+// Tails returns, for each bucket, the first n entries whose times are impossibly late. They
+// are in Head.ImpossibleTimes. Nothing else would find them, because Heads returns the
+// earliest entries. The cost is one round trip.
 func (l *Ledger) Tails(ctx context.Context, buckets []int, n int) ([]Head, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	if len(buckets) == 0 {
 		return nil, nil
@@ -106,12 +114,12 @@ func (l *Ledger) Tails(ctx context.Context, buckets []int, n int) ([]Head, error
 			Key: l.keys.due(b), Start: strconv.FormatInt(l.latest(b), 10), Stop: "+inf", ByScore: true, Count: int64(n),
 		})
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	tails := make([]Head, len(buckets))
 	for i, cmd := range cmds {
 		zs, err := cmd.Result()
 		if err != nil && !IsOverwritten(err) {
-			l.noticed(err)
+			l.reloadAfter(err)
 			return nil, err
 		}
 		tails[i] = l.head(buckets[i], zs)
@@ -119,10 +127,12 @@ func (l *Ledger) Tails(ctx context.Context, buckets []int, n int) ([]Head, error
 	return tails, nil
 }
 
-// Postpone puts off the looks at sessions, grouped by bucket, in one round trip, where
-// they are due, or due at a time that cannot be.
+// Postpone puts off the looks at sessions by pause. ids[i] are those of buckets[i]. An
+// entry is moved only if it is due now, or has an impossibly late time: the deadline of a
+// live session, or a lease, stays as it is. Buckets whose due-index was overwritten are
+// left out. The cost is one round trip.
 func (l *Ledger) Postpone(ctx context.Context, buckets []int, ids [][]string, pause time.Duration) error {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	var calls []call
 	for i, b := range buckets {
@@ -135,7 +145,7 @@ func (l *Ledger) Postpone(ctx context.Context, buckets []int, ids [][]string, pa
 		}
 		calls = append(calls, c)
 	}
-	cmds, _ := l.runAll(ctx, calls) // each has its own error
+	cmds, _ := l.runAll(ctx, calls) // each command has its own error
 	var errs []error
 	for _, cmd := range cmds {
 		if err := cmd.Err(); err != nil && !IsOverwritten(err) {
@@ -143,116 +153,4 @@ func (l *Ledger) Postpone(ctx context.Context, buckets []int, ids [][]string, pa
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Suspect is a session to look at. Hint is what an event said of its live key
-// (Expired, Evicted, Deleted) or "".
-type Suspect struct {
-	ID   string
-	Hint string
-}
-
-// Looked is what a look at one bucket found.
-type Looked struct {
-	Claims []*Claim
-	// Next is the earliest time at which one of the sessions looked at is next
-	// due, 0 if none is.
-	Next int64
-	// Unreadable are sessions that nothing can be done for: a key of theirs was
-	// overwritten by something else.
-	Unreadable []Unreadable
-	// Moving is true where nothing was done, as the bucket's slot is on its way from
-	// one server to another: it takes until it is there.
-	Moving bool
-}
-
-// Unreadable is a session that a script fails for.
-type Unreadable struct {
-	ID  string
-	Err error // Redis's words
-}
-
-// Pattern returns a pattern, as SCAN takes it, that the names of a session's keys match.
-func (l *Ledger) Pattern(id string) string {
-	return l.keys.buckets[l.keys.bucket(id)] + "*:" + id + "*"
-}
-
-// Look looks at sessions, grouped by bucket, in two round trips. Result i is
-// that of buckets[i]; where its look failed the result is empty and the error
-// says why, while the others stand. A record that was overwritten by something
-// else is as good as lost.
-func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, terms ClaimTerms) ([]Looked, error) {
-	ctx, cancel := l.bound(ctx)
-	defer cancel()
-
-	type item struct {
-		at    int // in buckets
-		s     Suspect
-		proof *redis.StringCmd
-	}
-	var items []item
-	groups := make([][]int, len(buckets))
-	pipe := l.rdb.Pipeline()
-	for i, b := range buckets {
-		for _, s := range suspects[i] {
-			groups[i] = append(groups[i], len(items))
-			items = append(items, item{i, s, pipe.GetRange(ctx, l.keys.session(b, s.ID), 0, token.ProofLength-1)})
-		}
-	}
-	found := make([]Looked, len(buckets))
-	_, _ = pipe.Exec(ctx) // each has its own error
-	for _, x := range items {
-		if err := x.proof.Err(); err != nil && !IsOverwritten(err) {
-			l.noticed(err)
-			return found, err
-		}
-	}
-
-	sent, asked := l.shards.base.local(), time.Now()
-	ran, results := l.runGroups(ctx, groups, func(group []int) call {
-		n := len(group)
-		b := buckets[items[group[0]].at]
-		keys := make([]string, 1+4*n)
-		keys[0] = l.keys.due(b)
-		session, live, end, watch := keys[1:], keys[1+n:], keys[1+2*n:], keys[1+3*n:]
-		args := make([]any, 2+3*n)
-		args[0], args[1] = terms.Token, terms.Lease.Milliseconds()
-		id, proof, hint := args[2:], args[2+n:], args[2+2*n:]
-		for j, k := range group {
-			s, p := items[k].s, items[k].proof.Val()
-			id[j], proof[j], hint[j] = s.ID, p, s.Hint
-			session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)
-			live[j] = l.keys.live(b, s.ID, p)
-		}
-		return call{b, lookScript, keys, args}
-	})
-	var errs []error
-	for i, cmd := range results {
-		looked := &found[items[ran[i][0]].at]
-		reply, err := cmd.Slice()
-		switch {
-		case IsOverwritten(err):
-			looked.Unreadable = append(looked.Unreadable, Unreadable{items[ran[i][0]].s.ID, err})
-			continue
-		case IsMoving(err):
-			looked.Moving = true
-			continue
-		case err != nil:
-			errs = append(errs, err)
-			continue
-		}
-		now := toInt(reply[0])
-		l.Clock(buckets[items[ran[i][0]].at]).Sample(now, sent)
-		for j, r := range reply[1:] {
-			at := toInt(r)
-			if fields, ok := r.([]any); ok {
-				looked.Claims = append(looked.Claims, parseClaim(items[ran[i][j]].s.ID, terms.Token, asked, fields))
-				at = now + terms.Lease.Milliseconds()
-			}
-			if at > 0 && (looked.Next == 0 || at < looked.Next) {
-				looked.Next = at
-			}
-		}
-	}
-	return found, errors.Join(errs...)
 }

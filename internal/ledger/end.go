@@ -10,46 +10,48 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Reasons that the ledger itself finds; others are the caller's text.
+// The reasons that a look gives to an end. All other reasons are texts of the caller of End.
 const (
-	Expired = "expired"
-	Evicted = "evicted"
-	Deleted = "deleted"
-	Lost    = "lost"
+	Expired = "expired" // the time to live was over; also if nobody noticed an eviction or a deletion
+	Evicted = "evicted" // Redis has evicted the live key, to free memory
+	Deleted = "deleted" // something that is not lifecycle has deleted the live key
+	Lost    = "lost"    // the record is gone
 )
 
 // End is an ended session.
 type End struct {
 	ID      string
-	Record  []byte // empty if it was lost
+	Record  []byte // empty if it is lost
 	Reason  string
-	At      int64 // Unix ms; of an expired session its deadline as last known
-	Left    int64 // ms of its time to live that were left, -1 if not known
-	Attempt int
+	At      int64 // when it ended, in Unix ms, 0 if that is not known; if it expired, the last recorded deadline
+	Left    int64 // how many ms of its time to live were left, -1 if that is not known
+	Attempt int   // the number of the present or last attempt to run the hooks, from 1
 }
 
 // Claim is the right to run the hooks of an end.
 type Claim struct {
 	End
-	Token    string // names this claim; nobody else has or gets it
-	Done     string // what an earlier holder noted with Release
-	Watchers []string
-	// Asked is the process's time just before the claim was asked for. The lease has
-	// begun since: it is not over before Asked and its duration are, however late the
+	Token    string   // the name of this claim; no other claim has the same
+	Done     string   // Settlement.Done of the last holder that released or buried the end, or ""
+	Watchers []string // the instances that hold closures of the session
+	// Asked is the time of the process just before it called Redis for the claim. The lease
+	// began later, so it lasts at least until Asked plus its duration, however late the
 	// reply came.
 	Asked time.Time
 }
 
-// ClaimTerms are what a caller asks for with its claims.
+// ClaimTerms are the terms under which a call claims ends.
 type ClaimTerms struct {
-	Token string        // unique for the call; "" for no claim
-	Lease time.Duration // after this time others may take the claim over
+	Token string        // the name of the claim, unique for each call; "" claims nothing
+	Lease time.Duration // how long the claim lasts; then another instance may take it over
 }
 
-// End ends a live session. proof is that of the secret as the caller knows it, which
-// saves a round trip, or "". A session that was rotated since ends all the same: the
-// caller once had its secret. With terms the end is claimed at once. ok is false if the
-// session is not live.
+// End ends a live session for the given reason, and claims the end under terms. ok is false
+// if the session is not live; c is nil then, and also if terms claim nothing.
+//
+// proof is the proof of the session's secret, if the caller knows it, or "". Knowing it
+// saves a round trip. A session whose secret was rotated since then ends all the same: the
+// caller once had its secret.
 func (l *Ledger) End(ctx context.Context, id, proof, reason string, terms ClaimTerms) (c *Claim, ok bool, err error) {
 	for {
 		if proof == "" {
@@ -67,12 +69,12 @@ func (l *Ledger) End(ctx context.Context, id, proof, reason string, terms ClaimT
 	}
 }
 
-// errRotated is returned by endOnce where the session has another secret by now.
+// errRotated is returned by endOnce if the session has another secret by now.
 var errRotated = errors.New("the session was rotated meanwhile")
 
-// endOnce ends the live session that has this proof.
+// endOnce ends the session, if it is live and has this proof.
 func (l *Ledger) endOnce(ctx context.Context, id, proof, reason string, terms ClaimTerms) (c *Claim, ok bool, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	b := l.keys.bucket(id)
 	clock := l.Clock(b)
@@ -81,7 +83,7 @@ func (l *Ledger) endOnce(ctx context.Context, id, proof, reason string, terms Cl
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, proof), l.keys.end(b, id), l.keys.watch(b, id)},
 		id, proof, reason, terms.Token, terms.Lease.Milliseconds(), l.keys.wake(b)).Slice()
 	if err != nil {
-		l.noticed(err)
+		l.reloadAfter(err)
 		return nil, false, err
 	}
 	clock.Sample(toInt(reply[0]), sent)
@@ -97,9 +99,9 @@ func (l *Ledger) endOnce(ctx context.Context, id, proof, reason string, terms Cl
 	return c, true, nil
 }
 
-// Record returns the record of a session, live or ended; empty if there is none.
+// Record returns the record of a session, live or ended. It is empty if there is none.
 func (l *Ledger) Record(ctx context.Context, id string) ([]byte, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	rec, err := l.rdb.Get(ctx, l.keys.session(l.keys.bucket(id), id)).Bytes()
 	if errors.Is(err, redis.Nil) {
@@ -108,6 +110,7 @@ func (l *Ledger) Record(ctx context.Context, id string) ([]byte, error) {
 	return rec, err
 }
 
+// parseClaim makes a claim of f, the fields that look.lua and end.lua reply for it.
 func parseClaim(id, claim string, asked time.Time, f []any) *Claim {
 	c := &Claim{
 		End: End{

@@ -8,18 +8,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Fate tells what became of a session that an instance holds closures of.
+// Fate is the result of Fates for one session: whether and how it has ended. The zero
+// value means that no end is known.
 type Fate struct {
 	Ended bool
-	Claim string // who holds the end's claim, if anybody
-	End   End    // if Ended; Reason is Lost if nothing is known
-	Err   error  // Redis did not tell
+	End   End    // if Ended; its Reason is Lost if neither an end nor a record is left
+	Claim string // the claim of the end that is in force, or ""
+	Err   error  // Redis did not answer, or answered with an error
 }
 
-// Fates looks up sessions without changing anything, in two round trips at most.
-// Where the end was overwritten by something else nothing is known.
+// Fates reads what became of sessions that an instance holds closures of. It changes
+// nothing. Result i is that of ids[i]; if the end was overwritten it is the zero value. The
+// cost is two round trips at most.
 func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	pipe := l.rdb.Pipeline()
 	exists := make([]*redis.IntCmd, len(ids))
@@ -29,15 +31,15 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	fates := make([]Fate, len(ids))
 	pipe = l.rdb.Pipeline()
 	records := make(map[int]*redis.StringCmd)
 	for i, id := range ids {
 		if err := ends[i].Err(); IsOverwritten(err) {
-			continue // the end was overwritten by something else
+			continue // no end is known
 		} else if err = cmp.Or(err, exists[i].Err()); err != nil {
-			l.noticed(err)
+			l.reloadAfter(err)
 			fates[i].Err = err
 			continue
 		}
@@ -55,13 +57,13 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	if len(records) == 0 {
 		return fates
 	}
-	_, _ = pipe.Exec(ctx) // each has its own error
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, cmd := range records {
 		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
 			fates[i] = Fate{Err: err}
 			continue
 		}
-		fates[i].End.Record, _ = cmd.Bytes() // empty if it is gone meanwhile
+		fates[i].End.Record, _ = cmd.Bytes() // empty if it has gone since the first round trip
 	}
 	return fates
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Heartbeat notes that instance is alive and returns all that are, itself
-// included. A heartbeat counts for ttl.
+// Heartbeat notes that instance is alive, and returns all instances that are alive,
+// itself included. An instance counts as alive for ttl after its last heartbeat.
 func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Duration) ([]string, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	sent := l.shards.base.local()
 	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, instance, ttl.Milliseconds()).Slice()
 	if err != nil {
-		l.noticed(err)
+		l.reloadAfter(err)
 		return nil, fmt.Errorf("%s: %w", l.keys.instances(), err)
 	}
 	if !l.Clustered() {
@@ -30,17 +30,17 @@ func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Durati
 	return alive, nil
 }
 
-// Leave forgets the instance.
+// Leave takes instance off the list of those that are alive.
 func (l *Ledger) Leave(ctx context.Context, instance string) error {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	return l.rdb.ZRem(ctx, l.keys.instances(), instance).Err()
 }
 
-// Unwatch notes that instance no longer holds closures of these sessions, in
-// one round trip.
+// Unwatch takes instance off the watchers of these sessions: it no longer holds closures of
+// them. A tombstone goes with its last watcher. The cost is one round trip.
 func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) error {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	var calls []call
 	at := make(map[int]int)
@@ -59,13 +59,14 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 	return err
 }
 
-// msgEnded, and the ID behind it, tells an instance in its inbox that a session has
-// ended. Messages are hints: none is needed for a promise.
+// msgEnded followed by an ID is the message that a session has ended.
 const msgEnded = "ended "
 
-// NotifyWatchers tells the other watchers of an ended session, in one round trip.
+// NotifyWatchers sends each watcher of an ended session, except instance self, the message
+// that it has ended. The cost is one round trip. A watcher that misses the message finds
+// out with Fates.
 func (l *Ledger) NotifyWatchers(ctx context.Context, self string, c *Claim) error {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	pipe := l.rdb.Pipeline()
 	for _, w := range c.Watchers {
@@ -77,15 +78,15 @@ func (l *Ledger) NotifyWatchers(ctx context.Context, self string, c *Claim) erro
 	return err
 }
 
-// NotifyInstances tells every instance that the set of instances has changed.
+// NotifyInstances sends every instance the message that an instance has come or gone.
 func (l *Ledger) NotifyInstances(ctx context.Context) error {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	return l.rdb.Publish(ctx, l.keys.instances(), "changed").Err()
 }
 
-// Channels returns the channels that instance listens to as the keeper of
-// these buckets.
+// Channels returns the channels that instance must listen to while it looks after these
+// buckets.
 func (l *Ledger) Channels(instance string, buckets []int) []string {
 	channels := make([]string, 0, 2+len(buckets))
 	channels = append(channels, l.keys.inbox(instance), l.keys.instances())
@@ -95,27 +96,29 @@ func (l *Ledger) Channels(instance string, buckets []int) []string {
 	return channels
 }
 
-// Message is what was heard on a channel.
+// Message is a message of another instance, or an event of Redis. Messages are hints:
+// anybody who may publish in Redis can send them, and any of them may be lost.
 type Message struct {
 	Kind   MessageKind
-	Bucket int    // of Wake
-	ID     string // of Ended and LiveKey
-	Hint   string // of LiveKey: Expired, Evicted or Deleted
+	Bucket int    // for Wake
+	ID     string // for Ended and LiveKeyEvent
+	Hint   string // for LiveKeyEvent: Expired, Evicted or Deleted; see Suspect
 }
 
-// MessageKind tells messages apart.
+// MessageKind is the kind of a Message.
 type MessageKind int
 
-// Kinds of messages.
+// The kinds of messages.
 const (
-	Other        MessageKind = iota
-	Members                  // the set of instances has changed
-	Wake                     // a bucket has a new first entry
-	Ended                    // a watched session has ended
-	LiveKeyEvent             // Redis said something of a live key
+	Other        MessageKind = iota // not for this library
+	Members                         // an instance has come or gone
+	Wake                            // a bucket has a new first due entry
+	Ended                           // a session has ended of which this instance holds closures
+	LiveKeyEvent                    // a live key has expired, or was evicted or deleted
 )
 
-// Parse reads a message.
+// Parse reads a message that was received on one of Channels, or on a channel of keyspace
+// notifications.
 func (l *Ledger) Parse(m *redis.Message) Message {
 	if event, ok := strings.CutPrefix(m.Channel, "__keyevent@"); ok {
 		id, ok := l.keys.parseLive(m.Payload)

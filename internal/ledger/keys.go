@@ -7,8 +7,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// keys names every key and channel. The number in braces is the bucket and the
-// hash tag, so all keys of a session are in one slot of a cluster.
+// keys makes the names of all keys and channels. The number in braces is that of the
+// bucket. It is the hash tag, so a cluster keeps all keys of a bucket in one slot.
 type keys struct {
 	prefix  string
 	buckets []string // "prefix:{n}:"
@@ -37,18 +37,19 @@ func (k keys) live(b int, id, proof string) string {
 func (k keys) instances() string  { return k.prefix + ":instances" }
 func (k keys) foundation() string { return k.prefix + ":buckets" }
 
-// wake is the channel on which a bucket's keeper hears that a session has
-// become the bucket's next.
+// wake is the channel for messages that a bucket has a new first due entry. The instance
+// that looks after the bucket listens to it.
 func (k keys) wake(b int) string { return k.buckets[b] + "wake" }
 
-// inbox is the channel of one instance.
+// inbox is the channel for messages to one instance.
 func (k keys) inbox(instance string) string { return k.prefix + ":instance:" + instance }
 
-// longestProof is how long a proof is in the name of a live key.
+// longestProof is the length of a proof in the name of a live key.
 var longestProof = len(token.ProofText(strings.Repeat("x", token.ProofLength)))
 
-// parseLive returns the session of a live key. The ID keeps the whole name in memory,
-// so one that is longer than those of live keys is refused: others may publish it.
+// parseLive returns the ID in the name of a live key. ok is false for every other name.
+// Anybody who may publish in Redis can send any name. The ID that is returned keeps the
+// whole name in memory, so a name that is longer than those of live keys is refused.
 func (k keys) parseLive(key string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(key, k.prefix+":{")
 	if !ok {
@@ -65,7 +66,7 @@ func (k keys) parseLive(key string) (id string, ok bool) {
 	return id, true
 }
 
-// parseWake returns the bucket of a wake channel.
+// parseWake returns the bucket of a wake channel. ok is false for every other channel.
 func (k keys) parseWake(channel string) (int, bool) {
 	rest, ok := strings.CutPrefix(channel, k.prefix+":{")
 	if !ok {

@@ -1,6 +1,3 @@
-// Package ledger keeps the state of sessions in Redis. It is the only code that
-// names a key. Every change of state is one Lua script within one bucket, which
-// takes the time from Redis; the scripts' files say what each one guarantees.
 package ledger
 
 import (
@@ -16,19 +13,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrBucketMismatch is returned where the prefix was founded with another
-// number of buckets.
+// ErrBucketMismatch is returned if the data under the prefix was set up with another
+// number of buckets than this ledger has.
 var ErrBucketMismatch = errors.New("the number of buckets differs from the one recorded in Redis")
 
-// Config is what a Ledger is made of.
+// Config is what New needs.
 type Config struct {
 	Prefix  string
 	Buckets int
-	Timeout time.Duration // bound of every call
-	Now     func() time.Time
+	Timeout time.Duration    // how long a call may take
+	Now     func() time.Time // the clock of the process; nil: time.Now
 }
 
-// Ledger is safe for concurrent use.
+// Ledger reads and changes the state of sessions in Redis. It is safe for concurrent use.
 type Ledger struct {
 	rdb     redis.UniversalClient
 	keys    keys
@@ -36,24 +33,24 @@ type Ledger struct {
 	timeout time.Duration
 
 	mu    sync.Mutex
-	epoch string // "" until the foundation has been read
+	epoch string // the random mark of the foundation; "" until it has been read
 	ready bool
 }
 
-// New returns a ledger on rdb. It does not talk to Redis.
+// New returns a ledger that uses rdb. It does not call Redis.
 func New(rdb redis.UniversalClient, c Config) *Ledger {
-	rdb = bounded(rdb, c.Timeout)
+	rdb = heedDeadlines(rdb, c.Timeout)
 	k := newKeys(c.Prefix, c.Buckets)
 	return &Ledger{rdb: rdb, keys: k, shards: newShards(rdb, k, c), timeout: c.Timeout}
 }
 
-// bounded returns a client on the same connections whose reads and writes end
-// with their context's deadline. go-redis ignores deadlines unless the client
-// was made with ContextTimeoutEnabled, in which case it is used as it is. The
-// other client is a clone, since the caller's must be left as it is; go-redis's
-// clones lack the hooks of AddHook.
-func bounded(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalClient {
-	// *redis.Client, or a type around it.
+// heedDeadlines returns a client on the same connections whose reads and writes end at
+// their context's deadline. go-redis ignores deadlines unless the client was made with
+// ContextTimeoutEnabled; such a client is returned as it is. Otherwise the result is a
+// clone, because the caller's client must not be changed. A clone lacks the hooks that
+// were added with AddHook. A cluster's client cannot be cloned and is returned as it is.
+func heedDeadlines(rdb redis.UniversalClient, timeout time.Duration) redis.UniversalClient {
+	// *redis.Client, or a type that embeds it.
 	c, ok := rdb.(interface {
 		WithTimeout(timeout time.Duration) *redis.Client
 		Options() *redis.Options
@@ -72,13 +69,15 @@ func (l *Ledger) Buckets() int { return len(l.keys.buckets) }
 // Bucket returns the bucket of a session.
 func (l *Ledger) Bucket(id string) int { return l.keys.bucket(id) }
 
-func (l *Ledger) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout returns a context for one call of the ledger.
+func (l *Ledger) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, l.timeout)
 }
 
-// Open checks once that Redis can be reached and that the prefix was founded
-// with this number of buckets, and founds it if it is new. Every other call needs
-// it to have succeeded; a failed one may be repeated.
+// Open checks that Redis can be reached and that the data under the prefix has this number
+// of buckets. If there is no data yet, it writes the foundation. All other calls need Open
+// to have succeeded once. After that Open returns nil at once; after an error the caller
+// may call it again.
 func (l *Ledger) Open(ctx context.Context) error {
 	l.mu.Lock()
 	ready := l.ready
@@ -93,27 +92,28 @@ func (l *Ledger) Open(ctx context.Context) error {
 	return err
 }
 
-// Foundation reads the prefix's foundation, founding it if there is none, and
-// without a cluster takes a sample of the clock. It reports whether the data that an
-// earlier call of this process saw is gone: flushed, or replaced by another server's.
+// Foundation reads the foundation of the prefix, and writes it if there is none. lost is
+// true if the data that an earlier call of this process has seen is gone: it was deleted,
+// or another server answers. The error is ErrBucketMismatch if the number of buckets is
+// another one. Without a cluster, Foundation also samples the clock of Redis.
 func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	got, err := l.readFoundation(ctx)
 	if errors.Is(err, redis.Nil) {
-		// Only now: a server that refuses writes must not fail those who read.
+		// Write only if there is none: where Redis refuses writes, reading must still work.
 		if err = l.rdb.SetNX(ctx, l.keys.foundation(), strconv.Itoa(l.Buckets())+" "+rand.Text(), 0).Err(); err == nil {
 			got, err = l.readFoundation(ctx)
 		}
 	}
 	if err != nil {
-		l.noticed(err)
+		l.reloadAfter(err)
 		return false, fmt.Errorf("%s: %w", l.keys.foundation(), err)
 	}
 
 	n, epoch, _ := strings.Cut(got, " ")
 	if n != strconv.Itoa(l.Buckets()) {
-		return false, fmt.Errorf("%w: %s says %s, this store %d; use WithBuckets(%s), or WithPrefix for sessions apart from those",
+		return false, fmt.Errorf("%w: %s has %s, this store %d; use WithBuckets(%s), or WithPrefix to keep other sessions under another prefix",
 			ErrBucketMismatch, l.keys.foundation(), n, l.Buckets(), n)
 	}
 	l.mu.Lock()
@@ -123,6 +123,8 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	return lost, nil
 }
 
+// readFoundation reads the foundation. Without a cluster it also samples the clock, in the
+// same round trip.
 func (l *Ledger) readFoundation(ctx context.Context) (string, error) {
 	base := l.shards.base
 	if l.Clustered() && base.Unix() != 0 {

@@ -33,15 +33,16 @@ var (
 	heartbeatScript = script("heartbeat")
 )
 
+// script returns the script of the file lua/<name>.lua.
 func script(name string) *redis.Script {
 	src, err := sources.ReadFile("lua/" + name + ".lua")
 	if err != nil {
-		panic(err) // the file is embedded: only a misspelt name gets here
+		panic(err) // the files are embedded: the name is misspelt
 	}
 	return redis.NewScript(string(src))
 }
 
-// call is one script call of a batch.
+// call is one call of a script, among others that are sent together.
 type call struct {
 	bucket int
 	script *redis.Script
@@ -49,39 +50,41 @@ type call struct {
 	args   []any
 }
 
-// runAll runs calls in one round trip, to each server that has some; reply i, or its
-// error, belongs to call i.
+// runAll runs calls in one round trip, or one for each server of a cluster, all at the same
+// time. Result i, or its error, belongs to calls[i]. The error of runAll joins all errors.
 //
-// In a cluster the servers are asked by clients of their own. The cluster's client
-// would send a whole pipeline again where the first call cannot be served yet, and at
-// the same time those of its calls that were redirected: go-redis 9.22 then runs the
-// same call twice at once, and mixes up the replies.
+// In a cluster each server is called with its own client. The cluster's client is not used,
+// because go-redis 9.22 has a bug: if the first call of a pipeline cannot be served yet, it
+// sends the whole pipeline again, and at the same time those of its calls that were
+// redirected. The same call then runs twice at once, and the replies are mixed up.
 func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error) {
 	cmds := make([]*redis.Cmd, len(calls))
-	servers := make(map[*server][]int)
+	byServer := make(map[*server][]int)
 	for i, c := range calls {
 		x := l.shards.get(c.bucket)
-		servers[x] = append(servers[x], i)
+		byServer[x] = append(byServer[x], i)
 	}
 	var wg sync.WaitGroup
-	for x, at := range servers {
+	for x, at := range byServer {
 		wg.Go(func() { l.runOn(ctx, x, calls, at, cmds) })
 	}
 	wg.Wait()
 	var errs []error
 	for _, cmd := range cmds {
 		if err := cmd.Err(); err != nil {
-			l.noticed(err)
+			l.reloadAfter(err)
 			errs = append(errs, err)
 		}
 	}
 	return cmds, errors.Join(errs...)
 }
 
-// runOn runs those of calls that at names, whose buckets one server has. A server
-// that does not know a script (new, restarted, flushed) is sent the source along with
-// one of its calls, which EVALSHA in a pipeline does not do by itself, and the others
-// again. What it says another server has is asked for there.
+// runOn runs calls[i] for each i of at, on server x, and puts the results into cmds.
+//
+// The calls name their script by its hash (EVALSHA). A server that is new, was restarted
+// or flushed does not know the script. Then one of its calls is sent again with the source
+// of the script (EVAL), and the others as before; go-redis does not do that in a pipeline.
+// A call that the server redirects to another one is run there.
 func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, cmds []*redis.Cmd) {
 	todo := slices.Clone(at)
 	unknown := make(map[*redis.Script]bool)
@@ -96,8 +99,8 @@ func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, c
 				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
 			}
 		}
-		_, _ = pipe.Exec(ctx) // its error is the first of those in cmds
-		// Each turn finishes at least one call of each unknown script.
+		_, _ = pipe.Exec(ctx) // each command has its own error
+		// This ends: each round finishes at least one call of each unknown script.
 		again := todo[:0]
 		for _, i := range todo {
 			if redis.HasErrorPrefix(cmds[i].Err(), "NOSCRIPT") {
@@ -114,8 +117,8 @@ func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, c
 	}
 }
 
-// isRedirection reports whether err says that another server has the keys, for good
-// or for the time of their move.
+// isRedirection reports whether err says that another server of the cluster has the keys,
+// for good (MOVED) or while they are being moved (ASK).
 func isRedirection(err error) bool {
 	if err == nil {
 		return false
@@ -125,34 +128,35 @@ func isRedirection(err error) bool {
 	return moved || ask
 }
 
-// runGroups runs a call for each group of items, in one round trip. Where a key of
-// a group turns out to have been overwritten, each of its items gets a call of its own,
-// so that the others do not fail with it. Result i is that of ran[i].
+// runGroups runs one call for each group of items, in one round trip; build makes the call
+// for a group. If a call fails because a key was overwritten, each item of its group gets a
+// call of its own, in a second round trip, so that only one item fails. ran are the groups
+// as they were run in the end, and results[i] is the result of ran[i].
 func (l *Ledger) runGroups(ctx context.Context, groups [][]int, build func(group []int) call) (ran [][]int, results []*redis.Cmd) {
 	run := func(groups [][]int) []*redis.Cmd {
 		calls := make([]call, len(groups))
 		for i, g := range groups {
 			calls[i] = build(g)
 		}
-		cmds, _ := l.runAll(ctx, calls) // each has its own error
+		cmds, _ := l.runAll(ctx, calls) // each command has its own error
 		return cmds
 	}
-	var apart [][]int
+	var singles [][]int
 	for i, cmd := range run(groups) {
 		if g := groups[i]; len(g) > 1 && IsOverwritten(cmd.Err()) {
 			for _, item := range g {
-				apart = append(apart, []int{item})
+				singles = append(singles, []int{item})
 			}
 			continue
 		}
 		ran, results = append(ran, groups[i]), append(results, cmd)
 	}
-	if len(apart) > 0 {
-		ran, results = append(ran, apart...), append(results, run(apart)...)
+	if len(singles) > 0 {
+		ran, results = append(ran, singles...), append(results, run(singles)...)
 	}
 	return ran, results
 }
 
-// IsOverwritten reports whether err says that somebody else has overwritten a key: it
-// is the trouble of what the key belongs to, and of nothing else.
+// IsOverwritten reports whether err says that something that is not lifecycle has
+// overwritten a key. Only what the key belongs to has that trouble; other sessions do not.
 func IsOverwritten(err error) bool { return reply.Overwritten(err) }

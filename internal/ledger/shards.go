@@ -10,20 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// cluster is a client of a Redis Cluster: *redis.ClusterClient, or a type around it.
+// cluster is a client of a Redis Cluster: *redis.ClusterClient, or a type that embeds it.
 type cluster interface {
 	MasterForKey(ctx context.Context, key string) (*redis.Client, error)
 	ReloadState(ctx context.Context)
 }
 
-// Shard is a server and the buckets on it. Without a cluster there is one.
+// Shard is a Redis server together with the buckets on it. Without a cluster there is one
+// shard.
 type Shard struct {
-	Name    string                // its address; "" without a cluster
-	Client  redis.UniversalClient // of this server alone
+	Name    string                // the server's address; "" without a cluster
+	Client  redis.UniversalClient // a client of this server alone
 	Buckets []int                 // sorted
 }
 
-// Log returns log with the server's name, where there is more than one.
+// Log returns a logger that adds the server's name to each line, or log itself without a
+// cluster.
 func (s Shard) Log(log *slog.Logger) *slog.Logger {
 	if s.Name == "" {
 		return log
@@ -31,40 +33,41 @@ func (s Shard) Log(log *slog.Logger) *slog.Logger {
 	return log.With(slog.String("server", s.Name))
 }
 
-// server is what is known of a shard's server: each has a clock of its own.
+// server is one Redis server as the ledger knows it.
 type server struct {
 	name   string
-	node   *redis.Client // as the cluster's client has it, nil without a cluster
+	node   *redis.Client // the cluster client's own client of the server; nil without a cluster
 	client redis.UniversalClient
-	clock  *Clock
+	clock  *Clock // each server has its own clock
 }
 
-// shards knows which server has which bucket. What it knows may be out of date,
-// which costs a redirection.
+// shards knows which server has which bucket. If that is out of date, the server that is
+// called redirects the call.
 type shards struct {
 	cluster cluster // nil: none
 	keys    keys
 	timeout time.Duration
 
-	base *Clock // of any server: what a new one's is taken to be at first
+	base *Clock // the clock that a new server's clock is borrowed from
 
 	mu      sync.RWMutex
-	of      []*server // by bucket
-	servers map[string]*server
+	of      []*server          // by bucket
+	servers map[string]*server // by name
 }
 
 func newShards(rdb redis.UniversalClient, k keys, c Config) *shards {
 	s := &shards{keys: k, timeout: c.Timeout, base: &Clock{now: c.Now}, of: make([]*server, len(k.buckets)), servers: make(map[string]*server)}
 	s.cluster, _ = rdb.(cluster)
-	first := &server{client: rdb, clock: s.base} // in a cluster until its layout is known
+	first := &server{client: rdb, clock: s.base} // of a cluster only until its servers are known
 	for b := range s.of {
 		s.of[b] = first
 	}
 	return s
 }
 
-// find returns the server that has the bucket, as the cluster's client knows it.
-func (s *shards) find(ctx context.Context, b int) (*server, error) {
+// lookUp returns the server that has bucket b, and notes it. In a cluster it asks the
+// cluster's client, which calls Redis only if it does not know yet.
+func (s *shards) lookUp(ctx context.Context, b int) (*server, error) {
 	if s.cluster == nil {
 		return s.get(b), nil
 	}
@@ -80,22 +83,23 @@ func (s *shards) find(ctx context.Context, b int) (*server, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.servers[name]
-	if x == nil || x.node != node { // or it went and came back
-		x = &server{name: name, node: node, client: bounded(node, s.timeout), clock: old.clock.borrow()}
+	if x == nil || x.node != node { // the server is new, or went and came back
+		x = &server{name: name, node: node, client: heedDeadlines(node, s.timeout), clock: old.clock.borrow()}
 		s.servers[name] = x
 	}
 	s.of[b] = x
 	return x, nil
 }
 
+// get returns the server that had bucket b when it was last looked up.
 func (s *shards) get(b int) *server {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.of[b]
 }
 
-// forget forgets the servers that have no bucket any more.
-func (s *shards) forget() {
+// forgetUnused forgets the servers that have no bucket any more.
+func (s *shards) forgetUnused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.servers)
@@ -104,15 +108,15 @@ func (s *shards) forget() {
 	}
 }
 
-// Shards returns the servers and which buckets they have, in the order of their
-// first bucket. It takes a round trip only where nothing is known of the cluster.
+// Shards returns all servers and the buckets that they have, in the order of each server's
+// first bucket. It calls Redis only if the cluster's client does not know the cluster yet.
 func (l *Ledger) Shards(ctx context.Context) ([]Shard, error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	var all []Shard
 	at := make(map[*server]int)
 	for b := range l.Buckets() {
-		x, err := l.shards.find(ctx, b)
+		x, err := l.shards.lookUp(ctx, b)
 		if err != nil {
 			return nil, err
 		}
@@ -124,35 +128,36 @@ func (l *Ledger) Shards(ctx context.Context) ([]Shard, error) {
 		}
 		all[i].Buckets = append(all[i].Buckets, b)
 	}
-	l.shards.forget()
+	l.shards.forgetUnused()
 	return all, nil
 }
 
 // Clustered reports whether the client is one of a Redis Cluster.
 func (l *Ledger) Clustered() bool { return l.shards.cluster != nil }
 
-// ReloadShards has a cluster's client read anew, in the background, which server
-// has which slot.
+// ReloadShards makes a cluster's client read again, in the background, which server has
+// which slot. Without a cluster it does nothing.
 func (l *Ledger) ReloadShards(ctx context.Context) {
 	if c := l.shards.cluster; c != nil {
 		c.ReloadState(ctx)
 	}
 }
 
-// ShardOf returns the name of the server that has a session's bucket.
+// ShardOf returns the name of the server that has a session's bucket, "" without a cluster.
 func (l *Ledger) ShardOf(id string) string { return l.shards.get(l.keys.bucket(id)).name }
 
 // Clock returns the estimate of the clock of the server that has bucket b.
 func (l *Ledger) Clock(b int) *Clock { return l.shards.get(b).clock }
 
-// ClockOf returns the estimate of the clock that decides of a session.
+// ClockOf returns the estimate of the clock that decides when a session's time is over:
+// the clock of the server that has the session's bucket.
 func (l *Ledger) ClockOf(id string) *Clock { return l.Clock(l.keys.bucket(id)) }
 
-// sampling sees to it that the estimate of the clock of bucket b's server is not
-// older than life. If it is, the time is asked for along with pipe, and taken by
-// the function that it returns. In a cluster a command without a key cannot be
-// sent along: it takes a round trip of its own.
-func (l *Ledger) sampling(ctx context.Context, pipe redis.Pipeliner, b int, life time.Duration) (taken func() error) {
+// refreshClock samples the clock of bucket b's server if the last sample is older than
+// life. It adds a command to pipe; after pipe has been executed, the caller calls
+// takeSample. In a cluster a command without a key cannot be part of a pipeline, so there
+// refreshClock takes a round trip of its own.
+func (l *Ledger) refreshClock(ctx context.Context, pipe redis.Pipeliner, b int, life time.Duration) (takeSample func() error) {
 	if l.Clock(b).Age() <= life {
 		return func() error { return nil }
 	}
@@ -167,7 +172,7 @@ func (l *Ledger) sampling(ctx context.Context, pipe redis.Pipeliner, b int, life
 			return now.Err()
 		}
 	}
-	x, err := l.shards.find(ctx, b)
+	x, err := l.shards.lookUp(ctx, b)
 	if err == nil {
 		sent := x.clock.local()
 		var now time.Time
@@ -175,14 +180,14 @@ func (l *Ledger) sampling(ctx context.Context, pipe redis.Pipeliner, b int, life
 			x.clock.Sample(now.UnixMilli(), sent)
 		}
 	}
-	l.noticed(err)
+	l.reloadAfter(err)
 	return func() error { return err }
 }
 
-// noticed has a cluster's client look for the servers again after an error that a
-// change of them may be the cause of. By itself it does so when it is redirected,
-// and once in a minute.
-func (l *Ledger) noticed(err error) {
+// reloadAfter calls ReloadShards if err may come from a change of the cluster's servers.
+// By itself the cluster's client reads again which server has which slot only when a call
+// is redirected, and once a minute. A nil err is ignored.
+func (l *Ledger) reloadAfter(err error) {
 	if err == nil || errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) || !l.Clustered() {
 		return
 	}
@@ -194,8 +199,9 @@ func (l *Ledger) noticed(err error) {
 	l.ReloadShards(context.Background())
 }
 
-// IsMoving reports whether err is Redis's answer while the slot of a bucket is on
-// its way from one server to another: some of the keys are here and some there.
+// IsMoving reports whether err says that a bucket's slot is being moved from one server of
+// the cluster to another: some of its keys are here and some there, so the script has not
+// run.
 func IsMoving(err error) bool {
 	return err != nil && redis.IsTryAgainError(err)
 }

@@ -1,12 +1,12 @@
--- Finishes ends of one bucket whose hooks have run.
+-- Finishes ends of one bucket whose hooks have succeeded.
 --
 -- KEYS  1 due, then of n ends: n session, n end, n watch
 -- ARGV  1 instance  2 time to live of a tombstone, ms, then of each: n id, n claim
--- Reply {r1, r2, ...}: 1 acked, 0 the claim is no longer the holder's: nothing was done
+-- Reply {r1, r2, ...}: 1 acked, 0 the caller no longer has the claim: nothing was done
 --
--- Invariant: only the holder of the claim acks. Where other instances still
--- hold closures of the session, its record and end stay as a tombstone for them. A
--- watch that others have overwritten names nobody, and goes.
+-- Invariant: only the holder of the claim acks. If other instances still hold closures
+-- of the session, its record and end stay as a tombstone for them. A watch that
+-- something else has overwritten names nobody, and is deleted.
 local n = (#KEYS - 1) / 3
 local session, fin, watch = 1, 1 + n, 1 + 2 * n
 local id, claim = 2, 2 + n

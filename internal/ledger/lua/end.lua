@@ -1,17 +1,17 @@
--- Ends a live session because somebody said so.
+-- Ends a live session at the request of a caller.
 --
 -- KEYS  1 due  2 session  3 live  4 end  5 watch
 -- ARGV  1 id  2 proof that KEYS[3] was named with  3 reason  4 claim, '' to leave the end unclaimed
 --       5 lease, ms  6 channel of the bucket
--- Reply {now, 1, claimed}  ended by this call, or, with a claim, by an earlier sending of it;
---                          claimed as look.lua gives it, absent where ARGV[4] is ''
+-- Reply {now, 1, claimed}  ended by this call, or, with a claim, by the same call sent earlier;
+--                          claimed as in the reply of look.lua, absent if ARGV[4] is ''
 --       {now, 0}           not live: ended before, or its time is over
 --       {now, -1}          the secret was rotated: read the record again and repeat
 --
--- Invariant: the end is one transition. Whoever deletes the live key here has
--- written the end in the same step; the due entry leads to it until it is acked.
--- The live key goes first: out of memory, Redis refuses a script at its first
--- write only, and no deletion. A logout must work then.
+-- Invariant: the end is one transition. The step that deletes the live key also writes
+-- the end, and the due entry leads to it until it is acked. The live key is deleted
+-- first: when Redis is out of memory it refuses a script only at the script's first
+-- write, and it never refuses to delete. A logout must work then.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local e = redis.call('HMGET', KEYS[4], 'reason', 'at', 'left', 'by')
@@ -35,5 +35,5 @@ if ARGV[4] == '' then
   return {now, 1}
 end
 local watchers = redis.pcall('SMEMBERS', KEYS[5])
-if watchers.err then watchers = {} end -- of another type: overwritten by others, it names nobody
+if watchers.err then watchers = {} end -- overwritten by something else: it names nobody
 return {now, 1, {redis.call('GET', KEYS[2]), e[1], e[2], e[3], 1, '', watchers}}

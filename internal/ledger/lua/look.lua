@@ -1,21 +1,21 @@
--- Looks at sessions of one bucket: moves the due entry of the live ones, ends
--- those whose live key is gone or whose absolute deadline, as the record has it, is
--- over, and claims ends that nobody holds.
+-- Looks at sessions of one bucket: moves the due entry of the live ones, ends those
+-- whose live key is gone or whose absolute deadline, which is in the record, is over,
+-- and claims ends that nobody holds.
 --
 -- KEYS  1 due, then of n sessions: n session, n live, n end, n watch
 -- ARGV  1 claim  2 lease, ms, then of each: n id, n proof that its live key was named with, n hint
 --       hint: '' or what an event said of the live key, 'expired', 'evicted' or 'deleted'
 -- Reply {now, r1, r2, ...}; r is one of
---       0          the due-index does not know the session: its end was acked
+--       0          the due-index has no entry of the session: its end was acked
 --       score      when it is next due; nothing to do before
---       {record or '', reason, at, left, attempt, done, watchers}   claimed by this call, or by an
---                  earlier sending of it; at in Unix ms, left ms of its time to live or -1
+--       {record or '', reason, at, left, attempt, done, watchers}   claimed by this call, or by
+--                  the same call sent earlier; at in Unix ms, left ms of its time to live or -1
 --
 -- Invariant: a session whose live key exists is never ended here before its absolute
--- deadline, whatever the hint says, and never lives beyond it, whatever the live key's
--- time to live says; an end is claimed by one claim at a time, until its lease, which is
--- its score in the due-index, is over. The due entries are written first: out of
--- memory, Redis refuses a script at its first write only.
+-- deadline, whatever the hint is, and never lives beyond it, whatever the live key's time
+-- to live is. One claim at a time has an end, until its lease is over; the lease is the
+-- end's score in the due-index. The due entries are written first: when Redis is out of
+-- memory it refuses a script only at the script's first write.
 local n = (#KEYS - 1) / 4
 local session, live, fin, watch = 1, 1 + n, 1 + 2 * n, 1 + 3 * n
 local id, proof, hint = 2, 2 + n, 2 + 2 * n
@@ -24,15 +24,15 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local leased = string.format('%.0f', now + lease)
 
--- A command costs more to call than to run, so each is sent once for all sessions
--- where it can be. In a burst of ends, no key of the next two calls is there.
+-- Calling a command costs more than running it, so one call serves all sessions where
+-- that is possible. When many sessions end at once, no key of the next two calls exists.
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, id + 1, id + n))
 local lives = redis.call('EXISTS', unpack(KEYS, live + 1, live + n)) > 0
 local ends = redis.call('EXISTS', unpack(KEYS, fin + 1, fin + n)) > 0
 
 local out, entries = {now}, {}
--- The absolute deadline in a session's record, 0 for none; see package record for the
--- layout. A record with another proof is not that of the live key.
+-- Returns the absolute deadline in a session's record, 0 for none; see package record for
+-- the layout. A record with another proof does not belong to the live key.
 local function absolute(i)
   local head = redis.call('GETRANGE', KEYS[session + i], 0, 22)
   if #head < 23 or string.sub(head, 1, 16) ~= ARGV[proof + i] or (string.byte(head, 17) ~= 4 and string.byte(head, 17) ~= 5) then return 0 end
@@ -45,7 +45,7 @@ local function due(i, at)
   entries[#entries + 1] = ARGV[id + i]
 end
 
--- Who is alive, and what may be claimed.
+-- Which sessions are live, and which ends may be claimed.
 local open, records = {}, {}
 for i = 1, n do
   local score = tonumber(scores[i] or 0)
@@ -66,7 +66,7 @@ for i = 1, n do
       end
     end
     if left ~= -2 then
-      -- Without a time to live (somebody's PERSIST) it is live all the same.
+      -- Without a time to live (somebody called PERSIST) the session is live all the same.
       if left < 0 then left = lease end
       out[1 + i] = now + left
       due(i, now + left)
@@ -77,8 +77,8 @@ for i = 1, n do
   end
 end
 
--- What ends now. A session whose secret was rotated since its live key was named
--- is left for another look.
+-- Which sessions end now. If the secret was rotated after the name of the live key was
+-- made, the session is left to another look.
 if #open > 0 then records = redis.call('MGET', unpack(records)) end
 local claimed = {}
 for j, e in ipairs(open) do
@@ -98,7 +98,7 @@ for j, e in ipairs(open) do
       end
     end
   elseif e.by ~= claim then
-    -- What cannot be a number of attempts was written by others, and counts as none.
+    -- A number that cannot be one of attempts was written by something else, and counts as 0.
     local before = tonumber(e.attempt) or 0
     e.attempt = (before >= 0 and before < 1000000) and before + 1 or 1
   end
@@ -119,7 +119,7 @@ for _, e in ipairs(claimed) do
   elseif e.by ~= claim then
     redis.call('HSET', KEYS[fin + i], 'by', claim, 'attempt', e.attempt)
   end
-  -- Of another type, it was overwritten by others, and names nobody.
+  -- A watch of another type was overwritten by something else, and names nobody.
   if watches then watchers = redis.pcall('SMEMBERS', KEYS[watch + i]) end
   if watchers.err then watchers = {} end
   out[1 + i] = {e.record, e.reason, e.at, e.left, e.attempt, e.done or '', watchers}

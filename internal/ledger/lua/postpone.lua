@@ -1,12 +1,12 @@
--- Puts off the looks at sessions of one bucket that are due, or due at a time that
--- nobody of ours has written.
+-- Puts off the looks at sessions of one bucket that are due, or whose entry has a time
+-- that lifecycle cannot have written.
 --
 -- KEYS  1 due
--- ARGV  1 for how long, ms  2 when an entry can be due at the latest, Unix ms, then of each: id
+-- ARGV  1 for how long, ms  2 the latest possible time of an entry, Unix ms, then of each: id
 -- Reply number of entries put off
 --
--- Invariant: an entry neither comes nor goes. A lease that somebody has got meanwhile
--- stands, and so does the deadline of a live session.
+-- Invariant: no entry is added or removed. A lease that somebody has got since stays as
+-- it is, and so does the deadline of a live session.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local at = string.format('%.0f', now + ARGV[1])

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 due, then for each claim: end
 -- ARGV  1 lease, ms, then for each claim: id, claim
--- Reply {r1, r2, ...}: 1 renewed, 0 the claim is no longer the holder's
+-- Reply {r1, r2, ...}: 1 renewed, 0 the caller no longer has the claim: nothing was done
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local out = {}

@@ -4,10 +4,10 @@
 -- ARGV  1 id  2 channel of the bucket
 -- Reply 1 moved, 0 no such end in the dead set
 --
--- Invariant: an end is in one of the two sets, never in both or neither. What
--- stands in the dead set without an end, or is due as well, is taken out of it;
--- what it has left behind goes with it. Attempts and hooks done stay as they are:
--- the next claim counts on.
+-- Invariant: an end is in one of the two sets, never in both or neither. An entry of
+-- the dead set that has no end is removed, and what is left of the session with it. An
+-- entry that is due as well is removed from the dead set. Attempts and hooks done stay as
+-- they are: the next claim goes on from there.
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   redis.call('ZREM', KEYS[2], ARGV[1])

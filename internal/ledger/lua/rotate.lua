@@ -3,13 +3,13 @@
 -- KEYS  1 session  2 live under the old secret  3 live under the new secret
 -- ARGV  1 proof of the new secret  2 proof of the old secret alone
 --       3 for how long the old secret is remembered, ms, 0 for not at all
--- Reply {1, r} rotated, or rotated by an earlier sending of this very call; r is the content
---              of the record's rotated field
+-- Reply {1, r} rotated now, or by the same call sent earlier; r is the content of the
+--              record's rotated field
 --       {0}    not live under the old secret
 --
--- Invariant: at every moment exactly one secret is good. Of the record only the proof,
--- the format and the rotated field are touched, so a save is never undone by a rotation.
--- The field gives no rights. See package record for the layout.
+-- Invariant: at every moment exactly one secret is good. A rotation changes only the
+-- proof, the format and the rotated field of the record, so it never undoes a save. The
+-- rotated field gives nobody any rights. See package record for the layout.
 local PROOF, HEAD, PLAIN, ROTATED, ONE, MOST = 16, 23, 4, 5, 22, 4
 
 local record = redis.call('GET', KEYS[1]) or ''

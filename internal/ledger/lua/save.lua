@@ -1,17 +1,17 @@
 -- Replaces the record of a live session and prolongs it.
 --
 -- KEYS  1 due  2 session  3 live  4 live under the timeouts to be saved, the same key as 3
---       where those stay as they are
+--       if those stay as they are
 -- ARGV  1 id  2 record, which begins with the proof in KEYS[4]
 --       3 'PX' or 'PXAT'  4 the live key's time to live, ms, or its end, Unix ms
 --       5 channel of the bucket
--- Reply 1 saved, or saved by an earlier sending of this very call
---       0 not live under this secret and these timeouts: ended, rotated, or other timeouts meanwhile
+-- Reply 1 saved now, or by the same call sent earlier
+--       0 not live under this secret and these timeouts: ended, rotated, or others were saved
 --
--- Invariant: an ended session is never written to. The due entry is never behind the
--- live key's deadline, whoever has moved it: a session whose entry is too late would
--- end unseen. Out of memory, Redis refuses a script at its first write only; that is
--- the live key's here, so nothing is half done.
+-- Invariant: nothing is written to an ended session. The due entry is never later than
+-- the live key's deadline, whoever has moved it: with a later entry, nobody would notice
+-- the end in time. When Redis is out of memory it refuses a script only at the script's
+-- first write; here that is the live key's, so nothing is half done.
 if redis.call('SET', KEYS[3], '1', 'XX', ARGV[3], ARGV[4]) then
   if KEYS[4] ~= KEYS[3] then redis.call('RENAME', KEYS[3], KEYS[4]) end
 elseif KEYS[4] == KEYS[3] or not redis.call('SET', KEYS[4], '1', 'XX', ARGV[3], ARGV[4]) then

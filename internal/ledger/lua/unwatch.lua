@@ -4,9 +4,9 @@
 -- ARGV  1 instance, then for each session: id
 -- Reply number of tombstones removed
 --
--- Invariant: a tombstone goes with the last instance that could ask for it. An
--- end that is not acked, in the due-index or the dead set, is left alone, and so is a
--- watch that others have overwritten.
+-- Invariant: a tombstone is removed with the last instance that needs it. An end that is
+-- not acked, and so is in the due-index or the dead set, is left alone. So is a watch that
+-- something else has overwritten.
 local removed = 0
 for i = 1, (#KEYS - 2) / 3 do
   local session, fin, watch = KEYS[3 * i], KEYS[3 * i + 1], KEYS[3 * i + 2]
