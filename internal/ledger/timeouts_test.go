@@ -17,14 +17,14 @@ func repacked(t *testing.T, rec []byte, k token.Token) []byte {
 	t.Helper()
 	r, err := record.Unpack(rec)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Unpack: %v", err)
 	}
 	r.Timeouts, r.Proof = k.Timeouts(), k.Proof()
 	return record.Pack(r)
 }
 
-// A save with shorter timeouts lowers the due entry, or the end would come late. So does
-// any other save, if something has moved the entry behind the live key's deadline.
+// A save with shorter timeouts makes the due entry earlier, or the end would come late. So
+// does any other save, if something has moved the entry behind the live key's deadline.
 func TestDueEntryIsALowerBound(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
@@ -38,47 +38,47 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 		rec = repacked(t, rec, next)
 		for range 2 { // as if the reply had been lost
 			if ok, err := l.Save(ctx, k, next, timeouts.Idle, rec); !ok || err != nil {
-				t.Fatal(ok, err)
+				t.Fatalf("Save with other timeouts = %v, %v", ok, err)
 			}
 		}
 		if other := k.WithTimeouts(token.Timeouts{Idle: time.Second}); rdb.Exists(ctx, l.keys.live(b, k.ID, k.Proof()), l.keys.live(b, k.ID, other.Proof())).Val() != 0 {
-			t.Error("the session is live under the timeouts from before")
+			t.Error("the session is live under the timeouts from before the save")
 		}
 		k = next
-		live := func() int64 {
+		deadline := func() int64 {
 			return l.ClockOf(k.ID).Unix() + rdb.PTTL(ctx, l.keys.live(b, k.ID, k.Proof())).Val().Milliseconds()
 		}
-		behind := func(what string) {
+		notLate := func(after string) {
 			t.Helper()
-			if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > live()+100 {
-				t.Errorf("%s: due %d ms behind the live key's deadline", what, due-live())
+			if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > deadline()+100 {
+				t.Errorf("after %s, the due entry is %d ms later than the live key's deadline", after, due-deadline())
 			}
 		}
-		behind("other timeouts")
+		notLate("a save with other timeouts")
 		look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
-		behind("looked at")
+		notLate("a look")
 		rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 4e12, Member: k.ID})
 		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
-			t.Fatal(ok, err)
+			t.Fatalf("Save = %v, %v", ok, err)
 		}
-		behind("moved, and saved")
+		notLate("the entry was moved and the session saved")
 		rdb.ZRem(ctx, l.keys.due(b), k.ID)
 		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
-			t.Fatal(ok, err)
+			t.Fatalf("Save = %v, %v", ok, err)
 		}
 		if rdb.ZScore(ctx, l.keys.due(b), k.ID).Val() == 0 {
-			t.Error("an entry that was lost stays lost")
+			t.Error("the due entry was lost, and the save has not written it again")
 		}
 	}
-	// An ended one is not written to, under whatever name.
+	// Nothing is written to an ended session, whatever the timeouts in its token are.
 	rdb.Del(ctx, l.keys.live(b, k.ID, k.Proof()))
 	if ok, err := l.Save(ctx, k, k.WithTimeouts(token.Timeouts{Idle: time.Minute}), time.Minute, rec); ok || err != nil {
-		t.Errorf("save of an ended session: %v, %v", ok, err)
+		t.Errorf("Save of an ended session = %v, %v, want false", ok, err)
 	}
 }
 
-// However long somebody has made the live key's time to live, a session does not
-// outlive the absolute deadline of its record.
+// A session does not live longer than until the absolute deadline in its record, however
+// long somebody has made the time to live of its live key.
 func TestLookEnforcesTheAbsoluteDeadline(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
@@ -95,41 +95,41 @@ func TestLookEnforcesTheAbsoluteDeadline(t *testing.T) {
 			tamper(live)
 			var claims []*Claim
 			for looks := 0; len(claims) == 0; looks++ {
-				found := look(t, l, k.ID, "i:1", "")
-				claims = found.Claims
+				got := look(t, l, k.ID, "i:1", "")
+				claims = got.Claims
 				if len(claims) > 0 {
 					break
 				}
-				if found.Next > deadline {
-					t.Fatalf("next due %d ms behind the deadline", found.Next-deadline)
+				if got.Next > deadline {
+					t.Fatalf("the session is next due %d ms after its deadline", got.Next-deadline)
 				}
 				if ttl := rdb.PTTL(ctx, live).Val().Milliseconds(); l.ClockOf(k.ID).Unix()+ttl > deadline+100 {
-					t.Fatalf("%d ms left", ttl)
+					t.Fatalf("the look has left the live key a time to live of %d ms", ttl)
 				}
 				if looks == 0 {
-					tamper(live) // again, so that the live key is there at the deadline
+					tamper(live) // again, so that the live key exists at the deadline
 				}
 				select {
-				case <-time.After(l.ClockOf(k.ID).Until(found.Next + 1)):
+				case <-time.After(l.ClockOf(k.ID).Until(got.Next + 1)):
 				case <-t.Context().Done():
 				}
 				tamper(live)
 			}
 			if c := claims[0]; c.Reason != Expired || c.At < deadline-rounding || c.At > deadline+rounding {
-				t.Errorf("%s at %d, want %d", c.Reason, c.At, deadline)
+				t.Errorf("the session has %s at %d, want %s at %d", c.Reason, c.At, Expired, deadline)
 			}
 			if rdb.Exists(ctx, live).Val() != 0 {
-				t.Error("the live key is still there")
+				t.Error("the live key of the ended session still exists")
 			}
 		})
 	}
 }
 
-// rounding is by how much an expired session's end may lie beside its deadline.
+// rounding is by how many ms the end of an expired session may differ from its deadline.
 const rounding = 50
 
-// A rotation notes the secret that is gone, the latest first and four at most, and leaves
-// the rest of the record as it is.
+// A rotation notes the old secret in the record, the last one first and four at most. The
+// rest of the record stays as it is.
 func TestRotationsAreRemembered(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
@@ -143,26 +143,26 @@ func TestRotationsAreRemembered(t *testing.T) {
 			var ok bool
 			var err error
 			if rotated, ok, err = l.Rotate(ctx, k, next, time.Minute); !ok || err != nil {
-				t.Fatal(ok, err)
+				t.Fatalf("Rotate = %v, %v", ok, err)
 			}
 		}
 		secrets = append([]string{k.SecretProof()}, secrets...)
 		rec, err := record.Unpack([]byte(rdb.Get(ctx, l.keys.session(l.Bucket(k.ID), k.ID)).Val()))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("Unpack: %v", err)
 		}
 		if rec.Proof != next.Proof() || string(rec.Values) != "v" || rec.Timeouts != k.Timeouts() || len(rec.Rotated) != min(n+1, 4) ||
 			!slices.Equal(rec.Rotated, record.UnpackRotated(rotated)) {
-			t.Fatalf("rotation %d: %+v", n, rec)
+			t.Fatalf("after rotation %d the record is %+v", n, rec)
 		}
 		for i, x := range rec.Rotated {
 			if left := x.Until - l.ClockOf(k.ID).Unix(); x.Secret != secrets[i] || left <= 0 || left > 60_100 {
-				t.Errorf("rotation %d: secret %d is remembered for %d ms", n, i, left)
+				t.Errorf("after rotation %d, secret %d is remembered for %d ms, want a minute", n, i, left)
 			}
 		}
 		k = next
 	}
 	if _, ok, err := l.Rotate(ctx, k.Rotate(), k.Rotate(), time.Minute); ok || err != nil {
-		t.Errorf("rotated under a secret that is none: %v, %v", ok, err)
+		t.Errorf("Rotate with a secret that is not the session's = %v, %v, want false", ok, err)
 	}
 }
