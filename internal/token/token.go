@@ -1,20 +1,3 @@
-// Package token makes and reads the two halves of a session's cookie: the
-// public ID and the secret.
-//
-// A token is "<id>.<secret>". The ID is 16 random bytes; it names the session
-// in keys, logs and hooks. The secret is 32 random bytes, known to the visitor
-// only: Redis holds a part of a SHA-256 over them (the proof). OWASP's Session Management
-// Cheat Sheet asks for at least 64 bits of entropy in a session identifier.
-//
-// Behind its random bytes the secret half carries the timeouts that the
-// session had when the cookie was written, so that a request can prolong the
-// session in the same round trip that reads it, and a mark of the store and cookie
-// name that it was issued for. The proof is taken over the whole half. So whoever
-// changes a timeout, or sends the token under another name, names a live key that
-// does not exist: nothing in a token is believed that was not issued with it.
-//
-// Only the last bytes, when the cookie was sent, are not covered: they tell
-// when it is time to send it again, to whoever says so, and nothing else.
 package token
 
 import (
@@ -29,46 +12,46 @@ import (
 const (
 	// IDLength is the length of an ID in characters.
 	IDLength = 22
-	// ProofLength is the length of a proof in bytes. To find a secret for a proof
-	// of 128 bits is as hard as to guess an ID of 128 bits (NIST SP 800-107 on
-	// truncated hashes); a whole SHA-256 costs a tenth of a session's memory more.
+	// ProofLength is the length of a proof in bytes. Finding a secret for a proof of 128
+	// bits is as hard as guessing an ID of 128 bits (NIST SP 800-107 on truncated hashes).
+	// With a whole SHA-256, a session would take a tenth more memory.
 	ProofLength = 16
 
 	idBytes     = 16
 	secretBytes = 32
 	timeBytes   = 6
 	markBytes   = 4
-	provedBytes = secretBytes + 2*timeBytes + markBytes
+	provedBytes = secretBytes + 2*timeBytes + markBytes // what the proof covers
 	sentBytes   = 4
 	halfBytes   = provedBytes + sentBytes
 	halfLength  = (halfBytes*8 + 5) / 6
 
-	// Length is the length of a token in characters; nothing else is one.
+	// Length is the length of a token in characters. A text of another length is no token.
 	Length = IDLength + 1 + halfLength
 )
 
-// MaxTimeout is the longest idle timeout that a token can name, ten years.
+// MaxTimeout is the longest idle timeout that a token can have: ten years.
 const MaxTimeout = 10 * 365 * 24 * time.Hour
 
-// encoding refuses a second spelling of the same bytes, so that one session
+// encoding is strict: it refuses a second spelling of the same bytes, so that one session
 // has one name.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Timeouts tell when a session ends by itself.
+// Timeouts say when a session ends by itself.
 type Timeouts struct {
 	// Idle ends the session this long after its last request. It is positive
 	// and has millisecond resolution.
 	Idle time.Duration
-	// Deadline ends it in any case, in Unix milliseconds of the Redis server's
-	// clock; 0 means never.
+	// Deadline ends the session in any case, at this time in Unix milliseconds of the
+	// Redis server's clock. 0 means no deadline.
 	Deadline int64
 }
 
-// Mark tells for which store and cookie name a token was issued. It is no secret and
-// no proof: it tells apart what cannot be a token of a name, without asking Redis.
+// Mark says for which store and cookie name a token was issued. It is not a secret. With
+// it, Parse refuses a token of another cookie without asking Redis.
 type Mark [markBytes]byte
 
-// MarkOf returns the mark of a cookie name of the store with this prefix.
+// MarkOf returns the mark of a cookie name, for the store with this prefix.
 func MarkOf(prefix, name string) Mark {
 	// Neither of them contains a zero byte.
 	b := make([]byte, 0, 64)
@@ -77,7 +60,7 @@ func MarkOf(prefix, name string) Mark {
 	return Mark(sum[:])
 }
 
-// Token is a parsed token.
+// Token is a token that New has made or Parse has read. The zero value is no token.
 type Token struct {
 	ID       string
 	timeouts Timeouts
@@ -87,14 +70,14 @@ type Token struct {
 	sent     uint32 // Unix seconds
 }
 
-// New returns a token with a new ID and a new secret.
+// New returns a token with a new ID and a new secret, for a session with these timeouts.
 func New(m Mark, t Timeouts) Token {
 	var id [idBytes]byte
 	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
 	return Token{ID: encoding.EncodeToString(id[:]), mark: m, timeouts: t}.Rotate()
 }
 
-// Rotate returns a token of the same session with a new secret.
+// Rotate returns a token of the same session, with a new secret and the same timeouts.
 func (t Token) Rotate() Token {
 	_, _ = rand.Read(t.secret[:])
 	return t.proved()
@@ -103,7 +86,7 @@ func (t Token) Rotate() Token {
 // Timeouts returns the timeouts that the token was issued with.
 func (t Token) Timeouts() Timeouts { return t.timeouts }
 
-// WithTimeouts returns the token with the same secret and these timeouts.
+// WithTimeouts returns the token with these timeouts and the same secret.
 func (t Token) WithTimeouts(x Timeouts) Token {
 	if x == t.timeouts {
 		return t
@@ -112,6 +95,7 @@ func (t Token) WithTimeouts(x Timeouts) Token {
 	return t.proved()
 }
 
+// proved returns the token with its proof.
 func (t Token) proved() Token {
 	half := t.half()
 	sum := sha256.Sum256(half[:provedBytes])
@@ -119,7 +103,7 @@ func (t Token) proved() Token {
 	return t
 }
 
-// half is the token's second half, decoded.
+// half returns the bytes of the token's second half.
 func (t Token) half() (half [halfBytes]byte) {
 	b := append(half[:0], t.secret[:]...)
 	b = appendUint48(appendUint48(b, t.timeouts.Idle.Milliseconds()), t.timeouts.Deadline)
@@ -128,20 +112,21 @@ func (t Token) half() (half [halfBytes]byte) {
 	return half
 }
 
-// Sent returns the token as it is sent at that time.
+// Sent returns the token with at noted as the time at which its cookie was sent.
 func (t Token) Sent(at time.Time) Token {
 	t.sent = uint32(at.Unix())
 	return t
 }
 
-// Age returns how long ago the cookie was sent, as it says itself, in whole seconds.
+// Age returns how long before at the cookie was sent, in whole seconds. The client can
+// change this.
 func (t Token) Age(at time.Time) time.Duration {
 	return time.Duration(uint32(at.Unix())-t.sent) * time.Second
 }
 
-// Parse reads a token. ok is false for anything that String cannot have
-// written for this mark: wrong length, wrong alphabet, a second spelling, impossible
-// timeouts, another mark.
+// Parse reads a token. ok is false for everything that String cannot have written with this
+// mark: a wrong length, a wrong alphabet, a second spelling, impossible timeouts, another
+// mark. Whether the session is live, and the secret is its own, only Redis knows.
 func Parse(s string, m Mark) (t Token, ok bool) {
 	if len(s) != Length || s[IDLength] != '.' || !ValidID(s[:IDLength]) {
 		return Token{}, false
@@ -162,8 +147,8 @@ func Parse(s string, m Mark) (t Token, ok bool) {
 	return t.proved(), true
 }
 
-// String returns the token as it stands in the cookie. It contains the secret:
-// it belongs into a cookie and nowhere else.
+// String returns the token as the cookie's value. It contains the secret: use it for the
+// cookie and for nothing else.
 func (t Token) String() string {
 	half := t.half()
 	out := make([]byte, Length)
@@ -173,20 +158,21 @@ func (t Token) String() string {
 	return string(out)
 }
 
-// Proof returns what Redis may know of the secret, in the name of the live key and in
-// the record: ProofLength bytes of a SHA-256 over secret, timeouts and mark.
+// Proof returns the token's proof: ProofLength bytes of a SHA-256 over secret, timeouts and
+// mark. It is what Redis may know about the secret, in the name of the live key and in the
+// record.
 func (t Token) Proof() string { return t.proof }
 
-// Same reports whether two tokens are one, whenever they were sent.
+// Same reports whether two tokens are equal, apart from when they were sent.
 func (t Token) Same(other Token) bool { return t.ID == other.ID && t.proof == other.proof }
 
-// Proves reports whether proof is this token's.
+// Proves reports whether proof is this token's proof. It takes the same time whether or not.
 func (t Token) Proves(proof string) bool {
 	return subtle.ConstantTimeCompare([]byte(t.proof), []byte(proof)) == 1
 }
 
-// SecretProof returns ProofLength bytes of a SHA-256 over the secret and the mark: it
-// is the same whatever the timeouts are.
+// SecretProof returns ProofLength bytes of a SHA-256 over the secret and the mark. It does
+// not depend on the timeouts.
 func (t Token) SecretProof() string {
 	var b [secretBytes + markBytes]byte
 	copy(b[copy(b[:], t.secret[:]):], t.mark[:])
@@ -194,18 +180,19 @@ func (t Token) SecretProof() string {
 	return string(sum[:ProofLength])
 }
 
-// ProofText returns a proof as it stands in a key's name.
+// ProofText returns a proof as it is written in the name of a key.
 func ProofText(proof string) string { return encoding.EncodeToString([]byte(proof)) }
 
-// ValidID reports whether s is an ID, so that it may become part of a key.
+// ValidID reports whether s has the form of an ID. Only then may it become a part of a
+// key's name.
 func ValidID(s string) bool {
 	var id [idBytes]byte
 	return len(s) == IDLength && decode(id[:], s)
 }
 
-// Bucket returns the bucket of a valid ID among n buckets.
+// Bucket returns the bucket of an ID, of n buckets. It is 0 for a text that is no ID.
 func Bucket(id string, n int) int {
-	// The first four characters are 24 random bits, drawn by New.
+	// The first four characters are 24 of the random bits of the ID.
 	var b [3]byte
 	if len(id) < 4 || !decode(b[:], id[:4]) {
 		return 0
@@ -213,9 +200,10 @@ func Bucket(id string, n int) int {
 	return int(uint32(b[0])<<16|uint32(b[1])<<8|uint32(b[2])) % n
 }
 
-// decode fills dst from s, which must be exactly its encoding.
+// decode fills dst with the bytes that s encodes. It reports whether s is the encoding of
+// exactly so many bytes.
 func decode(dst []byte, s string) bool {
-	// The decoder skips line ends; an ID with one would be a second spelling.
+	// The decoder skips line ends. An ID with one would be a second spelling.
 	for i := range len(s) {
 		if s[i] == '\n' || s[i] == '\r' {
 			return false

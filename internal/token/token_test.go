@@ -12,6 +12,7 @@ var mark = MarkOf("life", "session")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// Parse reads what String writes. Rotate changes the secret and nothing else.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, timeouts := range []Timeouts{
@@ -23,77 +24,78 @@ func TestRoundTrip(t *testing.T) {
 		s := want.String()
 		got, ok := Parse(s, mark)
 		if !ok || got != want || len(s) != Length || !ValidID(want.ID) || len(want.Proof()) != ProofLength || len(ProofText(want.Proof())) != 22 {
-			t.Errorf("%+v became %+v, %v", want, got, ok)
+			t.Errorf("Parse(%+v.String()) = %+v, %v", want, got, ok)
 		}
 		next := want.Rotate()
 		if next.ID != want.ID || next.Proof() == want.Proof() || next.Timeouts() != want.Timeouts() {
-			t.Errorf("rotated: %+v", next)
+			t.Errorf("Rotate of %+v returns %+v, want another secret and nothing else changed", want, next)
 		}
 	}
 }
 
-func TestParseTakesOneSpelling(t *testing.T) {
+// Parse accepts one spelling of a token, and nothing that is no token.
+func TestParseAcceptsOneSpelling(t *testing.T) {
 	t.Parallel()
 	s := New(mark, Timeouts{Idle: time.Minute}).String()
 	for i := range len(s) {
 		for _, c := range []byte("A_-.=+/\n \x00~") {
 			bad := s[:i] + string(c) + s[i+1:]
 			if got, ok := Parse(bad, mark); ok && got.String() != bad {
-				t.Errorf("%q is a second spelling of %q", bad, got)
+				t.Errorf("Parse accepts %q, a second spelling of %q", bad, got)
 			}
 		}
 	}
 	for _, bad := range []string{"", ".", s[1:], s + "A", s[:Length-1], strings.Repeat("A", Length)} {
 		if _, ok := Parse(bad, mark); ok {
-			t.Errorf("%q is a token", bad)
+			t.Errorf("Parse accepts %q", bad)
 		}
 	}
 }
 
-// Whatever is changed in a token, its proof is another one: none of it is good that was
-// not issued with the rest.
+// Whatever somebody changes in a token, the proof is another one, so that nothing is good
+// that was not issued together with the rest.
 func TestProofCoversTheWholeSecretHalf(t *testing.T) {
 	t.Parallel()
 	k := New(mark, Timeouts{Idle: time.Minute, Deadline: 1_800_000_000_000})
 	s := k.String()
-	const last = 6 // characters say when it was sent, and are not covered
+	const last = 6 // characters that say when the cookie was sent, and are not covered
 	for i := IDLength + 1; i < len(s)-last; i++ {
 		for _, c := range []byte("Aa0_") {
 			forged, ok := Parse(s[:i]+string(c)+s[i+1:], mark)
 			if ok && c != s[i] && (forged.Proof() == k.Proof() || forged.Proves(k.Proof())) {
-				t.Errorf("character %d is not covered", i)
+				t.Errorf("the proof does not cover character %d", i)
 			}
 		}
 	}
 	other := MarkOf("life", "admin")
 	if _, ok := Parse(s, other); ok {
-		t.Error("a token is taken under another name")
+		t.Error("Parse accepts a token of another cookie name")
 	}
 	renamed := k
 	renamed.mark = other
 	if forged, ok := Parse(renamed.String(), other); !ok || forged.Proof() == k.Proof() || forged.SecretProof() == k.SecretProof() {
-		t.Error("the mark is not covered")
+		t.Error("the proof does not cover the mark")
 	}
 	for _, m := range []Mark{MarkOf("life:session", ""), MarkOf("lif", "esession"), MarkOf("other", "session")} {
 		if m == mark {
-			t.Error("two stores and names have one mark")
+			t.Error("two pairs of store and name have the same mark")
 		}
 	}
 	now := time.Unix(1_800_000_000, 0)
 	sent, ok := Parse(k.Sent(now).String(), mark)
 	if !ok || !sent.Same(k) || sent.Proof() != k.Proof() || sent.Age(now) != 0 || sent.Age(now.Add(90*time.Minute)) != 90*time.Minute || sent.Same(k.Rotate()) {
-		t.Errorf("sent: %+v", sent)
+		t.Errorf("a token that was sent is %+v", sent)
 	}
 	longer := k.WithTimeouts(Timeouts{Idle: time.Hour})
 	if longer.Proof() == k.Proof() || longer.SecretProof() != k.SecretProof() || longer.WithTimeouts(k.Timeouts()) != k || !longer.Proves(longer.Proof()) {
-		t.Errorf("with other timeouts: %+v", longer)
+		t.Errorf("a token with other timeouts is %+v", longer)
 	}
 	if k.Rotate().SecretProof() == k.SecretProof() {
-		t.Error("another secret has the same proof")
+		t.Error("SecretProof is the same for another secret")
 	}
 }
 
-// Secrets and IDs are what their size promises: all different, all bits used.
+// All IDs are different, and every bit of the secret is random.
 func TestRandomness(t *testing.T) {
 	t.Parallel()
 	var ones [secretBytes * 8]int
@@ -116,6 +118,7 @@ func TestRandomness(t *testing.T) {
 	}
 }
 
+// All buckets get about the same number of sessions.
 func TestBucketsAreEven(t *testing.T) {
 	t.Parallel()
 	const n, buckets = 20_000, 16
@@ -130,6 +133,7 @@ func TestBucketsAreEven(t *testing.T) {
 	}
 }
 
+// What Parse accepts is a valid token, spelled as String spells it.
 func FuzzParse(f *testing.F) {
 	f.Add(New(mark, Timeouts{Idle: time.Minute, Deadline: 1}).String())
 	f.Add("")
@@ -139,7 +143,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if got.String() != s || !ValidID(got.ID) || got.Timeouts().Idle <= 0 || got.Timeouts().Idle > MaxTimeout {
-			t.Errorf("%q became %+v", s, got)
+			t.Errorf("Parse(%q) = %+v, which String writes as %q", s, got, got)
 		}
 	})
 }
