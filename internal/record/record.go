@@ -1,20 +1,3 @@
-// Package record packs what is known of a session into the one string that
-// Redis keeps for it.
-//
-// A record is a head, which scripts read too, and fields:
-//
-//	proof     16 bytes, of the present secret
-//	format    1 byte: 4, or 5 if a secret was rotated away of late
-//	deadline  6 bytes, big endian: the absolute one, Unix ms, 0 for none
-//	rotated   of format 5 only: 1 byte, the length of what follows, and that; see rotate.lua
-//	times     2 uvarints, ms: from the creation to the deadline, or the creation in Unix
-//	          time where there is none; the idle timeout
-//	fields    each a tag, the length of what follows, both uvarints, and that
-//	values    their tag, and the rest; not there if there are none
-//
-// A reader passes over fields that it does not know, and Pack writes them again. So a
-// new field takes a new tag and nothing else, as long as an older instance may ignore
-// it; what it must not ignore takes a new format.
 package record
 
 import (
@@ -27,17 +10,16 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// The formats; they stand in rotate.lua and look.lua as well. In the first two, of before
-// there were fields, the second one said that a cookie follows.
+// The formats. 4 and 5 are also in rotate.lua and look.lua.
 const (
-	formatFirst   = 2
-	formatCookie  = 3
+	formatFirst   = 2 // of earlier releases, without tagged fields
+	formatCookie  = 3 // as formatFirst, with a cookie
 	format        = 4
-	formatRotated = 5
+	formatRotated = 5 // as format, with the rotated field
 )
 
-// The tags of fields. A tag is never used for something else, even if its field is no
-// longer written.
+// The tags of fields. A tag is never used for another field, even if its own is no longer
+// written.
 const (
 	tagCookie  = 1
 	tagRequest = 2
@@ -45,46 +27,47 @@ const (
 	tagValues  = 4
 )
 
-// ErrMalformed is returned for bytes that Pack cannot have written.
+// ErrMalformed is returned for bytes that neither this release nor an earlier one can have
+// written.
 var ErrMalformed = errors.New("malformed session record")
 
-// Record is a session at rest.
+// Record is everything that is stored about a session.
 type Record struct {
-	Proof    string         // of the present secret, token.ProofLength bytes
-	Created  int64          // Unix milliseconds, the Redis server's clock
-	Timeouts token.Timeouts // as in force
-	Rotated  []Rotated      // the latest first
-	Cookie   *Cookie        // nil: the store's own options
-	Request  Request        // that began the session
-	Values   []byte         // as the codec encoded them; empty means none
+	Proof    string         // the proof of the present secret, token.ProofLength bytes
+	Created  int64          // when the session began, in Unix ms by the Redis server's clock
+	Timeouts token.Timeouts // the timeouts in force
+	Rotated  []Rotated      // the secrets that were rotated away a short while ago, the latest first
+	Cookie   *Cookie        // the form of the session's cookie; nil: the store's options
+	Request  Request        // the request that began the session
+	Values   []byte         // the session's values, as the codec has encoded them; empty: none
 
-	unknown []byte // fields of a newer release, as they came
+	unknown []byte // the fields of a newer release, as they came
 }
 
 // Rotated is a secret that was rotated away a short while ago.
 type Rotated struct {
-	Secret string // its token.Token.SecretProof
-	Until  int64  // how long it is remembered, Unix ms
+	Secret string // the token.Token.SecretProof of the secret
+	Until  int64  // until when it is remembered, in Unix ms
 }
 
-// rotatedLength is the length of a Rotated as it is packed, and maxRotated how many of
-// them a record has at most.
+// rotatedLength is the packed length of a Rotated. maxRotated is how many of them a record
+// has at most.
 const (
 	rotatedLength = token.ProofLength + 6
 	maxRotated    = 4
 )
 
-// Cookie is the cookie's form where a session has its own.
+// Cookie is the form of a session's cookie, if it is not that of the store's options.
 type Cookie struct {
 	Path, Domain string
-	MaxAge       int // seconds
-	SameSite     int // net/http's number
+	MaxAge       int // in seconds
+	SameSite     int // as net/http numbers it
 	Secure       bool
 	HTTPOnly     bool
 	Partitioned  bool
 }
 
-// Request sums up the request that began the session.
+// Request is what is kept of the request that began the session.
 type Request struct {
 	Method, URI, Host, ClientIP, UserAgent string
 	Header                                 []Field
@@ -93,17 +76,19 @@ type Request struct {
 // Field is one line of a request's header.
 type Field struct{ Name, Value string }
 
+// texts returns the texts of the request, in the order in which they are packed.
 func (r *Request) texts() []*string {
 	return []*string{&r.Method, &r.URI, &r.Host, &r.ClientIP, &r.UserAgent}
 }
 
+// The flags of a packed cookie.
 const (
 	flagSecure = 1 << iota
 	flagHTTPOnly
 	flagPartitioned
 )
 
-// Pack returns the record as Redis keeps it.
+// Pack returns the string that Redis keeps for r.
 func Pack(r Record) []byte {
 	b := make([]byte, 0, token.ProofLength+128+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values)+len(r.unknown))
 	b = append(b, r.Proof...)
@@ -118,7 +103,7 @@ func Pack(r Record) []byte {
 	}
 	created := r.Created
 	if d := r.Timeouts.Deadline; d != 0 {
-		created = max(d-created, 0) // takes fewer bytes
+		created = max(d-created, 0) // the time to the deadline takes fewer bytes
 	}
 	b = binary.AppendUvarint(b, uint64(created))
 	b = binary.AppendUvarint(b, uint64(r.Timeouts.Idle.Milliseconds()))
@@ -140,11 +125,14 @@ func Pack(r Record) []byte {
 	return b
 }
 
-// Most sessions begin with a GET, which is packed as an empty text, and that as noMethod.
+// Most sessions begin with a GET. It is packed as an empty text, and an empty method as
+// noMethod.
 const (
 	usualMethod = "GET"
 	noMethod    = "\x00"
 )
+
+// packTexts packs the texts of a request.
 
 func packTexts(r *Request) []byte {
 	packed := *r
@@ -161,6 +149,7 @@ func packTexts(r *Request) []byte {
 	return f
 }
 
+// texts reads what packTexts has written.
 func (d *decoder) texts(r *Request) {
 	for _, s := range r.texts() {
 		*s = string(d.bytes())
@@ -173,7 +162,8 @@ func (d *decoder) texts(r *Request) {
 	}
 }
 
-// Unpack reads what Pack wrote, in this release or an earlier one. Values aliases b.
+// Unpack reads what Pack has written, in this release or an earlier one. The error is
+// ErrMalformed. The result's Values are a part of b and not a copy.
 func Unpack(b []byte) (Record, error) {
 	if len(b) <= token.ProofLength {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
@@ -194,7 +184,8 @@ func Unpack(b []byte) (Record, error) {
 	return r, nil
 }
 
-// fields reads the rest of a record.
+// fields reads the rest of a record in format 4 or 5. rotated says that it has the rotated
+// field.
 func (r *Record) fields(d *decoder, rotated bool) {
 	r.Timeouts.Deadline = d.uint48()
 	if rotated {
@@ -238,7 +229,7 @@ func (r *Record) fields(d *decoder, rotated bool) {
 	}
 }
 
-// first reads the rest of a record of the first format.
+// first reads the rest of a record in format 2 or 3. cookie says that it has a cookie.
 func (r *Record) first(d *decoder, cookie bool) {
 	r.Created = d.int64()
 	r.Timeouts.Idle = d.milliseconds()
@@ -259,12 +250,13 @@ func (r *Record) first(d *decoder, cookie bool) {
 	}
 }
 
-// UnpackRotated reads the content of a rotated field.
+// UnpackRotated reads the content of a rotated field: the field without its length.
 func UnpackRotated(b []byte) []Rotated {
 	d := decoder{b: b}
 	return d.rotated()
 }
 
+// rotated reads secrets that were rotated away, as many as there are.
 func (d *decoder) rotated() (all []Rotated) {
 	for len(d.b) >= rotatedLength {
 		all = append(all, Rotated{Secret: string(d.take(token.ProofLength)), Until: d.uint48()})
@@ -300,13 +292,14 @@ func packCookie(c *Cookie) []byte {
 	return appendString(appendString(b, c.Path), c.Domain)
 }
 
-// decoder takes fields off the front of b; after the first misfit it is bad
-// and yields zero values.
+// decoder takes parts off the front of b. When b does not have what is expected, the
+// decoder becomes bad, and from then on returns zero values.
 type decoder struct {
 	b   []byte
 	bad bool
 }
 
+// int64 takes a uvarint.
 func (d *decoder) int64() int64 {
 	v, n := binary.Uvarint(d.b)
 	if d.bad || n <= 0 || v > math.MaxInt64 {
@@ -317,6 +310,7 @@ func (d *decoder) int64() int64 {
 	return int64(v)
 }
 
+// milliseconds takes a uvarint that is a duration in ms, of token.MaxTimeout at most.
 func (d *decoder) milliseconds() time.Duration {
 	ms := d.int64()
 	if ms > token.MaxTimeout.Milliseconds() {
@@ -326,6 +320,7 @@ func (d *decoder) milliseconds() time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
+// uint48 takes 6 bytes that are a big-endian number.
 func (d *decoder) uint48() int64 {
 	b := d.take(6)
 	if d.bad {
@@ -334,7 +329,7 @@ func (d *decoder) uint48() int64 {
 	return int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
 }
 
-// take takes n bytes, which alias b.
+// take takes n bytes. The result is a part of b and not a copy.
 func (d *decoder) take(n int64) []byte {
 	if d.bad || n > int64(len(d.b)) {
 		d.bad = true
@@ -345,9 +340,10 @@ func (d *decoder) take(n int64) []byte {
 	return x
 }
 
-// bytes takes as many bytes as the number in front of them says.
+// bytes takes a uvarint n and then n bytes.
 func (d *decoder) bytes() []byte { return d.take(d.int64()) }
 
+// cookie takes what packCookie has written.
 func (d *decoder) cookie() *Cookie {
 	head := d.take(2)
 	age := d.int64()

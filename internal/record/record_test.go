@@ -18,6 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// samples returns records with few and with many fields.
 func samples() []Record {
 	proof := strings.Repeat("p", token.ProofLength)
 	return []Record{
@@ -35,19 +36,20 @@ func samples() []Record {
 	}
 }
 
+// Unpack reads what Pack writes.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, want := range samples() {
 		got, err := Unpack(Pack(want))
 		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%+v became %+v, %v", want, got, err)
+			t.Errorf("Unpack(Pack(%+v)) = %+v, %v", want, got, err)
 		}
 	}
 }
 
-// What is cut within a field is no record; where a field is missing as a whole, the
-// others are as they were.
-func TestUnpackTakesNoFieldCut(t *testing.T) {
+// Unpack refuses a record that was cut within a field. If whole fields are missing, it reads
+// the others.
+func TestUnpackRefusesACutField(t *testing.T) {
 	t.Parallel()
 	for _, want := range samples() {
 		b := Pack(want)
@@ -59,17 +61,17 @@ func TestUnpackTakesNoFieldCut(t *testing.T) {
 			}
 			complete++
 			if got.Created != want.Created || got.Timeouts != want.Timeouts || !bytes.HasPrefix(want.Values, got.Values) {
-				t.Errorf("%d of %d bytes: %+v", n, len(b), got)
+				t.Errorf("the first %d of %d bytes are read as %+v", n, len(b), got)
 			}
 		}
 		if complete > 6+len(want.Values) {
-			t.Errorf("%d parts of one record are records", complete)
+			t.Errorf("%d parts of one record are accepted, want %d at most", complete, 6+len(want.Values))
 		}
 	}
 }
 
-// An instance of an older release passes over fields that it does not know, wherever they
-// stand, and what it saves keeps them.
+// An instance of an older release passes over the fields that it does not know, wherever
+// they are, and writes them again when it saves the session.
 func TestUnknownFieldsAreKept(t *testing.T) {
 	t.Parallel()
 	for _, want := range samples() {
@@ -84,24 +86,25 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 		}
 		got, err := Unpack(newer)
 		if err != nil || !bytes.Equal(Pack(got), newer) || !bytes.Equal(got.Values, want.Values) {
-			t.Errorf("%q was saved as %q, %v", newer, Pack(got), err)
+			t.Errorf("the record %q was saved as %q, %v", newer, Pack(got), err)
 		}
 		got.Values = []byte("other values")
 		got.Rotated = append([]Rotated{{Secret: want.Proof, Until: 1}}, got.Rotated...)
 		again, err := Unpack(Pack(got))
 		if err != nil || !bytes.Equal(again.unknown, unknown) || string(again.Values) != "other values" {
-			t.Errorf("saved with other values: %+v, %v", again, err)
+			t.Errorf("saved with other values, the record is %+v, %v", again, err)
 		}
-		// In front of the fields that this release knows.
+		// The same, with the unknown field in front of those that this release knows.
 		i := bytes.Index(b, appendField(nil, tagRequest, packTexts(&want.Request)))
 		front := append(appendField(bytes.Clone(b[:i]), 200, []byte("u")), b[i:]...)
 		got, err = Unpack(front)
 		if err != nil || !reflect.DeepEqual(got.Request, want.Request) || !bytes.Contains(Pack(got), appendField(nil, 200, []byte("u"))) {
-			t.Errorf("%+v, %v", got, err)
+			t.Errorf("with an unknown field in front, the record is %+v, %v", got, err)
 		}
 	}
 }
 
+// golden returns the bytes of a file in testdata.
 func golden(t testing.TB, name string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
@@ -115,7 +118,8 @@ func golden(t testing.TB, name string) []byte {
 	return b
 }
 
-// What a release has written, later ones read: never change these files.
+// A record that a release has written can be read by all later releases. Never change these
+// files.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()
 	full := samples()[2]
@@ -131,18 +135,19 @@ func TestGoldenFiles(t *testing.T) {
 		b := golden(t, name)
 		got, err := Unpack(b)
 		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
+			t.Errorf("%s is read as %+v, %v, want %+v", name, got, err, want)
 		}
 		if b[token.ProofLength] >= format && !bytes.Equal(Pack(got), b) {
-			t.Errorf("%s: this release writes %x", name, Pack(got))
+			t.Errorf("this release writes the record of %s as %x", name, Pack(got))
 		}
 		b[token.ProofLength] = formatRotated + 1
 		if _, err := Unpack(b); !errors.Is(err, ErrMalformed) {
-			t.Errorf("a format of a later release: %v", err)
+			t.Errorf("Unpack of a format of a later release: %v, want %v", err, ErrMalformed)
 		}
 	}
 }
 
+// What Unpack accepts is the same after it was packed and read again.
 func FuzzUnpack(f *testing.F) {
 	for _, r := range samples() {
 		f.Add(Pack(r))
@@ -157,7 +162,7 @@ func FuzzUnpack(f *testing.F) {
 		}
 		again, err := Unpack(Pack(r))
 		if err != nil || !reflect.DeepEqual(again, r) {
-			t.Errorf("%q became %+v, then %+v, %v", b, r, again, err)
+			t.Errorf("%q is read as %+v, and after Pack as %+v, %v", b, r, again, err)
 		}
 	})
 }

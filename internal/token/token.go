@@ -166,7 +166,7 @@ func (t Token) Proof() string { return t.proof }
 // Same reports whether two tokens are equal, apart from when they were sent.
 func (t Token) Same(other Token) bool { return t.ID == other.ID && t.proof == other.proof }
 
-// Proves reports whether proof is this token's proof. It takes the same time whether or not.
+// Proves reports whether proof is this token's proof. The comparison takes constant time.
 func (t Token) Proves(proof string) bool {
 	return subtle.ConstantTimeCompare([]byte(t.proof), []byte(proof)) == 1
 }
