@@ -8,11 +8,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Overwritten reports whether err is the answer of a server that found in a key what
-// nobody of ours has put there: a key of another type, or in a script a text where a
-// number should be. The same call fails until somebody mends the key, and calls for
-// other sessions do not. What says something of the server (out of memory, read only,
-// busy, a right that is lacking) says nothing of a key, also where a script wraps it.
+// Overwritten reports whether err is the answer of a server that has found in a key what
+// lifecycle cannot have written: a value of another type or, in a script, a text where a
+// number is expected. The same call fails until somebody deletes the key; calls for other
+// sessions do not fail. It is false for an answer about the server itself (out of memory,
+// read only, busy, a missing right), even if the answer comes from a script.
 func Overwritten(err error) bool {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
@@ -37,13 +37,13 @@ func Overwritten(err error) bool {
 	return true
 }
 
-// unwrapped returns what went wrong in a script. Redis 6.2 wraps it:
+// unwrapped returns what went wrong in a script, without what Redis 6.2 puts around it:
 //
 //	ERR Error running script (call to f_<sha>): @user_script:7: WRONGTYPE Operation ...
 //	ERR Error running script (call to f_<sha>): @user_script:7: @user_script: 7: -OOM command ...
 //	ERR Error running script (call to f_<sha>): @user_script:7: user_script:7: attempt to ...
 //
-// Redis 7 gives the error its code, and puts the script behind it:
+// Redis 7 begins with the error's own code, and names the script behind it:
 //
 //	OOM command not allowed when used memory > 'maxmemory'. script: <sha>, on @user_script:7.
 //	ERR user_script:7: attempt to ... script: <sha>, on @user_script:7.
@@ -60,7 +60,7 @@ func unwrapped(text string) string {
 	}
 }
 
-// codeOf returns the code that an error's text begins with, "" if it has none.
+// codeOf returns the code at the beginning of an error's text, "" if it has none.
 func codeOf(text string) string {
 	word, _, _ := strings.Cut(text, " ")
 	if strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsUpper(r) }) {
@@ -69,12 +69,12 @@ func codeOf(text string) string {
 	return word
 }
 
-// refusals are words, without a code of their own, by which a server refuses a
-// script what it asks for.
+// refusals are the texts, without a code of their own, of errors that say that the server
+// refuses what a script asks for.
 var refusals = []string{
-	"The user executing the script", // lacks a right
+	"The user executing the script", // the user lacks a right
 	"ACL failure in script",
-	"Unknown Redis command called from", // renamed, for one
+	"Unknown Redis command called from", // it may have been renamed
 	"command is not allowed from",
 	"Script killed by user",
 	"access a non local key",

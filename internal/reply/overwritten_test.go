@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The texts are those of Redis 7.0.15 and 6.2.16, as they came.
+// The texts are replies of Redis 7.0.15 and 6.2.16.
 func TestOverwritten(t *testing.T) {
 	t.Parallel()
 	const (
@@ -50,13 +50,13 @@ func TestOverwritten(t *testing.T) {
 	} {
 		for _, err := range []error{answer(text), fmt.Errorf("look: %w", answer(text))} {
 			if got := Overwritten(err); got != want {
-				t.Errorf("%v: %v", err, got)
+				t.Errorf("Overwritten(%v) = %v, want %v", err, got, want)
 			}
 		}
 	}
 	for _, err := range []error{nil, errors.New("dial tcp: user_script: connection refused")} {
 		if Overwritten(err) {
-			t.Errorf("%v is no answer", err)
+			t.Errorf("Overwritten(%v) = true, though it is no answer", err)
 		}
 	}
 }

@@ -1,4 +1,3 @@
-// Package reply tells the answers of a Redis server apart.
 package reply
 
 import (
@@ -8,9 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Refuses reports whether err is the answer of a server that does not have the
-// command or does not allow it: to ask again is of no use. No answer is no refusal,
-// nor is one that means "later".
+// Refuses reports whether err is the answer of a server that does not have the command, or
+// does not allow it, so that trying again is of no use. It is false if there was no answer,
+// and if the answer means that the server cannot serve the command now.
 func Refuses(err error) bool {
 	var answer redis.Error
 	if !errors.As(err, &answer) {

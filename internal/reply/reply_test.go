@@ -11,12 +11,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// answer is an error reply of a server.
+// answer is an error reply of a Redis server.
 type answer string
 
 func (a answer) Error() string { return string(a) }
 func (answer) RedisError()     {}
 
+// Refuses is true for answers that trying again cannot change, and for no others.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]bool{
@@ -37,7 +38,7 @@ func TestRefuses(t *testing.T) {
 		fmt.Errorf("read: %w", answer("NOPERM no permissions")):                true,
 	} {
 		if got := Refuses(err); got != want {
-			t.Errorf("%v: %v", err, got)
+			t.Errorf("Refuses(%v) = %v, want %v", err, got, want)
 		}
 	}
 }
