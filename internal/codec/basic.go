@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// The type ids of gob's predefined types, see the documentation of encoding/gob.
+// The ids of gob's basic types, see the documentation of encoding/gob.
 const (
 	boolID      = 1
 	intID       = 2
@@ -17,9 +17,9 @@ const (
 	interfaceID = 8
 )
 
-// appendBasic appends the gob message of a map[any]any, whose type has the given
-// id, as encoding/gob does, if all its keys and values are of basic types, which
-// are those that need no description. ok is false for everything else.
+// appendBasic appends the message with the values of a map[any]any, as encoding/gob writes
+// it. id is the id of the map's type. ok is false unless all keys and values are of basic
+// types, which need no description.
 func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) {
 	m := make([]byte, 0, 64+64*len(values))
 	m = appendUint(append(appendInt(m, id), 0), uint64(len(values)))
@@ -33,8 +33,8 @@ func appendBasic(data []byte, id int64, values map[any]any) (_ []byte, ok bool) 
 	return append(appendUint(data, uint64(len(m))), m...), true
 }
 
-// appendValue appends an interface's value: the name and the id of its type, the
-// length of the rest, a zero, and the value.
+// appendValue appends a value in an interface: the name and the id of its type, the length
+// of the rest, a zero, and the value itself. ok is false if its type is not basic.
 func appendValue(m []byte, v any) (_ []byte, ok bool) {
 	switch v := v.(type) {
 	case string:
@@ -75,23 +75,26 @@ func appendValue(m []byte, v any) (_ []byte, ok bool) {
 	return nil, false
 }
 
-// appendType appends what stands before a value of n bytes.
+// appendType appends what comes in an interface before a value of n bytes.
 func appendType(m []byte, name string, id int64, n int) []byte {
 	m = appendInt(appendText(m, name), id)
 	return append(appendUint(m, uint64(1+n)), 0)
 }
 
+// appendNumber appends a number in an interface.
 func appendNumber(m []byte, name string, id int64, v uint64) []byte {
 	return appendUint(appendType(m, name, id, uintLength(v)), v)
 }
 
+// appendText appends bytes with their length in front.
 func appendText[T string | []byte](m []byte, v T) []byte {
 	return append(appendUint(m, uint64(len(v))), v...)
 }
 
+// textLength returns how many bytes appendText appends for n bytes.
 func textLength(n int) int { return uintLength(uint64(n)) + n }
 
-// appendUint appends an unsigned integer as reader.uint reads it.
+// appendUint appends an unsigned integer. reader.uint describes the format.
 func appendUint(m []byte, v uint64) []byte {
 	if v < 128 {
 		return append(m, byte(v))
@@ -104,6 +107,7 @@ func appendUint(m []byte, v uint64) []byte {
 	return m
 }
 
+// uintLength returns how many bytes appendUint appends.
 func uintLength(v uint64) int {
 	if v < 128 {
 		return 1
@@ -111,10 +115,11 @@ func uintLength(v uint64) int {
 	return 1 + (bits.Len64(v)+7)/8
 }
 
+// appendInt appends a signed integer.
 func appendInt(m []byte, v int64) []byte { return appendUint(m, signed(v)) }
 
-// signed is a signed integer as gob has it: all bits but the lowest, which
-// says whether they are complemented.
+// signed returns the unsigned integer that gob writes for a signed one. The lowest bit says
+// whether the other bits are complemented.
 func signed(v int64) uint64 {
 	if v < 0 {
 		return uint64(^v)<<1 | 1
@@ -122,21 +127,22 @@ func signed(v int64) uint64 {
 	return uint64(v) << 1
 }
 
-// floating is a floating-point number as gob has it: the exponent comes last,
-// for numbers with few digits to be short.
+// floating returns the unsigned integer that gob writes for a floating-point number: its
+// bytes in reverse, so that numbers with few digits take few bytes.
 func floating(v float64) uint64 { return bits.ReverseBytes64(math.Float64bits(v)) }
 
-// leastEntry is the length of the shortest entry that decodeBasic reads: two values
-// of type int, which take 4 bytes for the name and one each for the type's id, the
-// length, the zero and the number. A map is made for no more entries than there can
-// be.
+// leastEntry is the length of the shortest entry that decodeBasic reads: two values of type
+// int, of which each takes 4 bytes for the name and one each for the type's id, the length,
+// the zero and the number. decodeBasic makes a map for no more entries than fit into the
+// message.
 const leastEntry = 2 * (4 + 1 + 1 + 1 + 1)
 
-// decodeBasic decodes a gob message that holds a map[any]any, whose type has the
-// given id, if all its keys and values are of the commonest basic types. It does
-// what encoding/gob does, without reflection, at a quarter of the cost, which would
-// be the largest of a request's own. ok is false for everything else: that is
-// encoding/gob's to judge.
+// decodeBasic decodes the message with the values of a map[any]any. id is the id of the
+// map's type. ok is false unless all keys and values are of the most common basic types;
+// then encoding/gob has to decode the message, or to refuse it.
+//
+// decodeBasic does the same as encoding/gob, without reflection, at a quarter of the cost.
+// With encoding/gob, decoding would be the largest part of what a request costs.
 func decodeBasic(message []byte, id int64) (values map[any]any, ok bool) {
 	r := reader{b: message}
 	if r.uint() != uint64(len(r.b)) || r.int() != id || r.uint() != 0 {
@@ -157,15 +163,15 @@ func decodeBasic(message []byte, id int64) (values map[any]any, ok bool) {
 	return values, len(r.b) == 0
 }
 
-// reader takes the parts of a gob message off the front of b; after the
-// first misfit it is bad and yields zero values.
+// reader takes the parts of a gob message off the front of b. When b does not have what is
+// expected, the reader becomes bad, and from then on returns zero values.
 type reader struct {
 	b   []byte
 	bad bool
 }
 
-// value reads an interface's value: the name and the id of its type, the length
-// of the rest, a zero, and the value.
+// value reads a value in an interface: the name and the id of its type, the length of the
+// rest, a zero, and the value itself.
 func (r *reader) value() (v any) {
 	name := r.bytes()
 	id := r.int()
@@ -195,6 +201,7 @@ func (r *reader) value() (v any) {
 	return v
 }
 
+// bytes reads a length, and as many bytes. The result is a part of b and not a copy.
 func (r *reader) bytes() []byte {
 	n := r.uint()
 	if r.bad || n > uint64(len(r.b)) {
@@ -206,8 +213,8 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
-// uint reads an unsigned integer: one byte below 128, or the negated number of
-// the bytes that follow, most significant first.
+// uint reads an unsigned integer. Below 128 it is one byte. Otherwise the first byte is the
+// negated number of the bytes that follow, the most significant one first.
 func (r *reader) uint() uint64 {
 	if r.bad || len(r.b) == 0 {
 		r.bad = true
@@ -231,8 +238,7 @@ func (r *reader) uint() uint64 {
 	return v
 }
 
-// int reads a signed integer: its lowest bit says whether the others are to be
-// complemented.
+// int reads a signed integer. The lowest bit says whether the other bits are complemented.
 func (r *reader) int() int64 {
 	u := r.uint()
 	if u&1 != 0 {

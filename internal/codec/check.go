@@ -7,41 +7,40 @@ import (
 	"reflect"
 )
 
-// What passes the check has no more than this. Sessions are far below.
+// The limits of the check. Sessions are far below them.
 const (
-	// maxDepth is how deep values may lie within values, as in encoding/json: a list of
-	// 10,000 elements that point to the next one. Decoding recurs, and Go's stack
-	// overflow cannot be recovered from.
+	// maxDepth is how deep values may be nested: a list of 10,000 elements of which each
+	// points to the next one. encoding/json has the same limit. Decoding recurs for each
+	// level, and a process cannot recover from a stack overflow.
 	maxDepth = 10_000
 
 	// maxTypes is how many types a stream may describe.
 	maxTypes = 4096
 
-	// minMemory and memoryPerByte bound the memory that the values take in the types of
-	// this process: so much, and so much more for each byte. A byte can be an element of a
-	// slice, and that as large as the application's type.
+	// minMemory and memoryPerByte limit the memory that the values take in this process:
+	// minMemory, and memoryPerByte more for each byte of the stream. One byte can stand for
+	// a whole element of a slice, and the element is as large as the application's type.
 	minMemory     = 16 << 20
 	memoryPerByte = 256
 
-	// minWork and workPerByte bound what encoding/gob compiles before it decodes, counted
-	// in fields and element types. A field is compiled with all types that it has within,
-	// however often they were.
+	// minWork and workPerByte limit what encoding/gob compiles before it decodes, counted in
+	// fields and element types. For each field, encoding/gob compiles all the types within
+	// it again.
 	minWork     = 4096
 	workPerByte = 4
 )
 
 var errMalformed = errors.New("gob: malformed")
 
-// check walks through a stream as encoding/gob's Decoder does when it decodes a
-// map[any]any, without making anything of it, and returns how many types it
-// describes. There is an error where the decoder would take more memory, time or
-// stack than the bytes are worth. There is none for what an Encoder has written and
-// a Decoder can decode.
+// check walks through a stream as the Decoder of encoding/gob does when it decodes a
+// map[any]any, but makes no values. It returns how many types the stream describes. It
+// returns an error if decoding would take more memory, time or stack than the number of
+// bytes justifies. It returns none for what an Encoder has written and a Decoder can decode.
 //
-// Each element of a slice, array or map begins with a byte of its own, whatever its
-// type; so where all elements that are claimed are there, all claims together are
-// no more than the bytes. The decoder allocates by the claims, before it has seen the
-// elements; the check has seen them before.
+// The decoder allocates as many elements as the stream claims, before it has seen them. The
+// check has seen them before. Each element of a slice, array or map takes a byte at least,
+// whatever its type is, so if all elements are there, the claims of the whole stream are no
+// more than its bytes.
 func check(data []byte) (types int, err error) {
 	c := checker{
 		rest:   data,
@@ -63,41 +62,45 @@ func check(data []byte) (types int, err error) {
 	return len(c.types), c.err
 }
 
+// valuesType is the type of a session's values.
 var valuesType = reflect.TypeFor[map[any]any]()
 
-// checker walks through a stream. Its reader has what is left of the present message.
-// After the first misfit it is bad and goes no further.
+// checker walks through a stream. Its reader has what is left of the present message. After
+// the first error it is bad and goes no further.
 type checker struct {
 	reader
-	rest []byte // the messages behind the present one
+	rest []byte // the messages after the present one
 	err  error
 
-	types   map[int64]*wireType // as far as described
-	order   []*wireType         // as described
-	plans   map[planKey][]reflect.Type
-	planned map[planKey]bool // what interfaces hold
+	types   map[int64]*wireType        // the types described so far, by id
+	order   []*wireType                // the same, in the order of their descriptions
+	plans   map[planKey][]reflect.Type // for structs, the types that their fields have here; see plan
+	planned map[planKey]bool           // the types in interfaces for which plan was called
 
-	depth  int
-	memory uint64 // that may still be taken
-	work   int    // that may still be done
+	depth  int    // how deep the recursion is
+	memory uint64 // how much memory the values may still take
+	work   int    // how much encoding/gob may still compile
 }
 
+// fail notes the first error.
 func (c *checker) fail(format string, args ...any) {
 	if !c.bad {
 		c.bad, c.err = true, fmt.Errorf("gob: "+format, args...)
 	}
 }
 
-// enter and leave count how deep a recursion is.
+// enter begins a level of recursion, and fails if it is too deep.
 func (c *checker) enter() {
 	if c.depth++; c.depth > maxDepth {
 		c.fail("nested deeper than %d", maxDepth)
 	}
 }
 
+// leave ends a level of recursion.
 func (c *checker) leave() { c.depth-- }
 
-// take counts memory for n values of a type, none where it is nil.
+// take counts the memory of n values of type t, none if t is nil. It fails if that is too
+// much.
 func (c *checker) take(n uint64, t reflect.Type) {
 	if t == nil {
 		return
@@ -109,7 +112,7 @@ func (c *checker) take(n uint64, t reflect.Type) {
 	}
 }
 
-// message goes to the next message.
+// message goes on to the next message.
 func (c *checker) message() {
 	r := reader{b: c.rest, bad: c.bad}
 	n := r.uint()
@@ -120,18 +123,19 @@ func (c *checker) message() {
 	c.b, c.rest = r.b[:n], r.b[n:]
 }
 
-// typeID reads descriptions of types and the id behind them, of the type of the value
-// that follows. An Encoder writes descriptions where a type is met for the first time.
-// Outside of interfaces each is a message. In an interface that lies in no other one
-// it is the end of a message, and the id is in another. In an interface within, there
-// is a length behind it.
+// typeID reads the id of the type of the value that follows, and the descriptions in front
+// of it. An Encoder describes a type before its first value. Outside of interfaces each
+// description is a message of its own. In an interface, the description is the end of the
+// present message, and the id comes in the next one. In an interface within an interface, a
+// length follows the description instead, in the same message. within says that the value is
+// in an interface.
 func (c *checker) typeID(within bool) int64 {
 	for !c.bad {
 		if len(c.b) == 0 {
 			c.message()
 		}
 		id := c.int()
-		if id > math.MaxInt32 || id < -math.MaxInt32 { // encoding/gob would cut it
+		if id > math.MaxInt32 || id < -math.MaxInt32 { // encoding/gob would use the low 32 bits
 			c.fail("a type with the id %d", id)
 		}
 		if c.bad || id >= 0 {
@@ -148,8 +152,8 @@ func (c *checker) typeID(within bool) int64 {
 	return 0
 }
 
-// typed reads a value that stands behind its type's id: all but structs have a zero
-// before them.
+// typed reads a value that follows the id of its type. In front of every value but a struct
+// there is a zero.
 func (c *checker) typed(id int64, t reflect.Type) {
 	if w := c.types[id]; (w == nil || w.kind != structKind) && c.uint() != 0 {
 		c.fail("no zero before a value")
@@ -157,9 +161,8 @@ func (c *checker) typed(id int64, t reflect.Type) {
 	c.value(id, t)
 }
 
-// value reads a value of the type that the stream calls id, and this process t; t is
-// nil for what encoding/gob skips, and for types in which there is nothing that it reads
-// otherwise than it skips it.
+// value reads a value. In the stream its type is id, in this process t. t is nil if
+// encoding/gob skips the value, and if skipping and reading the value are the same.
 func (c *checker) value(id int64, t reflect.Type) {
 	c.enter()
 	defer c.leave()
@@ -202,7 +205,8 @@ func (c *checker) value(id int64, t reflect.Type) {
 		c.elements(n, w, nil, elem)
 	case mapKind:
 		n, key, elem := c.uint(), c.keyOf(t), c.elemOf(t, reflect.Map)
-		// All are decoded into the same two variables before they are put into the map.
+		// The one more is for the two variables into which encoding/gob decodes each key and
+		// element before it puts them into the map.
 		c.take(n+1, key)
 		c.take(n+1, elem)
 		c.elements(n, w, key, elem)
@@ -214,9 +218,9 @@ func (c *checker) value(id int64, t reflect.Type) {
 	}
 }
 
-// elements reads n elements of a slice or array, or n keys and elements of a map. Each has
-// a byte at least: encoding/gob takes a struct of none where a message ends, and another,
-// and another.
+// elements reads n elements of a slice or array, or n keys and elements of a map. Each must
+// have a byte at least. At the end of a message encoding/gob would accept a struct of no
+// bytes, and another one, without end.
 func (c *checker) elements(n uint64, w *wireType, key, elem reflect.Type) {
 	for i := range n {
 		if w.kind == mapKind {
@@ -231,9 +235,9 @@ func (c *checker) elements(n uint64, w *wireType, key, elem reflect.Type) {
 	}
 }
 
-// field goes to the next field of a struct of n, from field i, and reports whether there
-// is one. A field begins with its distance to the one before. Behind the last is a zero,
-// which may be missing where a message ends.
+// field goes from field i of a struct of n fields to the next one that is there, and reports
+// whether there is one. A field begins with its distance to the one before. A zero follows
+// the last field; it may be missing at the end of a message.
 func (c *checker) field(i *int, n int) bool {
 	if c.bad || len(c.b) == 0 {
 		return false
@@ -246,8 +250,9 @@ func (c *checker) field(i *int, n int) bool {
 	return delta > 0 && !c.bad
 }
 
-// interfaceValue reads the name of a type, the descriptions that it needs, its id, the
-// length of the value, and the value. Nil is the empty name alone.
+// interfaceValue reads a value in an interface: the name of its type, the descriptions that
+// the type needs, its id, the length of the value, and the value itself. A nil interface is
+// an empty name and nothing else.
 func (c *checker) interfaceValue(t reflect.Type) {
 	name := c.bytes()
 	if t == nil {
@@ -258,15 +263,15 @@ func (c *checker) interfaceValue(t reflect.Type) {
 		return
 	}
 	id := c.typeID(true)
-	c.uint() // the length, which encoding/gob does not look at here
+	c.uint() // the length, which encoding/gob ignores here
 	if !c.bad {
 		c.typed(id, c.localType(name, id))
 	}
 }
 
-// skipInterface skips the value of an interface whose name has been read, as
-// encoding/gob does: by its length. It believes that nil has an id and a length too, and
-// takes what follows for them.
+// skipInterface skips a value in an interface, whose name has been read, as encoding/gob
+// does: by its length. It fails for a nil interface: encoding/gob expects an id and a length
+// there too, and would take them from the bytes of something else.
 func (c *checker) skipInterface(name []byte) {
 	if len(name) == 0 {
 		c.fail("a nil interface in a field that this process does not know")

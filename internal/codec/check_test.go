@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// hostile are streams for which encoding/gob, given them as they are, would take far
-// more than they are worth, or which would end the process.
+// hostile returns streams for which encoding/gob would take far more memory or time than
+// their length justifies, or which would end the process.
 func hostile() map[string][]byte {
 	ints, anys := mapOf(65, stringID, intID), sliceOf(66, interfaceID)
 	huge := holds("map[string]int", 65, join(zero, number(1<<24)))
@@ -54,7 +54,8 @@ func hostile() map[string][]byte {
 		"deep and skipped": one(join(named(pkg+"wideV2"), id(67), zero, []byte{1}, bytes.Repeat([]byte{1}, 4<<20)),
 			structOf(67, field{"Unknown", 68}, field{"Keep", intID}), sliceOf(68, 68)),
 
-		// Where encoding/gob reads on at another place than it seems: in the text.
+		// In these, encoding/gob goes on reading at another place than the lengths say: within
+		// a text.
 		"behind a wrong length": values(2, join(key, named(pkg+"wideV2"), id(67), zero, []byte{1}, short, zero, key, key),
 			structOf(67, field{"Extra", interfaceID}, field{"Keep", intID}), ints),
 		"behind a wrong length, unexported": values(2,
@@ -86,6 +87,7 @@ func hostile() map[string][]byte {
 	}
 }
 
+// pkg is what gob.Register puts in front of the names of this package's types.
 const pkg = "github.com/gin-lifecycle/lifecycle/internal/codec."
 
 var zero = []byte{0}
@@ -98,14 +100,14 @@ func many(n int64, part func(i int64) []byte) []byte {
 	return b
 }
 
-// chainOfStructs describes n structs, each but the last with the next in it.
+// chainOfStructs describes n structs. Each but the last one has the next one as its field.
 func chainOfStructs(n int64) []byte {
 	return join(many(n-1, func(i int64) []byte { return structOf(70+i, field{"Next", 71 + i}) }),
 		structOf(70+n-1, field{"V", intID}))
 }
 
-// fieldsOfDeepTypes describes a struct of n fields that this process does not have, all
-// slices of slices, n deep.
+// fieldsOfDeepTypes describes a struct of n fields that this process does not have. The type
+// of each is n slices within each other.
 func fieldsOfDeepTypes(n int64) []byte {
 	fields := []field{{"Keep", intID}}
 	for range n {
@@ -114,24 +116,24 @@ func fieldsOfDeepTypes(n int64) []byte {
 	return join(many(n, func(i int64) []byte { return sliceOf(70+i, 71+i) }), sliceOf(70+n, intID), structOf(67, fields...))
 }
 
-// None takes more memory than in proportion to its length, time without end, or the
-// process.
+// Decode refuses each hostile stream. It takes memory in proportion to the stream's length,
+// ends, and leaves the process running.
 func TestHostileStreams(t *testing.T) {
 	for what, data := range hostile() {
 		c := new(Gob)
 		var err error
 		got := allocated(func() { _, err = c.Decode(data) })
 		if err == nil {
-			t.Errorf("%s: no error", what)
+			t.Errorf("%s: Decode returns no error", what)
 		}
 		if got > uint64(4<<20+64*len(data)) {
-			t.Errorf("%s: %d bytes of memory for %d", what, got, len(data))
+			t.Errorf("%s: Decode takes %d bytes of memory for a stream of %d", what, got, len(data))
 		}
-		t.Logf("%s: %d for %d: %v", what, got, len(data), err)
+		t.Logf("%s: %d bytes of memory for %d: %v", what, got, len(data), err)
 	}
 }
 
-// The quick way makes a map for no more entries than there can be.
+// decodeBasic makes a map for no more entries than fit into the bytes.
 func TestEntriesOfBasicTypes(t *testing.T) {
 	c := new(Gob)
 	data, err := c.Encode(map[any]any{1: 1})
@@ -145,19 +147,18 @@ func TestEntriesOfBasicTypes(t *testing.T) {
 	const entries = 1 << 20
 	data = join(first, message(id(of), zero, number(entries), make([]byte, 2*entries)))
 	if _, ok := decodeBasic(data[len(first):], of); ok {
-		t.Error("nil is a basic value")
+		t.Error("decodeBasic accepts nil")
 	}
-	if got := allocated(func() { decodeBasic(data[len(first):], of) }); got > 1<<18 { // of the whole process
-		t.Errorf("%d bytes of memory", got)
+	if got := allocated(func() { decodeBasic(data[len(first):], of) }); got > 1<<18 { // counted in the whole process
+		t.Errorf("decodeBasic takes %d bytes of memory", got)
 	}
 	shortest := join(message(id(of), zero, number(1), key, key))
 	if values, ok := decodeBasic(shortest, of); !ok || values[1] != 1 {
-		t.Errorf("the shortest entry: %v", values)
+		t.Errorf("decodeBasic of the shortest entry = %v, %v", values, ok)
 	}
 }
 
-// Values may lie as deep in each other as is said, and no deeper, neither written nor
-// read.
+// Values may be nested as deep as maxDepth says. Deeper ones are neither encoded nor decoded.
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	c := new(Gob)
@@ -171,7 +172,7 @@ func TestDepth(t *testing.T) {
 		}
 		values := map[any]any{"list": list}
 		if _, err := c.Encode(values); (err == nil) != tt.ok {
-			t.Errorf("%d nodes encoded: %v", tt.nodes, err)
+			t.Errorf("Encode of %d nodes: %v, want success: %v", tt.nodes, err, tt.ok)
 		}
 		data, err := encode(values)
 		if err != nil {
@@ -179,24 +180,24 @@ func TestDepth(t *testing.T) {
 		}
 		got, err := c.Decode(data)
 		if (err == nil) != tt.ok {
-			t.Errorf("%d nodes decoded: %v", tt.nodes, err)
+			t.Errorf("Decode of %d nodes: %v, want success: %v", tt.nodes, err, tt.ok)
 		}
 		if err == nil && got["list"].(*node).V != tt.nodes-1 {
-			t.Errorf("%d nodes: %v first", tt.nodes, got["list"].(*node).V)
+			t.Errorf("the first of %d nodes has the number %v, want %d", tt.nodes, got["list"].(*node).V, tt.nodes-1)
 		}
 	}
 }
 
-// As many types as a stream may have are compiled one within the other.
+// A stream may have as many types as maxTypes says, each within the one before.
 func TestManyTypes(t *testing.T) {
 	data := one(holds("*codec.node", 70, []byte{1, 1, 1, 0, 0, 0}), chainOfStructs(maxTypes-1))
 	var err error
 	if got := allocated(func() { _, err = new(Gob).Decode(data) }); err != nil || got > uint64(128*len(data)) {
-		t.Errorf("%d bytes of memory for %d, %v", got, len(data), err)
+		t.Errorf("Decode takes %d bytes of memory for a stream of %d, error %v", got, len(data), err)
 	}
 }
 
-// Panics become errors, and the codec goes on.
+// Where encoding/gob panics, Decode returns an error, and the Gob can be used again.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	list := join(named("[]interface {}"), id(66))
@@ -225,16 +226,16 @@ func TestPanics(t *testing.T) {
 		good := one(key)
 		for range 2 {
 			if got, err := c.Decode(data); err == nil || got != nil {
-				t.Errorf("%s: %v, %v", what, got, err)
+				t.Errorf("%s: Decode = %v, %v, want an error", what, got, err)
 			}
 			if got, err := c.Decode(good); err != nil || got[1] != 1 {
-				t.Errorf("after %s: %v, %v", what, got, err)
+				t.Errorf("after %s, Decode of a good stream = %v, %v", what, got, err)
 			}
 		}
 	}
 }
 
-// What can be told from the bytes alone is an error with a text that says what.
+// The error for a stream that is malformed says what is wrong with it.
 func TestMalformedStreams(t *testing.T) {
 	t.Parallel()
 	anys := sliceOf(66, interfaceID)
@@ -271,12 +272,13 @@ func TestMalformedStreams(t *testing.T) {
 			structOf(67, field{"A", 66}, field{"Keep", intID}), anys),
 	} {
 		if _, err := new(Gob).Decode(data); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+			t.Errorf("the error is %v, want one with %q", err, want)
 		}
 	}
 }
 
-// A stack of the greatest depth is far from the limit, which is 250 MB on 32 bits.
+// Decoding values of the greatest depth takes a stack far below Go's limit, which is 250 MB
+// on 32-bit systems.
 func TestStack(t *testing.T) {
 	values := any(1)
 	for range maxDepth/2 - 10 {
@@ -296,6 +298,6 @@ func TestStack(t *testing.T) {
 		done <- m.StackInuse
 	}()
 	if got := <-done; got > 64<<20 {
-		t.Errorf("%d bytes of stack", got)
+		t.Errorf("the stacks have %d bytes", got)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Whatever the bytes: no panic, no more memory than they are worth, and what is
-// decoded is what encoding/gob decodes.
+// Whatever the bytes are, Decode does not panic, takes no more memory than their number
+// justifies, and returns the values that encoding/gob decodes.
 func FuzzGobDecode(f *testing.F) {
 	c := new(Gob)
 	first, err := c.Encode(map[any]any{"user": "alice"})
@@ -55,7 +55,7 @@ func FuzzGobDecode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		// The description has been accepted: what is quick is tried.
+		// The description is kept after this, so the quick way is tried too.
 		if _, err := c.Decode(first); err != nil {
 			t.Fatal(err)
 		}
@@ -63,8 +63,8 @@ func FuzzGobDecode(f *testing.F) {
 	})
 }
 
-// checkDecode fails if data takes more memory than it is worth, or is decoded otherwise
-// than encoding/gob does. It reports whether it can be decoded.
+// checkDecode fails if Decode takes more memory for data than its length justifies, or
+// returns other values than encoding/gob. It reports whether data can be decoded.
 func checkDecode(t *testing.T, c *Gob, data []byte) bool {
 	t.Helper()
 	var got map[any]any
@@ -74,7 +74,7 @@ func checkDecode(t *testing.T, c *Gob, data []byte) bool {
 		limit += minMemory
 	}
 	if taken := allocated(func() { got, err = c.Decode(data) }); taken > limit {
-		t.Errorf("%d bytes of memory for %d", taken, len(data))
+		t.Errorf("Decode takes %d bytes of memory for %d", taken, len(data))
 	}
 	if err != nil {
 		return false
@@ -86,15 +86,15 @@ func checkDecode(t *testing.T, c *Gob, data []byte) bool {
 		}
 		return values
 	}
-	// Some values, like NaN, and keys, like pointers, do not equal themselves, and those
-	// of encoding/gob then do not either.
+	// Some values, like NaN, and some keys, like pointers, are not equal to themselves. Then
+	// two results of encoding/gob are not equal either.
 	if want := read(); !reflect.DeepEqual(got, want) && reflect.DeepEqual(read(), want) {
-		t.Errorf("Decode: %#v, encoding/gob: %#v", got, want)
+		t.Errorf("Decode = %#v, encoding/gob decodes %#v", got, want)
 	}
 	return true
 }
 
-// What encoding/gob writes and reads is read as it does, whatever the values.
+// Decode reads all values that encoding/gob encodes and decodes, as encoding/gob does.
 func FuzzGobValues(f *testing.F) {
 	c := new(Gob)
 	f.Add(uint64(1))
@@ -107,7 +107,8 @@ func FuzzGobValues(f *testing.F) {
 	})
 }
 
-// Encode writes what encoding/gob writes, byte for byte where there is an order.
+// Encode writes what encoding/gob writes, byte for byte where the order of a map's entries
+// does not matter.
 func FuzzGobEncode(f *testing.F) {
 	c := new(Gob)
 	f.Add("user", int64(-1), uint64(127), 0.1, []byte("x"), true)
@@ -132,11 +133,12 @@ func FuzzGobEncode(f *testing.F) {
 			t.Fatal(err)
 		}
 		if fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", all) && len(b) > 0 {
-			t.Errorf("Encode: %#v, encoding/gob reads %#v", all, got)
+			t.Errorf("encoding/gob decodes what Encode has written for %#v as %#v", all, got)
 		}
 	})
 }
 
+// checkEncode fails if Encode does not write the same bytes as encoding/gob.
 func checkEncode(t *testing.T, c *Gob, values map[any]any) {
 	t.Helper()
 	got, err := c.Encode(values)
@@ -148,6 +150,6 @@ func checkEncode(t *testing.T, c *Gob, values map[any]any) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("Encode(%#v):\n%x, encoding/gob:\n%x", values, got, want.Bytes())
+		t.Errorf("Encode(%#v) =\n%x, encoding/gob writes\n%x", values, got, want.Bytes())
 	}
 }

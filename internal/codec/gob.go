@@ -1,11 +1,3 @@
-// Package codec writes and reads a session's values in the format of encoding/gob.
-//
-// Whoever can write a record in Redis chooses the bytes that are read here. They may
-// yield an error, but must not take memory, time or stack that has nothing to do with
-// their number, and must not stop the process. encoding/gob promises nothing of the
-// kind, so it is given only what has passed check. Methods by which the application's
-// types decode themselves get bytes as they are, and must look after themselves, but
-// their panics are errors too.
 package codec
 
 import (
@@ -15,52 +7,44 @@ import (
 	"sync"
 )
 
-// Gob writes and reads the format of encoding/gob; every encoding is complete in
-// itself. The zero value is ready, and safe for concurrent use.
-//
-// A gob stream describes its types before its values, and a new encoder or
-// decoder takes several times longer over the description than over a session's
-// values. The description of the map itself is the same in all encodings of a
-// process. So values of basic types, which need no further one, are written by
-// appendBasic behind that description. Decoders that have read a description are
-// kept, and the commonest values are read by decodeBasic. Where values bring
-// descriptions of their own, a new encoder writes, and a new decoder reads, the
-// whole.
+// Gob encodes values in the format of encoding/gob. Every encoding is a complete stream. The
+// zero value is ready to use. It is safe for concurrent use. The package comment says how it
+// saves the time that descriptions of types take.
 type Gob struct {
 	mu           sync.Mutex
-	descriptions map[string]*description // by their bytes
+	descriptions map[string]*description // those that are kept, by their bytes
 }
 
-// maxDescriptions bounds the descriptions for which decoders are kept. Each
-// build of an application may write its own.
+// maxDescriptions is how many descriptions are kept. Each build of an application may write
+// another one.
 const maxDescriptions = 16
 
-// description is a description of the map that encoding/gob has accepted as that of
-// a map[any]any, with what has read it.
+// description is a message that encoding/gob has accepted as the description of a
+// map[any]any.
 type description struct {
-	id       int64 // of the type that it describes
-	decoders sync.Pool
+	id       int64     // the id that it gives to the map's type
+	decoders sync.Pool // of *primedDecoder
 }
 
+// primedDecoder is a decoder that has read the description of the map.
 type primedDecoder struct {
 	in  bytes.Buffer
 	dec *gob.Decoder
 }
 
-// ownDescription returns this process's description of the map, and the id that
-// it gives it.
+// ownDescription returns the description that this process writes for the map, and the id in
+// it.
 var ownDescription = sync.OnceValues(func() (message []byte, id int64) {
 	data, err := encode(map[any]any{})
 	if err != nil {
-		panic(err) // an empty map has nothing that cannot be encoded
+		panic(err) // an empty map can always be encoded
 	}
 	message = data[:messageLength(data)]
 	return message, describedID(message)
 })
 
-// Encode encodes values. It returns an error for values that encoding/gob cannot
-// write, and for large ones that Decode would refuse: a session that is saved and
-// never read again is worse than one that is not saved.
+// Encode encodes values. It returns an error for values that encoding/gob cannot encode, and
+// for those that Decode would refuse.
 func (c *Gob) Encode(values map[any]any) ([]byte, error) {
 	first, id := ownDescription()
 	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
@@ -78,19 +62,21 @@ func (c *Gob) Encode(values map[any]any) ([]byte, error) {
 	return data, nil
 }
 
-// unchecked is how many bytes Encode does not check. So few reach no limit: a level of
-// depth takes one at least, a type several, and an element in memory would have to be
-// of 4 KiB that are all zero.
+// unchecked is up to how many bytes Encode does not check what it has encoded. So few bytes
+// cannot exceed a limit: each level of nesting takes one byte at least, each type several,
+// and elements would have to be of 4 KiB each, all zero, to take too much memory.
 const unchecked = 4096
 
+// encode encodes values with a new encoder.
 func encode(values map[any]any) ([]byte, error) {
 	var out bytes.Buffer
 	err := gob.NewEncoder(&out).Encode(values)
 	return out.Bytes(), err
 }
 
-// Decode decodes what Encode wrote, in this process or another. For all other bytes
-// it returns an error, or what encoding/gob reads in them; it does not panic.
+// Decode decodes what Encode has written, in this process or another one. For other bytes it
+// returns an error, or the values that encoding/gob reads from them. It does not panic, and
+// takes no more memory, time and stack than the number of bytes justifies.
 func (c *Gob) Decode(data []byte) (map[any]any, error) {
 	n := messageLength(data)
 	var known *description
@@ -105,11 +91,11 @@ func (c *Gob) Decode(data []byte) (map[any]any, error) {
 	return c.decodeChecked(data, n, known)
 }
 
-// decodeChecked lets encoding/gob decode data, whose first message has n bytes, if it
-// passes the check.
+// decodeChecked checks data and then lets encoding/gob decode it. The first message of data
+// has n bytes, 0 if that is not known; known is its description, nil if it is not kept.
 func (c *Gob) decodeChecked(data []byte, n int, known *description) (_ map[any]any, err error) {
-	// Panics of encoding/gob, of the methods of the application's types, and of a key
-	// that cannot be one.
+	// encoding/gob may panic, and so may methods of the application's types, and a map when
+	// its key is not comparable.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("gob: panic: %v", r)
@@ -119,8 +105,8 @@ func (c *Gob) decodeChecked(data []byte, n int, known *description) (_ map[any]a
 	if err != nil {
 		return nil, err
 	}
-	// A decoder takes the description of a type once: those that are kept read only
-	// what brings no other than the map's.
+	// A decoder accepts the description of a type only once. So a kept decoder may only read
+	// streams that describe nothing but the map.
 	plain := types == 1 && n > 0
 	if !plain || known == nil {
 		values, err := decode(gob.NewDecoder(bytes.NewReader(data)))
@@ -143,6 +129,7 @@ func (c *Gob) decodeChecked(data []byte, n int, known *description) (_ map[any]a
 	return values, err
 }
 
+// decode decodes the next values of a decoder.
 func decode(d *gob.Decoder) (map[any]any, error) {
 	var values map[any]any
 	if err := d.Decode(&values); err != nil {
@@ -151,16 +138,15 @@ func decode(d *gob.Decoder) (map[any]any, error) {
 	return values, nil
 }
 
-// description returns the description that these bytes are, nil if it has not been
-// accepted.
+// description returns the kept description with these bytes, nil if there is none.
 func (c *Gob) description(message []byte) *description {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.descriptions[string(message)]
 }
 
-// accept keeps a description, unless there are too many. There is always room for
-// that of this process: others' records cannot take it.
+// accept keeps a description, unless there are too many. That of this process is always
+// kept, whatever records of other builds have been read before.
 func (c *Gob) accept(message []byte) {
 	own, _ := ownDescription()
 	c.mu.Lock()
@@ -176,16 +162,15 @@ func (c *Gob) accept(message []byte) {
 	}
 }
 
-// describedID returns the id that a description gives its type: the message
-// begins with it, negated.
+// describedID returns the id in a description. The message begins with it, negated.
 func describedID(message []byte) int64 {
 	r := reader{b: message[1:]}
 	return -r.int()
 }
 
-// messageLength returns the length of data's first message with its count, or 0.
-// A message is its length and as many bytes; a length below 128 is one byte (see
-// the documentation of encoding/gob), and the description of the map is short.
+// messageLength returns how many bytes the first message of data takes, its length included.
+// It returns 0 if the message has 128 bytes or more: then the length takes several bytes,
+// and the message is not the description of the map, which is short.
 func messageLength(data []byte) int {
 	if len(data) == 0 || data[0] >= 128 {
 		return 0

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What is quick stays quick: values of the commonest types are decoded without a check,
-// and without encoding/gob.
+// Values of the most common types are decoded without the check and without encoding/gob:
+// Decode allocates no more than decodeBasic.
 func TestQuickWay(t *testing.T) {
 	c := new(Gob)
 	data, err := c.Encode(map[any]any{"user": "alice", "count": 3, "admin": true})
@@ -19,16 +19,16 @@ func TestQuickWay(t *testing.T) {
 	first, of := ownDescription()
 	direct := testing.AllocsPerRun(100, func() {
 		if _, ok := decodeBasic(data[len(first):], of); !ok {
-			t.Error("not decoded")
+			t.Error("decodeBasic refuses the values")
 		}
 	})
 	if got := testing.AllocsPerRun(100, func() { _, _ = c.Decode(data) }); got != direct {
-		t.Errorf("Decode allocates %v times, of which the decoding %v", got, direct)
+		t.Errorf("Decode allocates %v times, decodeBasic %v times", got, direct)
 	}
 }
 
-// Others' records cannot take the room of this process's description, nor can what is
-// not decoded take any.
+// Gob keeps a limited number of descriptions, always that of this process, and none of a
+// stream that it has refused.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
 	c := new(Gob)
@@ -38,15 +38,15 @@ func TestDescriptions(t *testing.T) {
 		bad := join(mapOf(of, interfaceID, interfaceID), message(id(of), zero, number(1), key, holds("unknown", stringID, zero)))
 		for range 2 {
 			if _, err := c.Decode(bad); err == nil {
-				t.Error("an unknown name is good")
+				t.Error("Decode accepts a name that was not registered")
 			}
 		}
 		if i == 0 && len(c.descriptions) > 0 {
-			t.Error("a description that nothing was decoded with is kept")
+			t.Error("the description of a refused stream is kept")
 		}
 		for range 2 {
 			if got, err := c.Decode(data); err != nil || got[1] != 1 {
-				t.Errorf("%v, %v", got, err)
+				t.Errorf("Decode = %v, %v, want the value 1", got, err)
 			}
 		}
 	}
@@ -59,14 +59,14 @@ func TestDescriptions(t *testing.T) {
 	}
 	first, _ := ownDescription()
 	if c.description(first) == nil {
-		t.Error("there is no room for this process's description")
+		t.Error("the description of this process is not kept")
 	}
 	if n := len(c.descriptions); n > maxDescriptions+1 {
-		t.Errorf("%d descriptions are kept", n)
+		t.Errorf("%d descriptions are kept, want %d at most", n, maxDescriptions+1)
 	}
 }
 
-// Decoders that are kept do not keep the types of one stream for the next.
+// A kept decoder forgets the types of one stream before the next one.
 func TestKeptDecoders(t *testing.T) {
 	t.Parallel()
 	c := new(Gob)
@@ -80,7 +80,7 @@ func TestKeptDecoders(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, err := c.Decode(data); err != nil || fmt.Sprint(got) != fmt.Sprint(values) {
-				t.Errorf("%v became %v, %v", values, got, err)
+				t.Errorf("%v is decoded as %v, %v", values, got, err)
 			}
 		}
 	}

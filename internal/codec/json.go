@@ -5,11 +5,12 @@ import (
 	"fmt"
 )
 
-// JSON writes and reads values as one JSON object. Its zero value is ready, and safe
-// for concurrent use.
+// JSON encodes values as one JSON object. The zero value is ready to use. It is safe for
+// concurrent use.
 type JSON struct{}
 
-// Encode returns the object. It returns an error for a key that is not a string.
+// Encode encodes values. It returns an error if a key is not a string, and for values that
+// encoding/json cannot encode.
 func (JSON) Encode(values map[any]any) ([]byte, error) {
 	object := make(map[string]any, len(values))
 	for k, v := range values {
@@ -22,8 +23,8 @@ func (JSON) Encode(values map[any]any) ([]byte, error) {
 	return json.Marshal(object)
 }
 
-// Decode returns the values of an object, in the types in which encoding/json decodes
-// into an interface.
+// Decode decodes what Encode has written. The values have the types that encoding/json uses
+// for an interface: numbers are float64, for example.
 func (JSON) Decode(data []byte) (map[any]any, error) {
 	var object map[string]any
 	if err := json.Unmarshal(data, &object); err != nil {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The types that an application might register, and worse.
+// Types that an application might register, and some that are worse.
 type (
 	inner    struct{ X, Y int }
 	twin     struct{ X, Y int }
@@ -66,7 +66,8 @@ type (
 		Self   []full
 		secret int
 	}
-	// wideV1 is what a stream has, wideV2 what this process has under its name.
+	// wideV1 is a type of the stream, and wideV2 what it has become in this process. The
+	// tests replace V1 by V2 in the names. The same with swapV1 and swapV2.
 	wideV1 struct {
 		Extra any
 		List  []any
@@ -93,19 +94,19 @@ type own struct{ text string }
 func (o own) GobEncode() ([]byte, error)   { return []byte(o.text), nil }
 func (o *own) GobDecode(data []byte) error { o.text = string(data); return nil }
 
-// text is for encoding.TextMarshaler, which encoding/gob leaves alone.
+// text implements encoding.TextMarshaler, which encoding/gob does not use.
 type text struct{ S string }
 
 func (t text) MarshalText() ([]byte, error)  { return []byte(t.S), nil }
 func (t *text) UnmarshalText(b []byte) error { t.S = string(b); return nil }
 
-// raw is for encoding.BinaryMarshaler.
+// raw implements encoding.BinaryMarshaler, which encoding/gob uses.
 type raw string
 
 func (r raw) MarshalBinary() ([]byte, error)  { return []byte(r), nil }
 func (r *raw) UnmarshalBinary(b []byte) error { *r = raw(b); return nil }
 
-// fragile panics at what it does not like.
+// fragile panics when it decodes a number above 1, or no bytes.
 type fragile struct{ N int }
 
 func (f fragile) GobEncode() ([]byte, error) { return []byte{byte(f.N)}, nil }
@@ -128,7 +129,8 @@ func init() {
 	}
 }
 
-// allocated returns how many bytes do allocates, of tests that are not parallel.
+// allocated returns how many bytes the process allocates while do runs. The test must not be
+// parallel.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -137,7 +139,8 @@ func allocated(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Parts of streams. A description leaves out what may be left out.
+// The functions from here on make parts of streams. Their descriptions leave out everything
+// that may be left out.
 
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
@@ -172,21 +175,22 @@ func structOf(of int64, fields ...field) []byte {
 // valuesID is the id of the map in streams.
 const valuesID = 64
 
-// values is a stream of a map with what follows its number of entries, and with
-// descriptions.
+// values returns a stream of a map that claims to have n entries.
 func values(n uint64, entries []byte, descriptions ...[]byte) []byte {
 	return join(mapOf(valuesID, interfaceID, interfaceID), join(descriptions...),
 		message(id(valuesID), []byte{0}, number(n), entries))
 }
 
-// one is a stream of a map with the key 1 and one value.
+// one returns a stream of a map with the key 1 and one value.
 func one(value []byte, descriptions ...[]byte) []byte {
 	return values(1, join(key, value), descriptions...)
 }
 
+// key is the number 1 in an interface.
 var key = holds("int", intID, []byte{0, 2})
 
-// holds is an interface that holds a value; but for structs it begins with a zero.
+// holds returns an interface that holds a value. Unless the value is a struct, it must begin
+// with a zero.
 func holds(name string, of int64, value []byte) []byte {
 	return join(named(name), id(of), message(value))
 }

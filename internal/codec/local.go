@@ -7,20 +7,21 @@ import (
 	"sync"
 )
 
-// localTypes are types of this process by the names under which gob.Register knows
-// them. A name has one type, for good.
+// localTypes are the types of this process that were met so far, by the names under which
+// they were registered with gob.Register. A name keeps its type forever.
 var localTypes sync.Map // of reflect.Type by string
 
+// anyType is the type of an interface that can hold anything.
 var anyType = reflect.TypeFor[any]()
 
-// localType returns the type that this process has registered under a name, for a
-// value that the stream calls id; nil if the value is read alike whatever the type.
+// localType returns the type that was registered under a name in this process. In the stream
+// the type is id. It returns nil if the value is read in the same way whatever the type is.
 //
-// It matters for structs alone: encoding/gob skips the fields that they do not have
-// here, and an interface is not skipped as it is read.
+// The type matters only for what has structs in it: encoding/gob skips the fields that a
+// struct does not have in this process, and skipping an interface differs from reading it.
 func (c *checker) localType(name []byte, id int64) reflect.Type {
 	if id == interfaceID {
-		return anyType // a pointer to one
+		return anyType // the registered type is a pointer to an interface
 	}
 	if c.plain(id) {
 		return nil
@@ -44,7 +45,7 @@ func (c *checker) localType(name []byte, id int64) reflect.Type {
 	return t
 }
 
-// plain reports whether a type is a basic one or opaque, or an array of such.
+// plain reports whether a type is basic or opaque, or an array of such a type.
 func (c *checker) plain(id int64) bool {
 	for range maxTypes {
 		w := c.types[id]
@@ -59,10 +60,11 @@ func (c *checker) plain(id int64) bool {
 	return false
 }
 
-// probe has encoding/gob, which alone knows what was registered, decode the emptiest
-// value of the type into an interface, and returns the type of what has come out.
+// probe returns the type that was registered under a name. Only encoding/gob knows it, so
+// probe lets encoding/gob decode the shortest value of the type into an interface, and
+// returns the type of the result.
 func (c *checker) probe(name []byte, id int64) reflect.Type {
-	c.plan(id, nil, new(scope)) // encoding/gob is going to compile it
+	c.plan(id, nil, new(scope)) // encoding/gob will compile the type for this
 	empty := c.appendEmpty(nil, id)
 	if c.bad {
 		return nil
@@ -85,8 +87,8 @@ func (c *checker) probe(name []byte, id int64) reflect.Type {
 	return reflect.TypeOf(v)
 }
 
-// appendEmpty appends the emptiest value of a type. It is never longer than the one in
-// the stream.
+// appendEmpty appends the shortest value of a type. It is never longer than the value in the
+// stream.
 func (c *checker) appendEmpty(b []byte, id int64) []byte {
 	c.enter()
 	defer c.leave()
@@ -95,7 +97,7 @@ func (c *checker) appendEmpty(b []byte, id int64) []byte {
 	case id == complexID:
 		return append(b, 0, 0)
 	case w == nil || w.kind != arrayKind:
-		return append(b, 0) // zero, no bytes, no elements, no fields, or nil
+		return append(b, 0) // the number 0, no bytes, no elements, no fields, or nil
 	}
 	b = appendUint(b, uint64(w.len))
 	for range w.len {

@@ -11,16 +11,17 @@ import (
 	"time"
 )
 
-// writer writes streams as an encoder of another build might, whose types are those of
-// this process but for some changes, and which lies about a length now and then.
+// writer writes streams as an encoder of another build might. Its types are those of this
+// process with some changes. Now and then it writes a wrong length.
 type writer struct {
 	random
-	ids    map[reflect.Type]int64
-	types  map[int64]*wireType
-	untold []int64 // types that are not described yet
-	honest int     // lengths for each that is a lie
+	ids         map[reflect.Type]int64
+	types       map[int64]*wireType
+	undescribed []int64 // the types that are not described yet
+	honest      int     // one in so many lengths is wrong
 }
 
+// nameOf has the names under which types are registered.
 var nameOf = map[reflect.Type]string{
 	reflect.TypeFor[int]():              "int",
 	reflect.TypeFor[string]():           "string",
@@ -49,6 +50,7 @@ var nameOf = map[reflect.Type]string{
 	reflect.TypeFor[*any]():             "*interface {}",
 }
 
+// namedTypes are the types of nameOf, in the order of their names.
 var namedTypes = func() (all []reflect.Type) {
 	for t := range nameOf {
 		all = append(all, t)
@@ -57,16 +59,19 @@ var namedTypes = func() (all []reflect.Type) {
 	return all
 }()
 
+// fieldNames are the names of fields that fieldsOf adds.
 var fieldNames = []string{"X", "Y", "A", "B", "C", "Keep", "Extra", "List", "Inner", "N", "Unknown", "Next", "V"}
 
+// basicIDs are the ids of gob's basic types.
 var basicIDs = map[reflect.Kind]int64{
 	reflect.Bool: boolID, reflect.Int: intID, reflect.Int16: intID, reflect.Uint8: uintID, reflect.Uint16: uintID,
 	reflect.Float32: floatID, reflect.Complex128: complexID, reflect.String: stringID, reflect.Interface: interfaceID,
 }
 
+// one returns true once in so many times.
 func (w *writer) one(in int) bool { return w.IntN(in) == 0 }
 
-// idOf returns the id of a type, which has to be described.
+// idOf returns the id of a type. If the type has none yet, it is added to undescribed.
 func (w *writer) idOf(t reflect.Type) int64 {
 	t = base(t)
 	if basic := basicIDs[t.Kind()]; basic != 0 && t.PkgPath() == "" {
@@ -75,7 +80,7 @@ func (w *writer) idOf(t reflect.Type) int64 {
 	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 		return bytesID
 	}
-	// Now and then it is described once more, and otherwise.
+	// Now and then a type is described a second time, in another way.
 	if of, ok := w.ids[t]; ok && (!w.one(10) || len(w.types) > 40) {
 		return of
 	}
@@ -95,11 +100,12 @@ func (w *writer) idOf(t reflect.Type) int64 {
 	default:
 		d.kind, d.fields = structKind, w.fieldsOf(t)
 	}
-	w.untold = append(w.untold, of)
+	w.undescribed = append(w.undescribed, of)
 	return of
 }
 
-// fieldsOf leaves out some fields, adds some, and changes their order.
+// fieldsOf returns the fields of a struct. It leaves some out, adds some, and sometimes
+// changes their order.
 func (w *writer) fieldsOf(t reflect.Type) (all []field) {
 	for i := range t.NumField() {
 		if f := t.Field(i); f.IsExported() && !w.one(8) {
@@ -115,9 +121,9 @@ func (w *writer) fieldsOf(t reflect.Type) (all []field) {
 	return all
 }
 
-// describe returns descriptions of all types that have none yet.
+// describe returns the descriptions of all types that are not described yet.
 func (w *writer) describe() (all [][]byte) {
-	for _, of := range w.untold {
+	for _, of := range w.undescribed {
 		switch d := w.types[of]; d.kind {
 		case arrayKind:
 			all = append(all, arrayOf(of, d.elem, d.len))
@@ -131,10 +137,11 @@ func (w *writer) describe() (all [][]byte) {
 			all = append(all, opaque(of))
 		}
 	}
-	w.untold = nil
+	w.undescribed = nil
 	return all
 }
 
+// length returns the length n, or now and then a wrong one.
 func (w *writer) length(n int) []byte {
 	if w.one(w.honest) {
 		return number(w.Uint64() >> w.IntN(64))
@@ -142,8 +149,10 @@ func (w *writer) length(n int) []byte {
 	return number(uint64(n))
 }
 
+// bytes returns bytes with their length in front.
 func (w *writer) bytes(b []byte) []byte { return join(w.length(len(b)), b) }
 
+// interfaceValue returns an interface that holds a value of some type, or nil.
 func (w *writer) interfaceValue(depth int) []byte {
 	if depth <= 0 || w.one(8) {
 		return zero
@@ -153,7 +162,7 @@ func (w *writer) interfaceValue(depth int) []byte {
 	b := named(nameOf[t])
 	for _, m := range w.describe() {
 		within := reader{b: m}
-		b = join(b, within.bytes(), number(w.Uint64N(100))) // a length that nobody looks at
+		b = join(b, within.bytes(), number(w.Uint64N(100))) // this length is ignored
 	}
 	v := w.value(of, depth-1)
 	if d := w.types[of]; d == nil || d.kind != structKind {
@@ -162,6 +171,7 @@ func (w *writer) interfaceValue(depth int) []byte {
 	return join(b, id(of), w.bytes(v))
 }
 
+// value returns a value of a type.
 func (w *writer) value(of int64, depth int) []byte {
 	switch of {
 	case boolID, intID, uintID, floatID:
@@ -184,7 +194,7 @@ func (w *writer) value(of int64, depth int) []byte {
 	var b []byte
 	switch d.kind {
 	case opaqueKind:
-		data, _ := w.time().MarshalBinary() // others take it too
+		data, _ := w.time().MarshalBinary() // other types accept these bytes too
 		return w.bytes(data)
 	case structKind:
 		last := -1
@@ -206,7 +216,7 @@ func (w *writer) value(of int64, depth int) []byte {
 	return b
 }
 
-// stream returns a stream of values that the seed determines.
+// stream returns a stream that depends on the seed alone.
 func stream(seed uint64) []byte {
 	w := &writer{
 		random: random{rand.New(rand.NewPCG(seed, 1))},
@@ -230,7 +240,7 @@ func stream(seed uint64) []byte {
 	return values(uint64(n), entries, early...)
 }
 
-// Streams of which some are good and some are not.
+// Decode and encoding/gob agree on streams of which some are good and some are not.
 func TestStreams(t *testing.T) {
 	c := new(Gob)
 	good := 0
@@ -248,6 +258,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// The same as TestStreams, for any seed.
 func FuzzGobStreams(f *testing.F) {
 	c := new(Gob)
 	f.Add(uint64(1))

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// firstTypeID is the least id of a type that a stream describes.
+// firstTypeID is the lowest id that a description can give.
 const firstTypeID = 64
 
-// kind is what a described type is.
+// kind is the kind of a described type.
 type kind int
 
 const (
@@ -19,33 +19,34 @@ const (
 	sliceKind
 	structKind
 	mapKind
-	opaqueKind // bytes for a method of the type's own
+	opaqueKind // the type encodes itself with a method; its value is bytes
 )
 
-// kinds are those of the fields of a description, one of which is there.
+// kinds are the kinds that the fields of a description stand for. Exactly one of the fields
+// is there. The last three are GobEncoder, BinaryMarshaler and TextMarshaler.
 var kinds = [...]kind{arrayKind, sliceKind, structKind, mapKind, opaqueKind, opaqueKind, opaqueKind}
 
-// kindFields is how many fields the description of each kind has.
+// kindFields is how many fields the struct for each kind has.
 var kindFields = [...]int{arrayKind: 3, sliceKind: 2, structKind: 2, mapKind: 3, opaqueKind: 1}
 
-// wireType is a type that a stream describes. It refers to others by their ids.
+// wireType is a type that a stream describes. It refers to other types by their ids.
 type wireType struct {
 	id        int64
-	text      []byte // that describes it
+	text      []byte // the bytes that describe it
 	kind      kind
-	key, elem int64
-	len       int64
-	fields    []field
-	planned   *scope // in which it was last planned, to be skipped
+	key, elem int64   // of a map; of an array or slice only elem
+	len       int64   // of an array
+	fields    []field // of a struct
+	planned   *scope  // the scope in which it was last planned as a type to skip
 }
 
+// field is a field of a struct that a stream describes.
 type field struct {
 	name string
 	id   int64
 }
 
-// describe reads the description of the type id: what encoding/gob calls a wireType,
-// as a struct.
+// describe reads the description of the type id: a struct that encoding/gob calls wireType.
 func (c *checker) describe(id int64) {
 	if id < firstTypeID || c.types[id] != nil {
 		c.fail("a description of type %d, which there is", id)
@@ -69,12 +70,12 @@ func (c *checker) describe(id int64) {
 	c.order = append(c.order, w)
 }
 
-// describeKind reads the struct that encoding/gob has for a kind of types.
+// describeKind reads the struct that encoding/gob has for a kind of type.
 func (c *checker) describeKind(w *wireType) {
 	for i := -1; c.field(&i, kindFields[w.kind]); {
 		switch {
 		case i == 0:
-			// A name, and the id once more, which encoding/gob does not look at.
+			// A name, and the id once more, which encoding/gob ignores.
 			c.nameAndID()
 		case w.kind == structKind:
 			c.describeFields(w)
@@ -88,6 +89,7 @@ func (c *checker) describeKind(w *wireType) {
 	}
 }
 
+// describeFields reads the fields of a struct.
 func (c *checker) describeFields(w *wireType) {
 	for range c.uint() {
 		name, id := c.nameAndID()
@@ -101,6 +103,7 @@ func (c *checker) describeFields(w *wireType) {
 	}
 }
 
+// nameAndID reads a struct of a name and an id.
 func (c *checker) nameAndID() (name []byte, id int64) {
 	for i := -1; c.field(&i, 2); {
 		if i == 0 {
@@ -112,7 +115,7 @@ func (c *checker) nameAndID() (name []byte, id int64) {
 	return name, id
 }
 
-// id reads the id of a type, which has 32 bits.
+// id reads the id of a type. It fails if the id does not fit into 32 bits.
 func (c *checker) id() int64 {
 	id := c.int()
 	if id != int64(int32(id)) {
@@ -121,23 +124,23 @@ func (c *checker) id() int64 {
 	return id
 }
 
-// planKey is a struct of the stream's and the type of this process that it becomes;
-// nil if it is skipped.
+// planKey is a type of the stream and the type of this process that it becomes; t is nil if
+// it is skipped.
 type planKey struct {
 	id int64
 	t  reflect.Type
 }
 
-// scope is what encoding/gob remembers while it compiles one struct, or one field that
-// it skips.
+// scope is what encoding/gob remembers while it compiles one struct, or one field that it
+// skips.
 type scope struct {
-	first map[reflect.Type]int64 // as which a type of this process was met first
-	again map[planKey]bool       // as which others it was met
+	first map[reflect.Type]int64 // the id with which a type of this process was met first
+	again map[planKey]bool       // the other ids with which it was met
 }
 
-// plan does what encoding/gob does to compile a decoder for a type, in the same order,
-// but for the decoder: it counts the work, and keeps the types that the fields of
-// structs have here. What lies in interfaces comes later.
+// plan follows encoding/gob as it compiles a decoder for a type, in the same order, but makes
+// no decoder. It counts the work, and keeps the types that the fields of structs have in this
+// process. Types of values in interfaces are planned when the values are read.
 func (c *checker) plan(id int64, t reflect.Type, s *scope) {
 	if c.enter(); c.bad {
 		return
@@ -166,9 +169,9 @@ func (c *checker) plan(id int64, t reflect.Type, s *scope) {
 
 // meet reports whether a type is met for the first time in a scope.
 //
-// A type of this process that it has met there, encoding/gob decodes as it did then, even
-// if the stream now calls it something else. That makes no difference if both are
-// described alike, as where two of the writer's types have become one.
+// When encoding/gob meets a type of this process again, it decodes it as it did the first
+// time, even if it has another id in the stream now. That is right only if both ids have the
+// same description, as when two types of the writer have become one. Otherwise meet fails.
 func (c *checker) meet(w *wireType, t reflect.Type, s *scope) bool {
 	if t == nil {
 		was := w.planned
@@ -197,6 +200,7 @@ func (c *checker) meet(w *wireType, t reflect.Type, s *scope) bool {
 	return true
 }
 
+// planStruct plans the fields of a struct.
 func (c *checker) planStruct(id int64, t reflect.Type) {
 	key := planKey{id, t}
 	if c.plans[key] != nil {
@@ -229,14 +233,15 @@ func (c *checker) planStruct(id int64, t reflect.Type) {
 	}
 }
 
+// spend counts n pieces of work, and fails if that is too much.
 func (c *checker) spend(n int) {
 	if c.work -= n; c.work < 0 {
 		c.fail("types that take too much work")
 	}
 }
 
-// alike reports whether two types are described alike, but for their own names and ids.
-// Those that are being compared are in seen.
+// alike reports whether two types have the same description, apart from their own names and
+// ids. seen has the pairs that are being compared.
 func (c *checker) alike(a, b int64, seen map[[2]int64]bool) bool {
 	if a == b || seen[[2]int64{a, b}] {
 		return true
@@ -257,14 +262,16 @@ func (c *checker) alike(a, b int64, seen map[[2]int64]bool) bool {
 		})
 }
 
-// keyOf and elemOf return the types within a type, nil for nil.
+// keyOf returns the key type of a map type, nil if t is nil.
 func (c *checker) keyOf(t reflect.Type) reflect.Type {
 	if t == nil || t.Kind() != reflect.Map {
-		return nil // elemOf says so
+		return nil // elemOf fails
 	}
 	return t.Key()
 }
 
+// elemOf returns the element type of a type of kind k, nil if t is nil. It fails if t is of
+// another kind.
 func (c *checker) elemOf(t reflect.Type, k reflect.Kind) reflect.Type {
 	if t == nil {
 		return nil
@@ -276,8 +283,8 @@ func (c *checker) elemOf(t reflect.Type, k reflect.Kind) reflect.Type {
 	return t.Elem()
 }
 
-// base returns what pointers of type t point to in the end. encoding/gob knows no types
-// that point to themselves, and no longer ways.
+// base returns the type that a pointer type points to in the end, through all pointers. The
+// limit is for types that point to themselves, which encoding/gob does not accept.
 func base(t reflect.Type) reflect.Type {
 	for range 100 {
 		if t.Kind() != reflect.Pointer {
@@ -288,7 +295,7 @@ func base(t reflect.Type) reflect.Type {
 	return t
 }
 
-// exported is what encoding/gob takes for the name of an exported field.
+// exported reports whether encoding/gob takes a name for that of an exported field.
 func exported(name string) bool {
 	r, _ := utf8.DecodeRuneInString(name)
 	return unicode.IsUpper(r)

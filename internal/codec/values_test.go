@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// random makes values of all kinds, of which a few lie deep in others.
+// random makes values of all kinds, some of them nested in others.
 type random struct{ *rand.Rand }
 
 func newRandom(seed uint64) random { return random{rand.New(rand.NewPCG(seed, 0))} }
@@ -125,7 +125,7 @@ func (r random) chain(depth int) chain {
 
 func (r random) time() time.Time { return time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC() }
 
-// full sets about half of the fields.
+// full returns a full with about half of its fields set.
 func (r random) full(depth int) (f full) {
 	i := r.inner()
 	p := &i
@@ -159,20 +159,21 @@ func (r random) full(depth int) (f full) {
 	return f
 }
 
-// checkValues fails if Decode does not read what encoding/gob has written as it does.
+// checkValues fails if Decode does not return the values that encoding/gob decodes. data must
+// have been written by encoding/gob.
 func checkValues(t *testing.T, c *Gob, data []byte) {
 	t.Helper()
 	var want map[any]any
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&want); err != nil {
-		t.Fatalf("encoding/gob cannot read what it has written: %v", err)
+		t.Fatalf("encoding/gob cannot decode what it has encoded: %v", err)
 	}
 	got, err := c.Decode(data)
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("%#v, %v, encoding/gob: %#v", got, err, want)
+		t.Fatalf("Decode = %#v, %v, encoding/gob decodes %#v", got, err, want)
 	}
 }
 
-// Nothing that encoding/gob writes and reads is refused.
+// Decode refuses nothing that encoding/gob can encode and decode.
 func TestValuesOfAllKinds(t *testing.T) {
 	t.Parallel()
 	c := new(Gob)
@@ -202,7 +203,8 @@ func TestValuesOfAllKinds(t *testing.T) {
 	}
 }
 
-// A pointer to nothing, at the very end, is a struct without a zero behind it.
+// A pointer to nil at the very end of a stream is a struct without the zero that ends other
+// structs.
 func TestPointerToNil(t *testing.T) {
 	t.Parallel()
 	gob.RegisterName("pointer", new(*twinOfNil))
@@ -215,7 +217,8 @@ func TestPointerToNil(t *testing.T) {
 
 type twinOfNil struct{ X int }
 
-// A type may have changed since.
+// A type of the application may have changed since the values were encoded. Decode reads
+// them as encoding/gob does, or refuses them if encoding/gob would read them wrongly.
 func TestChangedTypes(t *testing.T) {
 	t.Parallel()
 	changed := func(v any) []byte {
@@ -236,12 +239,12 @@ func TestChangedTypes(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) { checkValues(t, c, changed(v)) })
 	}
-	// encoding/gob would read B as it reads A, X as Y.
+	// encoding/gob would read B as it has read A, with X and Y exchanged.
 	if got, err := c.Decode(changed(swapV1{B: mirrored{1, 2}})); err == nil {
-		t.Errorf("two descriptions that differ for one type: %v", got)
+		t.Errorf("Decode of two different descriptions for one type = %v, want an error", got)
 	}
-	// It takes what is behind the nil for its type.
+	// encoding/gob would take what follows the nil for the id of its type.
 	if got, err := c.Decode(changed(wideV1{List: []any{nil}, Keep: 12})); err == nil {
-		t.Errorf("nil in a field that is gone: %v", got)
+		t.Errorf("Decode of a nil in a field that is gone = %v, want an error", got)
 	}
 }
