@@ -54,7 +54,7 @@ func check(data []byte) (types int, err error) {
 	}
 	c.typed(id, valuesType)
 	if left := len(c.b) + len(c.rest); left > 0 {
-		c.fail("%d bytes behind the values", left)
+		c.fail("%d bytes after the values", left)
 	}
 	if c.bad && c.err == nil {
 		c.err = errMalformed
@@ -144,7 +144,7 @@ func (c *checker) typeID(within bool) int64 {
 		c.describe(-id)
 		if len(c.b) > 0 {
 			if !within {
-				c.fail("%d bytes behind the description of a type", len(c.b))
+				c.fail("%d bytes after the description of a type", len(c.b))
 			}
 			c.uint()
 		}
@@ -187,7 +187,7 @@ func (c *checker) value(id int64, t reflect.Type) {
 	}
 	w := c.types[id]
 	if w == nil {
-		c.fail("a value of type %d, which is not described", id)
+		c.fail("a value of type %d, which has no description", id)
 		return
 	}
 	switch w.kind {

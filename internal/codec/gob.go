@@ -56,7 +56,7 @@ func (c *Gob) Encode(values map[any]any) ([]byte, error) {
 	}
 	if len(data) > unchecked {
 		if _, err := check(data); err != nil {
-			return nil, fmt.Errorf("the values could not be read again: %w", err)
+			return nil, fmt.Errorf("the values could be saved but not read again: %w", err)
 		}
 	}
 	return data, nil

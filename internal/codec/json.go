@@ -16,7 +16,7 @@ func (JSON) Encode(values map[any]any) ([]byte, error) {
 	for k, v := range values {
 		key, ok := k.(string)
 		if !ok {
-			return nil, fmt.Errorf("key %v of type %T: JSON needs strings as keys", k, k)
+			return nil, fmt.Errorf("key %v of type %T: in JSON, keys must be strings", k, k)
 		}
 		object[key] = v
 	}

@@ -49,7 +49,7 @@ type field struct {
 // describe reads the description of the type id: a struct that encoding/gob calls wireType.
 func (c *checker) describe(id int64) {
 	if id < firstTypeID || c.types[id] != nil {
-		c.fail("a description of type %d, which there is", id)
+		c.fail("a description of type %d, which exists already", id)
 	}
 	if len(c.types) == maxTypes {
 		c.fail("more than %d types", maxTypes)
@@ -190,7 +190,7 @@ func (c *checker) meet(w *wireType, t reflect.Type, s *scope) bool {
 	case first == w.id || s.again[key]:
 		return false
 	case !c.alike(first, w.id, make(map[[2]int64]bool)):
-		c.fail("%v has two descriptions, which differ", t)
+		c.fail("%v has two different descriptions", t)
 		return false
 	}
 	if s.again == nil {
@@ -207,7 +207,7 @@ func (c *checker) planStruct(id int64, t reflect.Type) {
 		return
 	}
 	if t != nil && t.Kind() != reflect.Struct {
-		c.fail("a struct for a %v", t)
+		c.fail("the stream has a struct for a %v", t)
 	}
 	if c.plans == nil {
 		c.plans = make(map[planKey][]reflect.Type)
@@ -277,7 +277,7 @@ func (c *checker) elemOf(t reflect.Type, k reflect.Kind) reflect.Type {
 		return nil
 	}
 	if t.Kind() != k {
-		c.fail("a %v for a %v", k, t)
+		c.fail("the stream has a %v for a %v", k, t)
 		return nil
 	}
 	return t.Elem()

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// MarkCached says in a response's header what caches may do with it: it depends on the
-// cookie, and where it sets one, a shared cache must not keep it and any cache must not
-// use its Set-Cookie again (RFC 9111, sections 5.2.2.4 and 5.2.2.7). What the application
-// has said stands where it is stricter. To call it again changes nothing.
+// MarkCached sets Vary and Cache-Control in the header of a response, so that caches handle
+// it correctly. The response depends on the cookie. If it sets a cookie, a shared cache must
+// not keep it, and no cache may use its Set-Cookie lines again (RFC 9111, sections 5.2.2.7
+// and 5.2.2.4). What the application has set stays where it is stricter. Calling MarkCached
+// again changes nothing.
 func MarkCached(h http.Header) {
 	if !listHas(h["Vary"], "Cookie") {
 		h["Vary"] = append(h["Vary"], "Cookie")
@@ -32,7 +33,7 @@ func MarkCached(h http.Header) {
 	if !has("private") {
 		directives = append(directives, "private")
 	}
-	// Both would allow shared caches what private forbids.
+	// These two allow shared caches what private forbids.
 	directives = slices.DeleteFunc(directives, func(d string) bool {
 		name, _, _ := strings.Cut(d, "=")
 		return strings.EqualFold(name, "public") || strings.EqualFold(strings.TrimSpace(name), "s-maxage")
@@ -40,7 +41,7 @@ func MarkCached(h http.Header) {
 	h[cacheControl] = []string{strings.Join(directives, ", ")}
 }
 
-// listHas reports whether a list in a header has an item, or is "*".
+// listHas reports whether the list in the lines of a header has an item, or "*".
 func listHas(lines []string, item string) bool {
 	for _, line := range lines {
 		for field := range strings.SplitSeq(line, ",") {
@@ -52,7 +53,8 @@ func listHas(lines []string, item string) bool {
 	return false
 }
 
-// split returns the directives of Cache-Control lines; a comma within quotes divides none.
+// split returns the directives in the lines of Cache-Control. A comma within quotes does not
+// separate two of them.
 func split(lines []string) (directives []string) {
 	for _, line := range lines {
 		quoted, start := false, 0

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Two spellings of one place are one form, and what is left out is what is safe.
+// Two spellings of the same form have the same canonical form, and what is missing gets the
+// value that is safe.
 func TestCanonical(t *testing.T) {
 	t.Parallel()
 	safe := Form{Path: "/", SameSite: http.SameSiteLaxMode, HttpOnly: true}
@@ -17,27 +18,28 @@ func TestCanonical(t *testing.T) {
 		"no domain": {Domain: "exa mple"}, "unknown SameSite": {SameSite: 9}, "control characters": {Path: "\n/\x7f"},
 	} {
 		if got := Canonical(f, false); got != safe {
-			t.Errorf("%s: %+v", name, got)
+			t.Errorf("%s: the canonical form is %+v, want %+v", name, got, safe)
 		}
 	}
 	for _, domain := range []string{"example.com", ".example.com", "Example.com", ".EXAMPLE.COM"} {
 		if got := Canonical(Form{Domain: domain}, false); got.Domain != "example.com" {
-			t.Errorf("%s: %+v", domain, got)
+			t.Errorf("Domain %s: the canonical form is %+v", domain, got)
 		}
 	}
 	if got := Canonical(Form{SameSite: http.SameSiteNoneMode}, true); !got.Secure || got.HttpOnly || got.SameSite != http.SameSiteNoneMode {
-		t.Errorf("None: %+v", got)
+		t.Errorf("SameSite=None: the canonical form is %+v, want it Secure", got)
 	}
 	if got := Canonical(Form{Partitioned: true}, false); !got.Secure {
-		t.Errorf("Partitioned: %+v", got)
+		t.Errorf("Partitioned: the canonical form is %+v, want it Secure", got)
 	}
 	for _, f := range []Form{{}, {Path: "/a;b"}, {Domain: ".A.b"}, {SameSite: http.SameSiteNoneMode}} {
 		if once := Canonical(f, true); Canonical(once, true) != once {
-			t.Errorf("%+v is not canonical", once)
+			t.Errorf("Canonical changes %+v, which it has returned", once)
 		}
 	}
 }
 
+// Check returns an error for what browsers would refuse, and for nothing else.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	plain := Canonical(Form{}, false)
@@ -57,12 +59,12 @@ func TestCheck(t *testing.T) {
 		{"__Hosta", folder, true, true},
 	} {
 		if err := Check(c.name, c.f, c.insecure); (err == nil) != c.ok {
-			t.Errorf("%s %+v %v: %v", c.name, c.f, c.insecure, err)
+			t.Errorf("Check(%q, %+v, %v): %v, want accepted: %v", c.name, c.f, c.insecure, err, c.ok)
 		}
 	}
 }
 
-// The lines of one session replace each other; those of others stay.
+// The lines of one session replace each other. All other lines stay.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Set-Cookie": {"a=1", "session=; Max-Age=0"}}
@@ -75,31 +77,31 @@ func TestLines(t *testing.T) {
 		"a=1", "session=; Max-Age=0", "session=; Path=/folder; Max-Age=0; HttpOnly; SameSite=Lax", "session=two; Path=/; HttpOnly; SameSite=Lax",
 	}
 	if got := h["Set-Cookie"]; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+		t.Errorf("the lines are %q, want %q", got, want)
 	}
 	h.Add("Set-Cookie", "session=token; Path=/")
 	h.Add("Set-Cookie", `session="token"; Path=/`)
 	h.Add("Set-Cookie", "session2=token")
 	DropForeign(h, "session", func(v string) bool { return v == "token" })
 	if got := h["Set-Cookie"]; !slices.Equal(got, append(want, "session2=token")) {
-		t.Errorf("%q", got)
+		t.Errorf("after DropForeign the lines are %q, want %q and that of session2", got, want)
 	}
 	l.Set(h, "session", "", f, []Place{PlaceOf(f)})
 	want = []string{"a=1", "session=; Max-Age=0", "session2=token", "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"}
 	if got := h["Set-Cookie"]; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+		t.Errorf("the lines are %q, want %q", got, want)
 	}
 	only := http.Header{}
 	l = Lines{}
 	l.Set(only, "session", "one", f, nil)
 	l.Set(only, "session", "", f, nil)
 	if _, is := only["Set-Cookie"]; is {
-		t.Errorf("%q", only)
+		t.Errorf("the header is %q, want no Set-Cookie", only)
 	}
 }
 
-// A browser can have sent a cookie from each folder of the path, spelled with a slash at
-// its end or without, and from nowhere else.
+// A browser may have sent a cookie from each folder of the path, with a slash at its end or
+// without, and from nowhere else.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
@@ -114,15 +116,15 @@ func TestElsewhere(t *testing.T) {
 			got = append(got, p.Path)
 		}
 		if strings.Join(got, " ") != want {
-			t.Errorf("%s: %v", path, got)
+			t.Errorf("the places for %s are %v, want %s", path, got, want)
 		}
 	}
 	long := httptest.NewRequest(http.MethodGet, strings.Repeat("/a", 1000), nil)
 	if n := len(Elsewhere(long, "", "example.com")); n > 30 {
-		t.Errorf("%d places", n)
+		t.Errorf("%d places for a path of many folders, want 30 at most", n)
 	}
 	long = httptest.NewRequest(http.MethodGet, "/a/"+strings.Repeat("a", 1_000_000)+"/b/c/d", nil)
 	if places := Elsewhere(long, ""); len(places) != 3 {
-		t.Errorf("%d places of a long path", len(places))
+		t.Errorf("%d places for a path with a long folder, want 3", len(places))
 	}
 }

@@ -8,14 +8,14 @@ import (
 
 const setCookie = "Set-Cookie"
 
-// Lines are the Set-Cookie lines that a response has got of one session. The zero value
-// has none.
+// Lines are the Set-Cookie lines of one session in a response. The zero value has none. It is
+// for one goroutine.
 type Lines struct{ lines []string }
 
-// Set makes these the session's lines in h, in place of those it had: first, one for
-// each place from which the cookie is taken away, then the cookie itself. Of two lines
-// for the same place a browser keeps what the later one says, so a place is never named
-// by both. An empty value sets none.
+// Set replaces the session's lines in h. The new ones are first, for each place of away, a
+// line that removes the cookie there, and then a line that sets the cookie to value. If value
+// is empty, no cookie is set. Of two lines for the same place a browser heeds the later one,
+// so Set writes only one line for each place.
 func (l *Lines) Set(h http.Header, name, value string, f Form, away []Place) {
 	l.drop(h)
 	for i, p := range away {
@@ -31,6 +31,7 @@ func (l *Lines) Set(h http.Header, name, value string, f Form, away []Place) {
 	}
 }
 
+// drop removes the session's lines from h.
 func (l *Lines) drop(h http.Header) {
 	if len(l.lines) == 0 {
 		return
@@ -42,8 +43,8 @@ func (l *Lines) drop(h http.Header) {
 	l.lines = l.lines[:0]
 }
 
-// add adds a line. What is not as it mostly is comes first of the attributes: their order
-// is free, and gin-contrib's tests look for it there.
+// add adds a line. A Domain, and a SameSite other than Lax, come before the other attributes.
+// The order means nothing to browsers, but gin-contrib's tests look for them there.
 func (l *Lines) add(h http.Header, name, value string, f Form) {
 	c := http.Cookie{
 		Name: name, Value: value, Path: f.Path, MaxAge: f.MaxAge,
@@ -63,7 +64,7 @@ func (l *Lines) add(h http.Header, name, value string, f Form) {
 	}
 	line := c.String()
 	if line == "" {
-		return // an impossible name; Check has said so
+		return // the name is not possible, and Check has returned an error for it
 	}
 	end := strings.IndexByte(line, ';')
 	line = line[:end] + first + line[end:]
@@ -71,34 +72,37 @@ func (l *Lines) add(h http.Header, name, value string, f Form) {
 	h[setCookie] = append(h[setCookie], line)
 }
 
-// DropForeign takes lines out of h that set a cookie of this name to a value that is
-// another visitor's: a cache within the application has kept the response to that one.
-func DropForeign(h http.Header, name string, is func(value string) bool) {
-	foreign := func(line string) bool {
+// DropForeign removes the lines from h that set the cookie of this name to the token of
+// another visitor. Such a line comes from a cache within the application that has kept the
+// response to that visitor. foreign reports whether a value is such a token.
+func DropForeign(h http.Header, name string, foreign func(value string) bool) {
+	isForeign := func(line string) bool {
 		rest, ok := strings.CutPrefix(line, name)
 		if !ok || !strings.HasPrefix(rest, "=") {
 			return false
 		}
 		value, _, _ := strings.Cut(rest[1:], ";")
-		return is(strings.Trim(value, " \t\""))
+		return foreign(strings.Trim(value, " \t\""))
 	}
-	if slices.ContainsFunc(h[setCookie], foreign) {
-		h[setCookie] = slices.DeleteFunc(slices.Clone(h[setCookie]), foreign)
+	if slices.ContainsFunc(h[setCookie], isForeign) {
+		h[setCookie] = slices.DeleteFunc(slices.Clone(h[setCookie]), isForeign)
 		if len(h[setCookie]) == 0 {
 			delete(h, setCookie)
 		}
 	}
 }
 
-// maxFolders bounds for how many folders of a request's path a cookie is taken away, and
-// maxPath how long they may be: a browser ignores a longer Path (RFC 6265bis, section 5.6).
+// maxFolders is for how many folders of a request's path Elsewhere returns places, and
+// maxPath how long a folder may be: a browser ignores a longer Path (RFC 6265bis, section
+// 5.6).
 const (
 	maxFolders = 6
 	maxPath    = 1024
 )
 
-// Elsewhere returns the places within these domains from which the browser may have sent a
-// cookie with this request: RFC 6265, section 5.1.4, on which paths match.
+// Elsewhere returns the places in these domains from which the browser may have sent a cookie
+// with this request. RFC 6265, section 5.1.4, says which paths match. "" is the domain of a
+// cookie without a Domain.
 func Elsewhere(r *http.Request, domains ...string) []Place {
 	paths := []string{"/"}
 	path := r.URL.EscapedPath()
