@@ -113,8 +113,8 @@
 //	save       live → live, with another record and perhaps other timeouts
 //	rotate     live → live, with another secret
 //	watch      live → live, with one more watcher
-//	look       live → live, with a later due entry; live → claimed, where the live key is
-//	           gone; ended and due → claimed
+//	look       live → live, with a later due entry; live → claimed, if the live key is gone
+//	           or the absolute deadline is over; ended and due → claimed
 //	end        live → claimed, or live → ended and due
 //	renew      claimed → claimed, with a later lease
 //	ack        claimed → nothing or tombstone
@@ -132,13 +132,14 @@
 //
 // Scripts take the time from Redis. The clock of the machine that the application runs on
 // decides nothing. A Clock estimates the time of a Redis server between two replies. The
-// estimate only says when a look is worth its while.
+// estimate only says when it is worth calling Redis.
 //
 // # What happens at each failure
 //
 //   - Redis is away: every call returns an error, after Config.Timeout at the latest if the
 //     client heeds deadlines (IgnoresDeadlines). The state stays as it was. The ledger
-//     itself repeats nothing; go-redis repeats a call whose connection broke.
+//     itself does not repeat a call that got no answer; go-redis repeats a call whose
+//     connection broke.
 //   - A reply is lost: the caller does not know whether the script has run, and calls
 //     again. A create, save or rotate, and an end or look with the same claim, recognize
 //     what the first call has done and give the same reply. A repeated ack, release or bury

@@ -113,7 +113,7 @@ const (
 	Other        MessageKind = iota // not for this library
 	Members                         // an instance has come or gone
 	Wake                            // a bucket has a new first due entry
-	Ended                           // a session has ended of which this instance holds closures
+	Ended                           // a session has ended, and this instance holds closures of it
 	LiveKeyEvent                    // a live key has expired, or was evicted or deleted
 )
 

@@ -183,7 +183,7 @@ func TestTombstone(t *testing.T) {
 		t.Errorf("%d keys are left without a watcher", n)
 	}
 	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || !f[0].Ended || f[0].End.Reason != Lost {
-		t.Errorf("the fate of a session of which nothing is left is %+v, want reason %s", f, Lost)
+		t.Errorf("the fate of a session without any keys is %+v, want reason %s", f, Lost)
 	}
 }
 
