@@ -1,6 +1,7 @@
 // Package cookie knows what HTTP says about a session's cookie: its attributes, its lines in
-// a response, what a cache may do with the response, and which requests another site has
-// caused. It knows neither sessions nor stores.
+// a response, what a cache may do with the response, which requests another site has caused,
+// and where further cookies of the same name may be. It does not know the store, and of a
+// session only its ID.
 //
 // # Words
 //
@@ -39,6 +40,7 @@
 //
 // # What it may touch
 //
-// The header of a response that the caller passes to it. All functions are safe for
-// concurrent use on different headers. Lines is for one goroutine.
+// The header of a response that the caller passes to it, and in memory which sessions a
+// Healing remembers. All functions are safe for concurrent use on different headers, and a
+// Healing is too. Lines is for one goroutine.
 package cookie

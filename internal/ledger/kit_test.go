@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +17,7 @@ import (
 func newLedger(t *testing.T) (*Ledger, *redis.Client) {
 	t.Helper()
 	rdb := redistest.Client(t, redistest.Shared(t))
-	l := New(rdb, Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 4, Timeout: 10 * time.Second})
+	l := New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: 10 * time.Second})
 	if err := l.Open(context.Background()); err != nil {
 		t.Fatalf("Open: %v", err)
 	}

@@ -2,10 +2,8 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -249,7 +247,7 @@ func TestTheCallersClient(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	calls := &trips{}
 	rdb.AddHook(calls)
-	l := New(rdb, Config{Prefix: "t" + strings.ToLower(rand.Text()[:10]), Buckets: 4, Timeout: time.Second})
+	l := New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: time.Second})
 	if err := l.Open(context.Background()); err != nil {
 		t.Fatalf("Open: %v", err)
 	}
