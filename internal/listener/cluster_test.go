@@ -2,10 +2,8 @@ package listener
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +64,7 @@ func startKit(t *testing.T, c *redistest.Cluster) *kit {
 		t:        t,
 		received: received{hints: make(map[string]string), ended: make(map[string]bool)},
 		rdb:      c.Client(t),
-		prefix:   "t" + strings.ToLower(rand.Text()[:10]),
+		prefix:   redistest.Prefix(),
 	}
 	k.ledger = ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: 32, Timeout: 2 * time.Second})
 	if err := k.ledger.Open(t.Context()); err != nil {
