@@ -1,13 +1,17 @@
-// Package embedded runs an in-process Redis, so that an application can be
-// tried and developed without a server. It is not for production: sessions die
-// with the process, other instances cannot see them, and it is slow.
+// Package embedded runs a Redis inside the process, so that you can try and develop an application
+// without a Redis server. It is not for production: all sessions are lost when the process ends,
+// other instances of the application do not see them, and it is slow.
 //
 //	client, err := embedded.Start()
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	defer client.Close()
 //	store, err := lifecycle.NewStore(client, lifecycle.WithNotifications(false))
 //
-// It is miniredis (github.com/alicebob/miniredis): it has no keyspace
-// notifications and no CONFIG, which lifecycle does not need; the option saves a
-// line in the log that says so. The root package does not import it.
+// The in-process Redis is miniredis (github.com/alicebob/miniredis). It has no keyspace
+// notifications and no CONFIG command. Package lifecycle does not need them; WithNotifications(false)
+// only avoids a warning in the log. Package lifecycle does not import this package.
 package embedded
 
 import (
@@ -19,18 +23,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Client is a client of an in-process Redis. Close ends both.
+// Client is a client of an in-process Redis. It is safe for concurrent use.
 type Client struct {
 	*redis.Client
 	server *miniredis.Miniredis
 }
 
-// Start runs an in-process Redis on a free port of the loopback interface and
-// returns its client. It says in slog's default log that this is for development
-// only. Close the client to end it.
+// Start starts an in-process Redis, on a free port of the loopback interface, and returns a client of
+// it. The caller must close the client, which also stops the Redis. Start logs a warning to slog's
+// default logger, because an in-process Redis is for development only. It returns an error if it
+// cannot listen on a port.
 func Start() (*Client, error) {
 	server := miniredis.NewMiniRedis()
-	server.ClockTTL(true) // keys expire as time passes
+	server.ClockTTL(true) // miniredis expires keys only if this is set
 	if err := server.Start(); err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
@@ -42,7 +47,8 @@ func Start() (*Client, error) {
 	}, nil
 }
 
-// Close closes the client and ends the in-process Redis, and with it all sessions.
+// Close closes the client and stops the in-process Redis. All sessions are lost. Further calls do
+// nothing and return nil.
 func (c *Client) Close() error {
 	err := c.Client.Close()
 	c.server.Close()

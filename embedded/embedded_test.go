@@ -12,6 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// A key expires without any command.
 func TestKeysExpireByThemselves(t *testing.T) {
 	t.Parallel()
 	c, err := embedded.Start()

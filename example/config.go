@@ -16,15 +16,14 @@ import (
 	"github.com/gin-lifecycle/lifecycle/embedded"
 )
 
-// config is what a run depends on.
+// config is how the application is to run.
 type config struct {
 	addr           string
-	redis          *redis.Options // nil: an in-process Redis
+	redis          *redis.Options // nil: a Redis inside the process
 	idle, absolute time.Duration
 }
 
-// parse reads the arguments. What is wrong with them it has written to stderr
-// when it returns an error.
+// parse reads the arguments. If it returns an error, it has written to stderr what is wrong.
 func parse(args []string, stderr io.Writer) (config, error) {
 	flags := flag.NewFlagSet("example", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -52,8 +51,9 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	c := config{addr: *addr}
 	if redisURL != nil {
 		options, err := redis.ParseURL(*redisURL)
-		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = errors.New("it is no URL") // e repeats it, and it may hold a password
+		var noURL *url.Error
+		if errors.As(err, &noURL) {
+			err = errors.New("it is no URL") // noURL has the text of the URL, in which there may be a password
 		}
 		if err != nil {
 			return wrong("invalid value for flag -redis: %v; it must be like redis://127.0.0.1:6379/0", err)
@@ -63,10 +63,10 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	return c, nil
 }
 
-// openRedis returns a client, and what to call its server in a message.
+// openRedis returns a client of Redis, and the name of its server for messages.
 func openRedis(c config) (client redis.UniversalClient, name string, err error) {
-	// go-redis logs each attempt to connect; lifecycle logs when Redis goes and
-	// when it is back.
+	// go-redis logs each failed attempt to connect. That is not needed: lifecycle logs when Redis is
+	// away and when it is back.
 	logging.Disable()
 	if c.redis != nil {
 		return redis.NewClient(c.redis), "Redis at " + c.redis.Addr, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// wantClosed fails unless the file is gone and the hooks told of it: the
-// handler's first, then the global one, both with the user and the reason.
+// wantClosed fails the test unless the workspace's file is gone and both hooks have reported the end:
+// first the handler's hook, then the global hook, both with the user and the reason.
 func wantClosed(t *testing.T, p *process, session, user, file string, reason lifecycle.Reason) {
 	t.Helper()
 	ends := p.ends(t, session)
@@ -92,7 +92,7 @@ func TestIdleTimeout(t *testing.T) {
 	p := start(t, 2*time.Second, time.Hour)
 	v := visit(t, p)
 	in, file := v.signIn("Ann")
-	// It asks for the events all the time, which must not prolong the session.
+	// wantClosed requests the events all the time. That must not prolong the session.
 	wantClosed(t, p, in.session, "Ann", file, lifecycle.ReasonIdleTimeout)
 
 	late := v.post("/notes", "note", "too late")
@@ -100,7 +100,7 @@ func TestIdleTimeout(t *testing.T) {
 		t.Errorf("a note after the end: %d, session %s", late.status, late.session)
 	}
 	if files := p.workspaces(t); len(files) > 0 {
-		t.Errorf("it opened the workspaces %q", files)
+		t.Errorf("the late note opened the workspaces %q", files)
 	}
 }
 
@@ -113,8 +113,8 @@ func TestAbsoluteTimeout(t *testing.T) {
 	wantClosed(t, p, in.session, "Ann", file, lifecycle.ReasonAbsoluteTimeout)
 }
 
-// A session's end that comes while the application is down is reported when it
-// is back, with the session's values.
+// A session ends while the application is down. When the application is back, the hooks report the
+// end, with the session's values.
 func TestEndWhileDown(t *testing.T) {
 	t.Parallel()
 	server := "redis://" + redistest.Start(t).Addr + "/0"
@@ -132,7 +132,8 @@ func TestEndWhileDown(t *testing.T) {
 	}
 }
 
-// With a real Redis a session outlives a restart; its workspace is opened anew.
+// With a real Redis, a session is still live after a restart of the application. Its workspace is
+// opened again.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	server := "redis://" + redistest.Start(t).Addr + "/0"
@@ -168,13 +169,13 @@ func TestStop(t *testing.T) {
 				t.Errorf("left in the temporary directory: %v, %v", left, err)
 			}
 			if out := p.out.String(); !strings.Contains(out, "open workspaces: 1") || !strings.Contains(out, "closing the in-process Redis") {
-				t.Errorf("it does not say what it does: %s", out)
+				t.Errorf("the application does not say what it does when it stops: %s", out)
 			}
 		})
 	}
 }
 
-// A second Ctrl-C does not wait for a request that goes on.
+// A second Ctrl-C kills the application while a request is still under way.
 func TestSecondInterrupt(t *testing.T) {
 	t.Parallel()
 	p := start(t, time.Minute, time.Hour)
@@ -192,13 +193,13 @@ func TestSecondInterrupt(t *testing.T) {
 		return len(events) > 0
 	})
 	p.signal(t, syscall.SIGINT)
-	redistest.Eventually(t, "it finishes requests", func() bool { return p.out.Contains("finishing requests") })
-	redistest.Eventually(t, "it is killed", func() bool {
-		_ = p.cmd.Process.Signal(syscall.SIGINT) // until it is gone
+	redistest.Eventually(t, "the application finishes requests", func() bool { return p.out.Contains("finishing requests") })
+	redistest.Eventually(t, "the application is killed", func() bool {
+		_ = p.cmd.Process.Signal(syscall.SIGINT) // it fails once the process is gone
 		return p.exited()
 	})
 	if ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !ws.Signaled() {
-		t.Errorf("it exited with %v, want by the signal", p.cmd.ProcessState)
+		t.Errorf("the application exited with %v, want an exit by the signal", p.cmd.ProcessState)
 	}
 }
 
@@ -208,7 +209,7 @@ func TestWrongArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = taken.Close() }) // after the parallel ones
+	t.Cleanup(func() { _ = taken.Close() }) // after the parallel subtests
 	for name, c := range map[string]struct {
 		args   []string
 		status int
@@ -231,9 +232,9 @@ func TestWrongArguments(t *testing.T) {
 				t.Errorf("exit status %d, want %d", status, c.status)
 			}
 			if out := p.out.String(); !strings.Contains(out, c.says) {
-				t.Errorf("it does not say %q", c.says)
+				t.Errorf("the output does not contain %q", c.says)
 			} else if strings.Contains(out, ":sec") {
-				t.Error("it shows the password")
+				t.Error("the output contains the password")
 			}
 		})
 	}
@@ -265,7 +266,7 @@ func TestWrongRequests(t *testing.T) {
 			full = full || v.post("/notes", "note", strings.Repeat("a", maxNote)).status == http.StatusInsufficientStorage
 		}
 		if !full {
-			t.Error("the notepad takes notes without end")
+			t.Error("the notepad is never full")
 		}
 	})
 	t.Run("not signed in", func(t *testing.T) {
@@ -284,7 +285,7 @@ func TestWrongRequests(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", "http://localhost:1")
 		if got := v.read(v.Do(r)); got.status != http.StatusForbidden || v.cookie() != "" {
-			t.Errorf("its form: %d, cookie %q; want 403 and none", got.status, v.cookie())
+			t.Errorf("another site's form: %d, cookie %q; want 403 and none", got.status, v.cookie())
 		}
 	})
 	t.Run("no such page", func(t *testing.T) {

@@ -13,36 +13,35 @@ const journalSize = 100
 const (
 	eventCreated   = "created"          // OnSessionCreated
 	eventDestroyed = "destroyed"        // OnSessionDestroyed
-	eventOpened    = "workspace opened" // a handler opened it and registered its closing
+	eventOpened    = "workspace opened" // by a handler, which has registered a hook to close it
 	eventClosed    = "workspace closed" // c.OnSessionDestroyed
 )
 
-// entry is what a hook reported.
+// entry is one report of a hook or a handler.
 type entry struct {
 	At      time.Time `json:"at"`
 	Event   string    `json:"event"`
-	Session string    `json:"session"` // its ID, which is no secret
+	Session string    `json:"session"` // the ID, which is not secret
 	User    string    `json:"user,omitempty"`
 	// Detail is the request that began a session, or the reason of its end.
 	Detail string `json:"detail,omitempty"`
-	// Lag is the time between the end and the hook, in milliseconds; nil for
-	// entries that are not of an end. Where Redis has a clock of its own, it is off
-	// by the difference.
+	// Lag is the time from the end of the session to the hook, in milliseconds; nil if the entry
+	// is not about an end. It is wrong by as much as the clocks of Redis and of this machine differ.
 	Lag *int64 `json:"lag_ms,omitempty"`
 }
 
-// journal holds the latest entries. It is bounded: hooks report for as long as
-// the application runs. It is safe for concurrent use, as hooks run beside each
-// other.
+// journal keeps the latest entries and drops older ones. It is safe for concurrent use: several
+// hooks run at the same time.
 type journal struct {
 	mu      sync.Mutex
 	size    int
 	entries []entry // oldest first
 }
 
+// newJournal returns a journal of so many entries.
 func newJournal(size int) *journal { return &journal{size: size} }
 
-// Add notes an entry as of now.
+// Add adds an entry, with the present time.
 func (j *journal) Add(e entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -57,7 +56,7 @@ func (j *journal) Add(e entry) {
 func (j *journal) Entries() []entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	newest := make([]entry, 0, len(j.entries)) // not nil: JSON wants a list
+	newest := make([]entry, 0, len(j.entries)) // not nil, which would be null in JSON
 	for _, e := range slices.Backward(j.entries) {
 		newest = append(newest, e)
 	}

@@ -1,9 +1,16 @@
-// Command example is a small web application whose sessions begin and end
-// visibly: sign in, write a few notes, and watch what the hooks report when the
-// session is signed out, times out or the application stops.
+// Command example is a small web application that shows how sessions begin and end. Sign in,
+// write a few notes, and then sign out, wait for a timeout or stop the application: the page
+// shows what the hooks report.
 //
-//	go run ./example                                     # needs nothing but Go
-//	go run ./example -redis redis://127.0.0.1:6379/0     # a real Redis
+//	go run ./example                                     # with a Redis inside the process
+//	go run ./example -redis redis://127.0.0.1:6379/0     # with a real Redis
+//
+// Read the files in this order:
+//
+//	main.go       the store, the hooks, start and stop
+//	app.go        the handlers: log in, log out, and a hook for one session
+//	workspace.go  what the application opens for a session and must close at its end
+//	pages.go, journal.go, config.go  pages, the list of reports, the command line
 package main
 
 import (
@@ -23,14 +30,14 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// The timeouts are short, so that one can sit and watch a session end.
+// The timeouts are short, so that you can wait for the end of a session.
 const (
 	idleTimeout     = 20 * time.Second
 	absoluteTimeout = 2 * time.Minute
 )
 
-// How long a stop may take: requests are short, and so are the hooks. But
-// http.Server waits 5 seconds for connections that a browser opened in advance.
+// How long the requests and the hooks may take when the application stops. Both are short, but
+// http.Server waits 5 seconds for connections that a browser has opened in advance.
 const (
 	requestsGrace = 10 * time.Second
 	hooksGrace    = 10 * time.Second
@@ -40,8 +47,8 @@ func main() {
 	os.Exit(program(os.Args[1:], os.Stdout, os.Stderr, idleTimeout, absoluteTimeout))
 }
 
-// program runs the application until a signal stops it and returns the exit
-// status: 0 after a clean stop, 1 if it could not run, 2 for wrong arguments.
+// program runs the application until a signal stops it. It returns the exit status: 0 after a
+// clean stop, 1 after an error, 2 for wrong arguments.
 func program(args []string, stdout, stderr io.Writer, idle, absolute time.Duration) int {
 	c, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -54,8 +61,8 @@ func program(args []string, stdout, stderr io.Writer, idle, absolute time.Durati
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal asks for a clean stop; whoever sends another one will not
-	// wait for it, so from then on signals do what they do by default.
+	// The first signal begins a clean stop. After it, signals kill the process again: a second
+	// Ctrl-C does not wait.
 	context.AfterFunc(ctx, stop)
 
 	if err := run(ctx, c, log.New(stdout, "", 0)); err != nil {
@@ -65,34 +72,36 @@ func program(args []string, stdout, stderr io.Writer, idle, absolute time.Durati
 	return 0
 }
 
-// run serves until ctx ends, then stops everything in the reverse order of its
-// start. It returns nil after a clean stop.
+// run serves until ctx ends. Then it stops everything, in the reverse order of its start. It
+// returns nil after a clean stop.
 func run(ctx context.Context, c config, out *log.Logger) (err error) {
-	also := func(e error) { err = errors.Join(err, e) }
-
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return fmt.Errorf("%w (choose another address with -addr)", err)
 	}
-	defer listener.Close() //nolint:errcheck // the server has closed it, unless nothing was served
+	defer func() {
+		if e := listener.Close(); !errors.Is(e, net.ErrClosed) { // the server closes it, if there was one
+			err = errors.Join(err, e)
+		}
+	}()
 
 	client, server, err := openRedis(c)
 	if err != nil {
 		return err
 	}
-	defer func() { also(client.Close()) }()
+	defer func() { err = errors.Join(err, client.Close()) }()
 
 	files, err := newWorkspaces()
 	if err != nil {
 		return err
 	}
-	defer func() { also(files.RemoveAll()) }()
+	defer func() { err = errors.Join(err, files.RemoveAll()) }()
 
 	store, err := lifecycle.NewStore(client,
-		lifecycle.WithPrefix("lifecycle-example"), // whatever else is in that Redis
+		lifecycle.WithPrefix("lifecycle-example"), // other programs may use the same Redis
 		lifecycle.WithIdleTimeout(c.idle),
 		lifecycle.WithAbsoluteTimeout(c.absolute),
-		lifecycle.WithNotifications(c.redis != nil), // the in-process one has none
+		lifecycle.WithNotifications(c.redis != nil), // the in-process Redis has none
 		lifecycle.WithErrorHandler(fail))
 	if err != nil {
 		return err
@@ -104,11 +113,11 @@ func run(ctx context.Context, c config, out *log.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	// Now and not with the first request: sessions that ended while the
-	// application was down are reported at once. It also finds a wrong -redis.
+	// Start the background work now, and not with the first request. So the hooks of sessions
+	// that ended while the application was down run at once, and a wrong -redis is noticed.
 	if err := lifecycle.Start(ctx, store); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped while it tried
+			return nil // a signal came meanwhile
 		}
 		return fmt.Errorf("%s: %w", server, err)
 	}
@@ -116,7 +125,7 @@ func run(ctx context.Context, c config, out *log.Logger) (err error) {
 		out.Printf("stopping: running the hooks that are left; open workspaces: %d", files.Count())
 		ctx, cancel := context.WithTimeout(context.Background(), hooksGrace)
 		defer cancel()
-		also(lifecycle.Shutdown(ctx))
+		err = errors.Join(err, lifecycle.Shutdown(ctx))
 		out.Printf("stopping: closing %s", server)
 	}()
 
@@ -124,8 +133,8 @@ func run(ctx context.Context, c config, out *log.Logger) (err error) {
 	return serve(ctx, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}, listener, out)
 }
 
-// serve serves until ctx ends, and then the requests that have begun. This
-// comes before lifecycle.Shutdown: a handler must still be able to register a hook.
+// serve serves until ctx ends, and then waits for the requests that have begun. It must return
+// before the application calls lifecycle.Shutdown: until then, handlers may register hooks.
 func serve(ctx context.Context, s *http.Server, l net.Listener, out *log.Logger) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -143,7 +152,7 @@ func serve(ctx context.Context, s *http.Server, l net.Listener, out *log.Logger)
 	return nil
 }
 
-// address returns what a browser on this machine can open.
+// address returns the host and port that a browser on this machine can open.
 func address(l net.Listener) string {
 	tcp, ok := l.Addr().(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {

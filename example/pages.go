@@ -12,9 +12,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle"
 )
 
-// homePage is what the template of the home page is given.
+// homePage is the data of the home page's template.
 type homePage struct {
-	Notice  string // of what the visitor has just tried
+	Notice  string // why the visitor's request was refused; empty: it was not
 	User    string // empty: not signed in
 	Session *lifecycle.Session
 	Left    left
@@ -25,7 +25,7 @@ type homePage struct {
 	MaxName, MaxNote             int
 }
 
-// span returns d as people write it.
+// span formats a duration for the page.
 func span(d time.Duration) string {
 	if d >= time.Minute && d%time.Minute == 0 {
 		return fmt.Sprintf("%d min", d/time.Minute)
@@ -33,14 +33,14 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%g s", d.Seconds())
 }
 
-// left is how long a session still has, in milliseconds. These are spans and
-// not times, since the browser's clock may be wrong.
+// left is how long a session will stay live, in milliseconds. It has durations and not times,
+// because the browser's clock may be wrong.
 type left struct {
-	Idle     int64 `json:"idle_ms"`     // if no further request comes
-	Absolute int64 `json:"absolute_ms"` // whatever comes
+	Idle     int64 `json:"idle_ms"`     // if no other request comes
+	Absolute int64 `json:"absolute_ms"` // at most, whatever comes
 }
 
-// left returns what s has left at now. The times in s are by Redis's clock.
+// left returns how long s will stay live, counted from now. The times in s are from Redis's clock.
 func (a *app) left(s *lifecycle.Session, now time.Time) left {
 	return left{
 		Idle:     max(s.ExpiresAt.Sub(now).Milliseconds(), 0),
@@ -48,7 +48,7 @@ func (a *app) left(s *lifecycle.Session, now time.Time) left {
 	}
 }
 
-// render answers with the home page.
+// render responds with the home page.
 func (a *app) render(c *lifecycle.Context, status int, notice string) {
 	s := c.Session()
 	if s == nil {
@@ -65,7 +65,7 @@ func (a *app) render(c *lifecycle.Context, status int, notice string) {
 		Notice:          notice,
 		User:            user,
 		Session:         s,
-		Left:            a.left(s, s.LastSeenAt), // this request is the last seen
+		Left:            a.left(s, s.LastSeenAt), // LastSeenAt is the time of this request
 		Notepad:         pad,
 		Journal:         a.journal.Entries(),
 		IdleTimeout:     span(a.idle),
@@ -75,12 +75,12 @@ func (a *app) render(c *lifecycle.Context, status int, notice string) {
 	})
 }
 
-// events answers with the journal, and with what the session of ?session=ID
-// has left: another tab may have prolonged it. It takes no cookie and prolongs
-// nothing. That everybody sees everybody's entries is for demonstration only.
+// events responds with the journal, and with how long the session of ?session=ID will stay live:
+// another tab may have prolonged it. events reads no cookie and prolongs no session. Everybody can
+// see everybody's entries; a real application must not do that.
 func (a *app) events(c *gin.Context) {
 	var answer struct {
-		Session *left   `json:"session"` // null: not live
+		Session *left   `json:"session"` // null: the session is not live
 		Events  []entry `json:"events"`
 	}
 	s, err := lifecycle.Default().Get(c.Request.Context(), c.Query("session"))
@@ -89,6 +89,7 @@ func (a *app) events(c *gin.Context) {
 		l := a.left(s, time.Now())
 		answer.Session = &l
 	case !errors.Is(err, lifecycle.ErrSessionEnded):
+		logFailure(c, err)
 		c.AbortWithStatus(http.StatusServiceUnavailable)
 		return
 	}
@@ -96,7 +97,7 @@ func (a *app) events(c *gin.Context) {
 	c.JSON(http.StatusOK, answer)
 }
 
-// message answers with a page that says one thing.
+// message responds with a page that only has this text.
 func message(c *gin.Context, status int, text string) {
 	c.HTML(status, "message.html", text)
 }

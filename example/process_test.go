@@ -20,9 +20,9 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// The tests drive the application as its users do: it is a process of its own,
-// and they speak HTTP and signals with it. The process is this test binary, which
-// TestMain makes the application when timeoutsEnv holds "<idle> <absolute>".
+// timeoutsEnv is the environment variable that makes this test binary the application. Its value is
+// "<idle timeout> <absolute timeout>". The tests start the application as a process of its own and use
+// it as its users do, with HTTP requests and signals.
 const timeoutsEnv = "LIFECYCLE_EXAMPLE_TIMEOUTS"
 
 func TestMain(m *testing.M) {
@@ -38,19 +38,19 @@ func TestMain(m *testing.M) {
 	os.Exit(redistest.Run(m))
 }
 
-// process is a run of the application.
+// process is a process that runs the application.
 type process struct {
 	cmd    *exec.Cmd
 	out    redistest.Log // both streams
-	tmp    string        // its directory for temporary files
+	tmp    string        // the process's directory for temporary files
 	done   chan struct{}
-	status int // once done: the exit status, -1 after a signal
+	status int // the exit status, once done is closed; -1 after a signal
 
 	url string
 }
 
-// launch starts the application with these timeouts and arguments, without
-// waiting for anything.
+// launch starts the application with these timeouts and arguments. It does not wait until the
+// application serves.
 func launch(t *testing.T, idle, absolute time.Duration, args ...string) *process {
 	t.Helper()
 	p := &process{tmp: t.TempDir(), done: make(chan struct{})}
@@ -62,11 +62,11 @@ func launch(t *testing.T, idle, absolute time.Duration, args ...string) *process
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // its status says it all
+		_ = p.cmd.Wait() // the exit status says the same
 		p.status = p.cmd.ProcessState.ExitCode()
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // mostly it is gone
+		_ = p.cmd.Process.Kill() // it fails if the process is gone
 		<-p.done
 		if t.Failed() {
 			t.Logf("the application wrote:\n%s", &p.out)
@@ -93,6 +93,7 @@ func start(t *testing.T, idle, absolute time.Duration, args ...string) *process 
 	return p
 }
 
+// exited reports whether the process has exited.
 func (p *process) exited() bool {
 	select {
 	case <-p.done:
@@ -102,14 +103,14 @@ func (p *process) exited() bool {
 	}
 }
 
-// wait waits for the exit and returns the status.
+// wait waits until the process has exited and returns the status.
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
 	redistest.Receive(t, p.done)
 	return p.status
 }
 
-// signal sends a signal.
+// signal sends a signal to the process.
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
@@ -117,7 +118,7 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// workspaces returns the files of the workspaces.
+// workspaces returns the paths of the workspaces' files.
 func (p *process) workspaces(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.tmp, "lifecycle-example-*", "*"))
@@ -148,12 +149,12 @@ func (p *process) events(t *testing.T, session string) (events []entry, live boo
 	return answer.Events, answer.Session != nil
 }
 
-// ends returns what the hooks said of a session's end, oldest first, once the
-// global one has been called.
+// ends waits until the global destroyed hook has run for a session, and returns what the hooks have
+// reported about the session's end, oldest first.
 func (p *process) ends(t *testing.T, session string) []entry {
 	t.Helper()
 	var ends []entry
-	redistest.Eventually(t, "the destroyed hook is called", func() bool {
+	redistest.Eventually(t, "the destroyed hook runs", func() bool {
 		ends = nil
 		events, _ := p.events(t, session)
 		for _, e := range events {
@@ -166,13 +167,14 @@ func (p *process) ends(t *testing.T, session string) []entry {
 	return ends
 }
 
-// visitor is a browser.
+// visitor is somebody with a browser.
 type visitor struct {
 	t *testing.T
 	p *process
 	http.Client
 }
 
+// visit returns a visitor without cookies.
 func visit(t *testing.T, p *process) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -185,12 +187,13 @@ func visit(t *testing.T, p *process) *visitor {
 // page is what a visitor sees.
 type page struct {
 	status  int
-	session string // its ID
+	session string // the ID
 	html    string
 }
 
 var pageSession = regexp.MustCompile(`data-session="([^"]+)"`)
 
+// read reads a page from a response.
 func (v *visitor) read(r *http.Response, err error) page {
 	v.t.Helper()
 	if err != nil {
@@ -220,7 +223,7 @@ func (v *visitor) post(path, field, value string) page {
 	return v.read(v.PostForm(v.p.url+path, url.Values{field: {value}}))
 }
 
-// cookie returns the session's cookie.
+// cookie returns the value of the session's cookie, "" if there is none.
 func (v *visitor) cookie() string {
 	v.t.Helper()
 	u, err := url.Parse(v.p.url)
@@ -235,7 +238,7 @@ func (v *visitor) cookie() string {
 	return ""
 }
 
-// signIn signs in and returns the page and the file of the workspace.
+// signIn signs the visitor in. It returns the page and the path of the workspace's file.
 func (v *visitor) signIn(name string) (signedIn page, file string) {
 	v.t.Helper()
 	signedIn = v.post("/sign-in", "name", name)

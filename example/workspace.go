@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// maxWorkspace bounds a notepad, in bytes.
+// maxWorkspace is the largest size of a notepad, in bytes.
 const maxWorkspace = 4096
 
 var (
@@ -16,9 +16,9 @@ var (
 	errWorkspaceFull   = errors.New("the notepad is full")
 )
 
-// workspaces holds an open temporary file, a notepad, for each session that
-// has asked for one. It stands for whatever an application must release when a
-// session ends: an engine, a lock, a seat. It is safe for concurrent use.
+// workspaces has an open temporary file, a notepad, for each session that needs one. It is an example
+// of anything that an application must release when a session ends: a database engine, a lock, a seat.
+// It is safe for concurrent use.
 type workspaces struct {
 	dir string
 
@@ -26,7 +26,7 @@ type workspaces struct {
 	open map[string]*os.File // by session ID
 }
 
-// newWorkspaces makes the directory of the files.
+// newWorkspaces makes a directory for the files.
 func newWorkspaces() (*workspaces, error) {
 	dir, err := os.MkdirTemp("", "lifecycle-example-")
 	if err != nil {
@@ -35,9 +35,9 @@ func newWorkspaces() (*workspaces, error) {
 	return &workspaces{dir: dir, open: make(map[string]*os.File)}, nil
 }
 
-// Open opens the session's workspace. made tells whether this call did: then it
-// is for the caller to see that Close is called.
-func (w *workspaces) Open(id string) (made bool, err error) {
+// Open opens the session's workspace. It returns false if the workspace was open already. If it
+// returns true, the caller must see to it that Close is called.
+func (w *workspaces) Open(id string) (opened bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.open[id] != nil {
@@ -51,8 +51,8 @@ func (w *workspaces) Open(id string) (made bool, err error) {
 	return true, nil
 }
 
-// Append adds a note to the session's workspace. It returns errWorkspaceClosed
-// or errWorkspaceFull if there is no place for it.
+// Append adds a note to the session's workspace. It returns errWorkspaceClosed if the workspace is
+// not open, and errWorkspaceFull if the note is too long for the rest of it.
 func (w *workspaces) Append(id, note string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,13 +73,13 @@ func (w *workspaces) Append(id, note string) error {
 	return nil
 }
 
-// notepad is what the page shows of a workspace.
+// notepad is what the page shows about a workspace.
 type notepad struct {
 	File  string
 	Notes []string
 }
 
-// Read returns the session's notepad, nil if it has none.
+// Read returns the session's notepad, nil if the workspace is not open.
 func (w *workspaces) Read(id string) (*notepad, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,8 +98,8 @@ func (w *workspaces) Read(id string) (*notepad, error) {
 	return n, nil
 }
 
-// Close closes the session's workspace and removes its file. Without one it
-// does nothing.
+// Close closes the session's workspace and removes its file. If the workspace is not open, Close does
+// nothing.
 func (w *workspaces) Close(id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,15 +114,15 @@ func (w *workspaces) Close(id string) error {
 	return nil
 }
 
-// Count returns how many are open.
+// Count returns how many workspaces are open.
 func (w *workspaces) Count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.open)
 }
 
-// RemoveAll closes what is open and removes the directory. After
-// lifecycle.Shutdown nothing should be open: this is for a stop that went wrong.
+// RemoveAll closes all workspaces that are open and removes the directory. After lifecycle.Shutdown
+// none should be open, unless something went wrong.
 func (w *workspaces) RemoveAll() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
