@@ -2,7 +2,6 @@ package clients
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +67,7 @@ func newShop(t testing.TB, opts ...lifecycle.Option) *shop {
 	s := &shop{t: t, router: gin.New()}
 	rdb := redistest.Client(t, redistest.Shared(t))
 	opts = slices.Concat([]lifecycle.Option{
-		lifecycle.WithPrefix("t" + strings.ToLower(rand.Text()[:10])),
+		lifecycle.WithPrefix(redistest.Prefix()),
 		lifecycle.WithBuckets(8),
 		lifecycle.WithLogger(slog.New(slog.NewTextHandler(t.Output(), nil))),
 	}, opts)
@@ -86,9 +85,7 @@ func newShop(t testing.TB, opts ...lifecycle.Option) *shop {
 		return nil
 	})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.manager.Shutdown(ctx); err != nil {
+		if err := s.manager.Shutdown(redistest.Within(t)); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
 	})

@@ -2,14 +2,12 @@ package faults
 
 import (
 	"bufio"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -65,7 +63,7 @@ func newFleetOn(t testing.TB, server *redistest.Server) *fleet {
 		},
 		setup: setup{
 			Redis:        server.Addr,
-			Prefix:       "f" + strings.ToLower(rand.Text()[:8]),
+			Prefix:       redistest.Prefix(),
 			Buckets:      16,
 			Idle:         2 * time.Second,
 			Lease:        10 * time.Second,
