@@ -65,7 +65,7 @@ func TestWrongNames(t *testing.T) {
 
 var (
 	identifier = regexp.MustCompile(`^(?:lifecycle\.)?((?:With|Err|Reason)[A-Z][a-z]\w*)(?:\(.*\))?$`)
-	qualified  = regexp.MustCompile(`^lifecycle\.(\w+)(?:\(.*\))?$`)
+	qualified  = regexp.MustCompile(`^lifecycle\.([A-Z]\w*)(?:\(.*\))?$`)
 	member     = regexp.MustCompile(`^(?:lifecycle\.)?(Context|DeadEnd|Manager|Session|Stats|Store)(?:\(\))?\.([A-Z]\w*)(?:\(.*\))?$`)
 	testName   = regexp.MustCompile(`^((?:Test|Fuzz|Example)[A-Z_]\w*)(?:/.*)?$`)
 	command    = regexp.MustCompile(`^make ([a-z-]+)(?: [A-Z]+=\S+)*$`)
