@@ -26,7 +26,11 @@ func (f *fleet) awaitTime(what string, t time.Time) {
 // hook: those of one session, or of all sessions if id is empty.
 func (f *fleet) awaitRuns(k kind, id string, n int) {
 	f.t.Helper()
-	f.eventually(fmt.Sprintf("%d times %q, session %q", n, k, id), func() bool { return f.runs(k, id) == n })
+	of := "all sessions"
+	if id != "" {
+		of = "session " + id
+	}
+	f.eventually(fmt.Sprintf("the journals say %q %d times of the last hook of %s", k, n, of), func() bool { return f.runs(k, id) == n })
 }
 
 // awaitEnds waits until the hooks of at least n ends have succeeded.
