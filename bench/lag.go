@@ -175,8 +175,8 @@ func (b *bench) checkEnds(r *recorder, ends []float64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, end := range ends {
-		if told := float64(r.ended[i].UnixMilli()); math.Abs(told-end) > 5 {
-			return fmt.Errorf("a hook got an EndedAt that is %.0f ms after the deadline", told-end)
+		if endedAt := float64(r.ended[i].UnixMilli()); math.Abs(endedAt-end) > 5 {
+			return fmt.Errorf("a hook got an EndedAt that is %.0f ms after the deadline", endedAt-end)
 		}
 	}
 	if r.others > 0 {

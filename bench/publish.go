@@ -19,11 +19,11 @@ func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 	n := b.sizes.costs
 	b.progress("cost: %s messages in a cluster", count(n))
 	message := "ended " + strings.Repeat("x", 22) // the message about an end that an instance gets
-	told, others := *s, *s
-	told.admins, others.admins = s.admins[:1], s.admins[1:]
-	var idleTold, idleOthers opCost
+	target, others := *s, *s
+	target.admins, others.admins = s.admins[:1], s.admins[1:]
+	var idleTarget, idleOthers opCost
 	during := func(f func() error) (a, o opCost, err error) {
-		a, err = told.using(ctx, 1, idleTold, func() (err error) {
+		a, err = target.using(ctx, 1, idleTarget, func() (err error) {
 			o, err = others.using(ctx, 1, idleOthers, f)
 			return err
 		})
@@ -38,7 +38,7 @@ func (b *bench) costOfPublish(ctx context.Context, c *costs) (err error) {
 	if err != nil {
 		return err
 	}
-	idleTold, idleOthers = a.times(1/idle.Seconds()), o.times(1/idle.Seconds())
+	idleTarget, idleOthers = a.times(1/idle.Seconds()), o.times(1/idle.Seconds())
 	const batch = 20 // messages in one round trip
 	a, o, err = during(func() error {
 		err := parallelN(ctx, 4, n/batch, func(_, _ int) error {
