@@ -62,6 +62,8 @@ type hooks interface {
 	runCreated(r *http.Request, s *Session) error
 	// end ends the session; see ledger.Ledger.End for proof and ok.
 	end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error)
+	// hold registers a hook for the end of the live session b.
+	hold(ctx context.Context, b *binding, h Hook) error
 }
 
 type state int

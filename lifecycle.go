@@ -236,7 +236,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// A manager is what a request's session needs of it: see hooks.
+// A Manager implements hooks, which is what a session needs of it as it begins and ends.
 
 func (m *Manager) beginning(id string) (finish func()) { return m.runner.Beginning(id) }
 
@@ -261,11 +261,7 @@ func (m *Manager) end(ctx context.Context, id, proof string, reason Reason) (ok 
 	return ok, unavailable("end", err)
 }
 
-// hold registers a hook for the end of a request's session.
 func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
-	if err := b.needLive(); err != nil {
-		return err
-	}
 	ended, err := m.runner.Hold(b.token.ID, h, func() (record []byte, err error) {
 		err = b.watch(ctx, m.instance)
 		return b.packed, err
@@ -283,8 +279,9 @@ func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
 // for an instance that has been started.
 type noHooks struct{ store *Store }
 
-func (noHooks) beginning(string) (finish func())         { return func() {} }
-func (noHooks) runCreated(*http.Request, *Session) error { return nil }
+func (noHooks) beginning(string) (finish func())           { return func() {} }
+func (noHooks) runCreated(*http.Request, *Session) error   { return nil }
+func (noHooks) hold(context.Context, *binding, Hook) error { return ErrShutdown }
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
 	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})

@@ -49,7 +49,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		}
 		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
 			b.skip()
-			c.Set(contextKey, served{m, b})
+			c.Set(contextKey, b)
 			c.Next()
 			return
 		}
@@ -63,7 +63,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			m.config.onError(c, err)
 			c.Abort()
 		} else {
-			c.Set(contextKey, served{m, b})
+			c.Set(contextKey, b)
 			c.Next()
 		}
 		w.finishHeader()
@@ -155,13 +155,6 @@ func (m *Manager) install(c *gin.Context) any {
 // use it in another goroutine or after the handler has returned.
 type Context struct {
 	*gin.Context
-	manager *Manager
-	binding *binding
-}
-
-// served is what the middleware leaves in the gin context.
-type served struct {
-	manager *Manager
 	binding *binding
 }
 
@@ -173,11 +166,11 @@ func Handler(h func(c *Context)) gin.HandlerFunc {
 // From returns the Context of a request, for use in a plain gin handler. It panics if no
 // lifecycle middleware has run before the handler.
 func From(c *gin.Context) *Context {
-	s, ok := c.Value(contextKey).(served)
+	b, ok := c.Value(contextKey).(*binding)
 	if !ok {
 		panic("lifecycle: no session in this request: put router.Use(lifecycle.Middleware()) before the handler")
 	}
-	return &Context{Context: c, manager: s.manager, binding: s.binding}
+	return &Context{Context: c, binding: b}
 }
 
 // Session returns the request's session as it is now. It returns nil if the session has
@@ -207,7 +200,10 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
 	}
-	return c.manager.hold(c.Request.Context(), c.binding, h)
+	if err := c.binding.needLive(); err != nil {
+		return err
+	}
+	return c.binding.hooks.hold(c.Request.Context(), c.binding, h)
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is
