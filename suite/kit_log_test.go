@@ -3,7 +3,7 @@ package suite_test
 // Texts of the log that tests wait for or count. The settings of Redis that the start-up
 // checks name are in startup_checks_test.go.
 const (
-	logRedisAway       = "Redis is away"
+	logRedisAway       = "cannot reach Redis at"
 	logWorksAgain      = "works again"
 	logHeartbeatsAgain = "the heartbeat works again"
 	logConfigRefused   = "refuses CONFIG"

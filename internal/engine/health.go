@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
@@ -25,9 +27,13 @@ func (e *Engine) heartbeat(err error) {
 		e.c.Log.Error("lifecycle: the heartbeat fails because another program has overwritten a key of the whole fleet; "+
 			"instances cannot divide the work until you delete it", "error", err)
 	case err != nil && !was:
-		e.c.Log.Warn("lifecycle: the heartbeat fails, Redis is away; destroyed hooks will run when it is back", "error", err)
+		text := "cannot reach Redis at " + e.c.Ledger.Address() + "; destroyed hooks will run when it is back"
+		if answer := redis.Error(nil); errors.As(err, &answer) {
+			text = "Redis at " + e.c.Ledger.Address() + " refuses the heartbeat; destroyed hooks may wait until it works again"
+		}
+		e.c.Log.Warn("lifecycle: "+text, "error", err)
 	case err == nil && was:
-		e.c.Log.Info("lifecycle: the heartbeat works again")
+		e.c.Log.Info("lifecycle: the heartbeat works again, and destroyed hooks run again")
 		e.reapers.LookAtAll()
 	}
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -43,4 +44,18 @@ func (l *Ledger) Database() int {
 		return c.Options().DB
 	}
 	return 0
+}
+
+// Address names the server that the client was made for, or the servers, for a log.
+func (l *Ledger) Address() string {
+	switch c := l.rdb.(type) {
+	case clusterClient:
+		return strings.Join(c.Options().Addrs, ", ")
+	case interface{ Options() *redis.Options }:
+		if addr := c.Options().Addr; addr != "FailoverClient" { // which go-redis says for Sentinel
+			return addr
+		}
+		return "the address that Sentinel gives"
+	}
+	return "the client's address"
 }
