@@ -190,9 +190,11 @@ func (m *Manager) serve(store *Store) error {
 	m.serving = true
 	if m.runner == nil {
 		m.runner = runner.New(m.runnerConfig())
+		if m.closed.Load() {
+			m.runner.Refuse()
+		}
 	}
 	if m.closed.Load() {
-		m.runner.Close()
 		return ErrShutdown
 	}
 	return nil
@@ -231,7 +233,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		})
 		return m.stopped
 	case r != nil:
-		r.Close() // there are none; new ones are refused
+		r.Refuse()
 	}
 	return nil
 }

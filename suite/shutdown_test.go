@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
@@ -229,5 +230,43 @@ func TestCancelledRequest(t *testing.T) {
 	}
 	if s := a.m.Stats(); s.HooksFailed != 0 {
 		t.Error("the created hook's context ended with the request")
+	}
+}
+
+// A request that arrives during the shutdown is served, and takes no hook away from it.
+func TestRequestsDuringAShutdownLoseNoHooks(t *testing.T) {
+	t.Parallel()
+	const rounds, sessions, clients = 10, 5, 4
+	for range rounds {
+		a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSkipper(func(c *gin.Context) bool { return c.FullPath() == "/ping" }))
+		a.router.GET("/ping", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+		var ran atomic.Int64
+		a.hold(func(context.Context, *lifecycle.Session) error {
+			ran.Add(1)
+			return nil
+		})
+		for range sessions {
+			a.ok(new(visitor), "/hold")
+		}
+		over := make(chan struct{})
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				for {
+					select {
+					case <-over:
+						return
+					default:
+						a.router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/ping", http.NoBody))
+					}
+				}
+			})
+		}
+		a.shutdown()
+		close(over)
+		wg.Wait()
+		if n := ran.Load(); n != sessions {
+			t.Errorf("%d of %d hooks ran", n, sessions)
+		}
 	}
 }

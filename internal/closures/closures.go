@@ -15,7 +15,7 @@
 // # Failures
 //
 // If Redis cannot be told, the closure is not kept, and Register returns the error. After
-// Close nothing is kept any more, and Register returns ErrClosed.
+// Refuse and Close nothing more is kept, and Register returns ErrClosed.
 //
 // The package does not talk to Redis itself.
 package closures
@@ -27,7 +27,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
-// ErrClosed is returned by Register after Close.
+// ErrClosed is returned by Register after Refuse or Close.
 var ErrClosed = errors.New("closures: closed")
 
 // Closures holds hooks of type H. The zero value is ready. It is safe for concurrent use.
@@ -159,6 +159,13 @@ func (c *Closures[H]) Count() int {
 		n += len(s.hooks)
 	}
 	return n
+}
+
+// Refuse accepts no more hooks. Those that are held stay.
+func (c *Closures[H]) Refuse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
 }
 
 // Left is a session whose hooks were not taken before Close.

@@ -97,3 +97,16 @@ func TestNothingIsHeldAfterClose(t *testing.T) {
 		t.Errorf("closed before the registration: %v", err)
 	}
 }
+
+func TestRefuseKeepsWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	var c Closures[string]
+	hold(t, &c, "a", "1")
+	c.Refuse()
+	if _, err := c.Register("a", "2", returns("", nil)); !errors.Is(err, ErrClosed) {
+		t.Errorf("registered: %v", err)
+	}
+	if left := c.Close(); len(left) != 1 || !slices.Equal(left[0].Hooks, []string{"1"}) {
+		t.Errorf("left %+v", left)
+	}
+}

@@ -18,8 +18,8 @@ const leftGrace = 250 * time.Millisecond
 // unwatchBatch is how many sessions one round trip of unwatch names.
 const unwatchBatch = 256
 
-// Close refuses closures from now on, where RunLeft is not called.
-func (r *Runner[S]) Close() { r.closures.Close() }
+// Refuse refuses closures from now on. Those that are held stay, for Deliver and RunLeft.
+func (r *Runner[S]) Refuse() { r.closures.Refuse() }
 
 // RunLeft refuses closures from now on and runs those that are held, for
 // Config.Concurrency sessions at the same time. When ctx has ended and leftGrace is over
