@@ -18,6 +18,6 @@ func (e *evidence) nobodySignedOut(v *verdict, x change, idle time.Duration) {
 			now = "no session"
 		}
 		v.signedOut++
-		v.violate("I10: a visitor with the cookie of session %s, last seen at %s, had %s at %s", x.old, clock(x.seen), now, clock(x.at))
+		v.violate("I10: a visitor with the cookie of session %s, last seen at %s, had %s at %s: %s", x.old, clock(x.seen), now, clock(x.at), x.request)
 	}
 }

@@ -40,6 +40,7 @@ type change struct {
 	old, new string    // IDs; new is "" if the response took the cookie away
 	seen     time.Time // when the last request was sent that was answered with the old session; zero if that is not known
 	at       time.Time // when the response had come
+	request  string    // for the violation's text
 }
 
 // window is a span of time.
