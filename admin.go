@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -11,9 +10,6 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
-
-// errNoStore is returned by the default manager before it has a store.
-var errNoStore = errors.New("lifecycle: the default manager has no store yet: use lifecycle.Start(ctx, store)")
 
 // open returns the ledger when it can be used.
 func (m *Manager) open(ctx context.Context) (*ledger.Ledger, error) {

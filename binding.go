@@ -93,6 +93,13 @@ func (b *binding) withheldError() error {
 	return b.withheld
 }
 
+// skip leaves the request without a session, even if it was read before the middleware.
+func (b *binding) skip() {
+	b.loaded, b.err = true, nil
+	b.state, b.withheld, b.resend = absent, withheldSkipped, false
+	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
+}
+
 // Get and New make binding a gorilla Store.
 func (b *binding) Get(r *http.Request, name string) (*gsessions.Session, error) {
 	return b.store.Get(r, name)

@@ -56,7 +56,7 @@ that have the same Redis and the same prefix.
   - End: the moment at which a session stops being live, with a [Reason]. It happens once.
   - Created hook, destroyed hook: a function that the application registered for all
     sessions, with [OnSessionCreated] and [OnSessionDestroyed]. They are called global
-    where they must be told from closures.
+    where they must be distinguished from closures.
   - Closure: a function that a handler registered for one session, with
     [Context.OnSessionDestroyed]. It exists only in the memory of its process.
   - Bucket: a fixed share of all sessions, by ID. Instances divide the buckets among
@@ -87,10 +87,10 @@ that have the same Redis and the same prefix.
     goes on by itself when Redis is back.
   - Nothing needs CONFIG or keyspace notifications.
 
-What Redis itself loses cannot be restored: by FLUSHALL, by the unsynced end of its
-append-only file, or by a failover without the last writes. For such sessions only the
-hooks of [Context.OnSessionDestroyed] in running instances are called, with
-[ReasonLost]. All limits are listed in docs/guarantees.md of the repository.
+What Redis itself loses cannot be restored: by FLUSHALL, by a crash before the last writes
+were synced to the append-only file, or by a failover without the last writes. For such
+sessions only the hooks of [Context.OnSessionDestroyed] in running instances are called,
+with [ReasonLost]. All limits are listed in docs/guarantees.md of the repository.
 
 # Concurrency
 

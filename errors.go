@@ -64,6 +64,9 @@ var (
 	ErrShutdown = errors.New("lifecycle: the manager has been shut down")
 )
 
+// errNoStore is returned by the default manager before it has a store.
+var errNoStore = errors.New("lifecycle: the default manager has no store yet: use lifecycle.Start(ctx, store)")
+
 // ValuesTooLargeError is returned by Save if the encoded values are larger than
 // WithMaxValuesSize allows. Nothing is saved then.
 type ValuesTooLargeError struct {
@@ -82,7 +85,7 @@ const (
 	withheldForeign   withheld = "another site has made the browser send it"
 	withheldPreflight withheld = "it is a CORS preflight"
 	withheldRotated   withheld = "its cookie has the secret from before a rotation"
-	withheldSkipped   withheld = "WithSkipper has it out"
+	withheldSkipped   withheld = "WithSkipper excludes it"
 )
 
 func (cause withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(cause) }

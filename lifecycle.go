@@ -102,7 +102,7 @@ func (m *Manager) OnSessionCreated(h Hook) { m.register("OnSessionCreated", &m.c
 // A hook that returns an error, panics or runs out of time is called again later (see
 // WithRetry). The hooks that have succeeded are not called again, unless another instance
 // has to take over. If an instance or Redis crashes at the wrong moment, a hook may run
-// twice for the same end: use Session.ID to recognize that.
+// again for the same end: use Session.ID to recognize that.
 //
 // Register all hooks before the application serves requests. OnSessionDestroyed panics if
 // h is nil, or if it is called later: a hook that a handler registers would be registered
@@ -117,7 +117,7 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 	defer m.mu.Unlock()
 	if m.serving {
 		panic("lifecycle: " + name + " was called after serving had begun: register hooks before router.Run, " +
-			"or use c.OnSessionDestroyed in a handler for clean-up of that one session")
+			"or use c.OnSessionDestroyed in a handler for cleanup of that one session")
 	}
 	*list = append(*list, h)
 }
@@ -320,8 +320,9 @@ func OnSessionDestroyed(h Hook) { std.OnSessionDestroyed(h) }
 //	router.Use(lifecycle.Middleware())
 //
 // It gives every request a session, and runs the created hooks if the session is new. If
-// Redis cannot be reached, the request gets a 503 and its handler does not run. The
-// middleware panics if there is no session of a *Store before it. See Manager.Middleware.
+// Redis cannot be reached, the request gets a 503 and its handler does not run. If there is
+// no session before it, the middleware installs one under the name of WithSessionName; it
+// panics if the default manager has no store yet. See Manager.Middleware.
 func Middleware() gin.HandlerFunc { return std.Middleware() }
 
 // Start starts the background work of the default manager on store: it finds ended

@@ -70,13 +70,6 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 	}
 }
 
-// skip leaves the request without a session, even if it was read before the middleware.
-func (b *binding) skip() {
-	b.loaded, b.err = true, nil
-	b.state, b.withheld, b.resend = absent, withheldSkipped, false
-	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
-}
-
 // prepare starts the background work, unless it has been started, and reads or begins the
 // session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
@@ -214,7 +207,9 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 // Call it before the response's body; later it returns ErrHeadersWritten and does nothing.
 // It returns ErrSessionEnded if the session has ended, and ErrUnavailable if Redis cannot
 // be reached. It returns ErrNoSession if no session has begun, with WithLazyCreation:
-// nothing needs to be rotated then, because the session begins with a new secret.
+// nothing needs to be rotated then, because the session begins with a new secret. It
+// returns ErrSessionWithheld if no session may begin in this request; errors.Is reports
+// that as ErrNoSession too, so look for it first.
 func (c *Context) RotateSession() error {
 	if c.Writer.Written() {
 		return ErrHeadersWritten
