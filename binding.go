@@ -66,6 +66,19 @@ type hooks interface {
 	hold(ctx context.Context, b *binding, h Hook) error
 }
 
+// noHooks stands in where no manager is at work: no hooks run, and an ended session waits
+// for an instance that has been started.
+type noHooks struct{ store *Store }
+
+func (noHooks) beginning(string) (finish func())           { return func() {} }
+func (noHooks) runCreated(*http.Request, *Session) error   { return nil }
+func (noHooks) hold(context.Context, *binding, Hook) error { return ErrShutdown }
+
+func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
+	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})
+	return ok, unavailable("end", err)
+}
+
 type state int
 
 const (

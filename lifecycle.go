@@ -11,9 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/gin-lifecycle/lifecycle/internal/closures"
+	"github.com/gin-lifecycle/lifecycle/internal/delivery"
 	"github.com/gin-lifecycle/lifecycle/internal/engine"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/runner"
@@ -238,6 +237,59 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	return nil
 }
 
+// runnerConfig is what calls the manager's hooks.
+func (m *Manager) runnerConfig() runner.Config[*Session] {
+	c := &m.config
+	return runner.Config[*Session]{
+		Ledger:    m.store.ledger,
+		Instance:  m.instance,
+		Created:   unnamed(m.created),
+		Destroyed: unnamed(m.destroyed),
+		Picture: func(e ledger.End) (s *Session, reason string) {
+			s = endedSession(m.store.config.codec, e)
+			return s, string(s.Reason)
+		},
+		CreatedRequired: c.required,
+		Timeout:         c.hookTimeout,
+		Concurrency:     c.concurrency,
+		RedisTimeout:    m.store.config.redisTimeout,
+		ShutdownReason:  string(ReasonShutdown),
+		Log:             m.log,
+	}
+}
+
+func unnamed(hooks []Hook) []runner.Hook[*Session] {
+	out := make([]runner.Hook[*Session], len(hooks))
+	for i, h := range hooks {
+		out[i] = h
+	}
+	return out
+}
+
+// engineConfig is what runs beside the requests.
+func (m *Manager) engineConfig() engine.Config {
+	c, test := &m.config, m.store.tuning
+	return engine.Config{
+		Ledger:        m.store.ledger,
+		Instance:      m.instance,
+		Hooks:         m.runner,
+		Log:           m.log,
+		Notifications: c.notifications,
+		Concurrency:   c.concurrency,
+		Lease:         c.lease,
+		LookInterval:  c.lookInterval,
+		Retry:         delivery.Retry{Attempts: c.maxAttempts, Min: c.minBackoff, Max: c.maxBackoff},
+		DeadLimit:     c.deadLimit,
+		RedisTimeout:  m.store.config.redisTimeout,
+		OnMismatch:    m.logMismatch,
+		Timing: engine.Timing{
+			Heartbeat:    test.Heartbeat,
+			Sweep:        test.Sweep,
+			DeadInterval: test.DeadInterval,
+		},
+	}
+}
+
 // A Manager implements hooks, which is what a session needs of it as it begins and ends.
 
 func (m *Manager) beginning(id string) (finish func()) { return m.runner.Beginning(id) }
@@ -277,19 +329,6 @@ func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
 	return err
 }
 
-// noHooks stands in where no manager is at work: no hooks run, and an ended session waits
-// for an instance that has been started.
-type noHooks struct{ store *Store }
-
-func (noHooks) beginning(string) (finish func())           { return func() {} }
-func (noHooks) runCreated(*http.Request, *Session) error   { return nil }
-func (noHooks) hold(context.Context, *binding, Hook) error { return ErrShutdown }
-
-func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
-	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})
-	return ok, unavailable("end", err)
-}
-
 var std = newManager()
 
 // Default returns the manager that the package-level functions use. It serves the store
@@ -312,18 +351,6 @@ func OnSessionCreated(h Hook) { std.OnSessionCreated(h) }
 // begun to serve requests. In a handler use Context.OnSessionDestroyed. See
 // Manager.OnSessionDestroyed.
 func OnSessionDestroyed(h Hook) { std.OnSessionDestroyed(h) }
-
-// Middleware returns the middleware of the default manager. Put it behind
-// sessions.Sessions with a *Store:
-//
-//	router.Use(sessions.Sessions("session", store))
-//	router.Use(lifecycle.Middleware())
-//
-// It gives every request a session, and runs the created hooks if the session is new. If
-// Redis cannot be reached, the request gets a 503 and its handler does not run. If there is
-// no session before it, the middleware installs one under the name of WithSessionName; it
-// panics if the default manager has no store yet. See Manager.Middleware.
-func Middleware() gin.HandlerFunc { return std.Middleware() }
 
 // Start starts the background work of the default manager on store: it finds ended
 // sessions and runs their hooks. Call it when the program starts, so that sessions which

@@ -70,6 +70,18 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 	}
 }
 
+// Middleware returns the middleware of the default manager. Put it behind
+// sessions.Sessions with a *Store:
+//
+//	router.Use(sessions.Sessions("session", store))
+//	router.Use(lifecycle.Middleware())
+//
+// It gives every request a session, and runs the created hooks if the session is new. If
+// Redis cannot be reached, the request gets a 503 and its handler does not run. If there is
+// no session before it, the middleware installs one under the name of WithSessionName; it
+// panics if the default manager has no store yet. See Manager.Middleware.
+func Middleware() gin.HandlerFunc { return std.Middleware() }
+
 // prepare starts the background work, unless it has been started, and reads or begins the
 // session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
