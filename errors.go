@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
@@ -111,4 +112,20 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
+}
+
+// duration returns an error if the value of an option is out of range.
+func duration(option string, d, least, most time.Duration) error {
+	if d < least || d > most {
+		return fmt.Errorf("%s(%v): must be from %v to %v", option, d, least, most)
+	}
+	return nil
+}
+
+// durationOrOff is duration for an option that 0 switches off.
+func durationOrOff(option string, d, most time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	return duration(option, d, time.Millisecond, most)
 }

@@ -17,13 +17,6 @@ import (
 // nothing.
 type ManagerOption func(*managerConfig) error
 
-func (o ManagerOption) apply(s *settings) error {
-	if o == nil {
-		return nil
-	}
-	return o(&s.managers)
-}
-
 type managerConfig struct {
 	log           *slog.Logger // nil: slog.Default()
 	sessionName   string
