@@ -59,14 +59,22 @@ that have the same Redis and the same prefix.
     where they must be distinguished from closures.
   - Closure: a function that a handler registered for one session, with
     [Context.OnSessionDestroyed]. It exists only in the memory of its process.
+  - Rotation: a new secret for a session ([Context.RotateSession]), at login above all.
+  - Withheld: in some requests no session may begin, for example in those that another
+    site makes the browser send ([ErrSessionWithheld]).
+  - Unconfirmed: a new session whose cookie the client has not sent back yet
+    ([WithUnconfirmedTimeout]).
   - Bucket: a fixed share of all sessions, by ID. Instances divide the buckets among
-    themselves. Each bucket has a due-index, a sorted set in Redis that says when each
-    session needs to be looked at.
+    themselves; each instance looks after its buckets, which means that it finds the
+    sessions in them that have ended. Each bucket has a due-index, a sorted set in Redis
+    that says when each session needs a look: a check whether its live key still exists.
   - Claim, lease: a claim is the right of one instance to run the destroyed hooks of an
     ended session. It is valid for the time of its lease, which the instance renews. If
-    the instance crashes, another one claims the end after that time.
+    the instance crashes, another one claims the end after that time. With an ack the
+    instance tells Redis that the hooks have run.
   - Dead set: the ends whose destroyed hooks have failed as often as [WithRetry] allows.
-    They stay there until they are retried or dropped ([Manager.Dead]).
+    They are buried there until they are retried or dropped ([Manager.Dead]).
+  - Hung: a hook that has not returned although its context has ended.
   - Tombstone: the record of an ended session that is kept for a while, because other
     instances have closures of the session that have not run.
 

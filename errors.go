@@ -53,7 +53,7 @@ var (
 	// 500.
 	//
 	// A store that has found its own number does not check again. If the data in Redis is
-	// flushed later and founded with another number, only the heartbeat of a manager
+	// flushed later and set up with another number, only the heartbeat of a manager
 	// notices.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 

@@ -129,7 +129,8 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 //
 // Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
 // then. It returns ErrBucketMismatch if WithBuckets does not fit the data in Redis, and
-// ErrShutdown after Shutdown. A second call does nothing.
+// ErrShutdown after Shutdown. The package-level Start also returns an error if the default
+// manager serves another store. A second call does nothing.
 //
 // The background work first reads how Redis is set up, and logs any setting that breaks a
 // guarantee. Such a setting is not an error of Start.

@@ -74,7 +74,8 @@ func (c *managerConfig) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// WithLogger sets the logger of the background work. It logs one line when something
+// WithLogger sets the logger of the hooks and of the background work. Given to NewStore it is
+// also the logger of the store, which warns of cookies and options. It logs one line when something
 // stops working and one when it works again, one line for each hook that fails, and at the
 // start one line for each setting of Redis that breaks a guarantee. Secrets and values of
 // sessions are never logged. Default slog.Default(); for silence use slog.DiscardHandler.

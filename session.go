@@ -16,8 +16,9 @@ import (
 // Hook is a function that is called when a session begins or ends. If it returns an error or
 // panics, the hook has failed; what happens then is said where the hook is registered.
 //
-// The context ends after the time of WithHookTimeout. A hook that ignores its context is
-// left running and counts as failed. The context of a created hook has the values of the
+// The context ends after the time of WithHookTimeout; that of a destroyed hook also ends
+// when another instance takes the end over, or when the context of Shutdown ends. A hook
+// that ignores its context is left running and counts as failed. The context of a created hook has the values of the
 // request's context, but it does not end with the request: a visitor who goes away does not
 // leave the hook's work half done.
 //

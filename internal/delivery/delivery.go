@@ -21,7 +21,7 @@ type Outcome struct {
 type Runner interface {
 	// Deliver runs the hooks of an end, and returns what has become of them. ctx ends
 	// when the instance shuts down. lease is derived from ctx and also ends when another
-	// instance has taken the claim over; its Check must be called before each hook.
+	// instance has taken the claim over; its Check must be called before each global hook.
 	// Deliver must return soon after the contexts of its hooks have ended.
 	Deliver(ctx context.Context, lease Lease, c *ledger.Claim) Outcome
 	// Hung returns how many hooks were left behind and have not returned yet.

@@ -58,7 +58,7 @@
 //   - over: its time has passed by this process's own clock, counted from just before the
 //     claim, or its last renewal, was asked for. Nobody needs to say so.
 //
-// Lease.Check, which the runner calls before each hook, returns an error in the last two.
+// Lease.Check, which the runner calls before each global hook, returns an error in the last two, and at a shutdown.
 //
 // Drain puts the delivery into draining. It takes no new claims, releases those that wait,
 // and waits for running hooks. When the context of Drain ends, it cancels the hooks' own

@@ -17,7 +17,7 @@
 //
 //   - The server does not answer, or says that it will answer later (it is loading its
 //     data, is busy, or has too many clients): Run asks again after a pause, which grows
-//     up to about 10 seconds, until there is an answer or the context ends. It logs
+//     up to about 15 seconds, until there is an answer or the context ends. It logs
 //     nothing: the heartbeat already logs that Redis is away.
 //   - The server refuses INFO, as a user with few rights sees it: nothing is known about
 //     the server, so nothing is logged, and Run returns.

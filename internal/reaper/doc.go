@@ -40,7 +40,7 @@
 //   - Full: the Sink has no room. The reaper looks at nothing until there is more room, or
 //     Config.Interval has passed.
 //   - Failing: a call to Redis has failed. The reaper waits, from about 50 milliseconds up
-//     to about 2 seconds, and tries again. Hints wait meanwhile.
+//     to about 3 seconds, and tries again. Hints wait meanwhile.
 //
 // # What happens at each failure
 //
