@@ -38,7 +38,7 @@ func (l *Ledger) DeadSizes(ctx context.Context, buckets []int) ([]int64, error) 
 	for i, b := range buckets {
 		cmds[i] = pipe.ZCard(ctx, l.keys.dead(b))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	sizes := make([]int64, len(buckets))
 	for i, c := range cmds {
 		switch err := c.Err(); {
@@ -63,7 +63,7 @@ func (l *Ledger) LastDead(ctx context.Context) ([]DeadMark, error) {
 	for b := range cmds {
 		cmds[b] = pipe.ZRangeWithScores(ctx, l.keys.dead(b), -1, -1)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	last := make([]DeadMark, len(cmds))
 	for b, cmd := range cmds {
 		if err := cmd.Err(); err != nil && !IsOverwritten(err) {
@@ -102,7 +102,7 @@ func (l *Ledger) ReadDead(ctx context.Context, b int, from, to DeadMark, n int) 
 	for i, z := range entries {
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, z.Member.(string)), "reason", "at", "left", "attempt", "error")
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	if err := records.Err(); err != nil {
 		return nil, from, false, err
 	}

@@ -54,7 +54,7 @@ func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error
 	for i, b := range buckets {
 		cmds[i] = pipe.ZRangeWithScores(ctx, l.keys.due(b), 0, int64(n-1))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	if err := takeSample(); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (l *Ledger) Tails(ctx context.Context, buckets []int, n int) ([]Head, error
 			Key: l.keys.due(b), Start: strconv.FormatInt(l.latest(b), 10), Stop: "+inf", ByScore: true, Count: int64(n),
 		})
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	tails := make([]Head, len(buckets))
 	for i, cmd := range cmds {
 		zs, err := cmd.Result()

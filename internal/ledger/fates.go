@@ -31,7 +31,7 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	fates := make([]Fate, len(ids))
 	pipe = l.rdb.Pipeline()
 	records := make(map[int]*redis.StringCmd)
@@ -57,7 +57,7 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	if len(records) == 0 {
 		return fates
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	for i, cmd := range records {
 		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
 			fates[i] = Fate{Err: err}

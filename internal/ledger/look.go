@@ -102,7 +102,7 @@ func (l *Ledger) readProofs(ctx context.Context, buckets []int, suspects [][]Sus
 			items = append(items, lookItem{i, s, pipe.GetRange(ctx, l.keys.session(b, s.ID), 0, token.ProofLength-1)})
 		}
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	for _, x := range items {
 		if err := x.proof.Err(); err != nil && !IsOverwritten(err) {
 			l.reloadAfter(err)

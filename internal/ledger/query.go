@@ -117,7 +117,7 @@ func (l *Ledger) Count(ctx context.Context) (int64, error) {
 	for b := range cmds {
 		cmds[b] = pipe.ZCount(ctx, l.keys.due(b), strconv.FormatInt(l.Clock(b).Unix(), 10), "+inf")
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	execute(ctx, pipe)
 	var n int64
 	for _, c := range cmds {
 		if err := c.Err(); err != nil && !IsOverwritten(err) {

@@ -99,7 +99,7 @@ func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, c
 				cmds[i] = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
 			}
 		}
-		_, _ = pipe.Exec(ctx) // each command has its own error
+		execute(ctx, pipe)
 		// This ends: each round finishes at least one call of each unknown script.
 		again := todo[:0]
 		for _, i := range todo {

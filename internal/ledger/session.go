@@ -78,8 +78,8 @@ func (l *Ledger) loadTogether(ctx context.Context, tokens []token.Token) []Loade
 		_ = pipe.Process(ctx, touches[i])
 		gets[i] = pipe.Get(ctx, l.keys.session(b, t.ID))
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	_ = takeSample()      // without a new sample the old one will do
+	execute(ctx, pipe)
+	_ = takeSample() // without a new sample the old one will do
 	results := make([]Loaded, len(tokens))
 	for i := range tokens {
 		x := &results[i]
