@@ -114,7 +114,7 @@ func (f *fleet) allRunsOn(p *process, attempt int, id string) {
 
 // Texts of the library's log that the rows look for.
 const (
-	logHeartbeatFails     = "the heartbeat fails"
+	logHeartbeatFails     = "cannot reach Redis at"
 	logHeartbeatWorks     = "the heartbeat works again"
 	logLookFails          = "looking for ended sessions fails"
 	logSubscriptionLost   = "subscription lost"
