@@ -298,7 +298,7 @@ func (m *Manager) beginning(id string) (finish func()) { return m.runner.Beginni
 // runCreated runs the created hooks. With WithCreatedHooksRequired a hook's error refuses
 // the session.
 func (m *Manager) runCreated(r *http.Request, s *Session) error {
-	s.live = r
+	s.httpRequest = r
 	if err := m.runner.Created(context.WithoutCancel(r.Context()), s.ID, s); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}

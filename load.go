@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -36,6 +38,33 @@ func (b *binding) load(r *http.Request) {
 		b.otherPlaces = cookie.Elsewhere(r, "", s.options.Load().Domain, b.session.Options.Domain)
 		b.resend = b.resend || b.state == live
 	}
+}
+
+// maxTokens is how many tokens of one request are looked up. A browser sends several cookies
+// of one name if they were set for several paths or domains.
+const maxTokens = 4
+
+// readTokens returns the tokens of the request, in the order of its cookies: browsers send
+// the cookie with the longest path first, and of those the oldest (RFC 6265, section 5.4).
+// A value that cannot be a token of this name is left out. all is the number of different
+// cookies of the name.
+func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, all int) {
+	cookies := r.CookiesNamed(name)
+	if len(cookies) == 0 {
+		return nil, 0
+	}
+	mark := token.MarkOf(s.config.prefix, name)
+	for _, c := range cookies {
+		t, ok := token.Parse(c.Value, mark)
+		if ok && slices.ContainsFunc(tokens, t.Same) {
+			continue
+		}
+		all++
+		if ok && len(tokens) < maxTokens {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens, all
 }
 
 // decideWithheld decides whether a session may begin in this request.
@@ -150,4 +179,15 @@ func (b *binding) withholdRotated(t token.Token, rec record.Record) {
 			b.withheld = withheldRotated
 		}
 	}
+}
+
+// resendAfter is the age after which a cookie with a MaxAge is sent again; a tenth of its
+// MaxAge if that is shorter.
+const resendAfter = time.Minute
+
+// resendDue reports whether to send a cookie with a MaxAge again, so that it does not expire
+// long before the session.
+func (b *binding) resendDue() bool {
+	age := time.Duration(b.session.Options.MaxAge) * time.Second
+	return age > 0 && b.token.Age(b.clock()) >= min(resendAfter, age/10)
 }

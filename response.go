@@ -2,8 +2,10 @@ package lifecycle
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -37,6 +39,35 @@ func (w *response) finishHeader() {
 		})
 	}
 	cookie.MarkCached(h)
+}
+
+// setLongAgo is the time after which a cookie that was set, but not sent yet, is checked
+// again.
+const setLongAgo = 100 * time.Millisecond
+
+// liveTimeout limits the question whether a token is still valid. Without an answer the
+// browser keeps the cookie that it has.
+const liveTimeout = 250 * time.Millisecond
+
+// resendCookie sends the cookie again, with a response that is about to be sent, if its token
+// is still valid: another request may have rotated the session meanwhile, and the browser
+// would lose the new cookie. For the same reason it withdraws a cookie that was set long
+// before the response is sent. A session that began in this request needs no check: no other
+// request has its token.
+func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
+	set := !b.setAt.IsZero()
+	if b.state != live || b.fresh || !b.resend && (!set || time.Since(b.setAt) < setLongAgo) {
+		return
+	}
+	b.resend = false
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), liveTimeout)
+	defer cancel()
+	switch ok, err := b.store.ledger.Live(ctx, b.token); {
+	case err == nil && !ok:
+		b.lines.Set(w.Header(), b.name, "", cookie.Form{}, nil)
+	case err == nil && !set:
+		b.sendCookie(r, w)
+	}
 }
 
 func (w *response) send() {

@@ -89,25 +89,13 @@ type Session struct {
 	// Request is a summary of the request that began the session.
 	Request Request
 
-	live *http.Request // of a created hook
+	httpRequest *http.Request // of a created hook
 
 	decode sync.Once
 	codec  Codec
 	raw    []byte
 	values map[any]any
 	err    error
-}
-
-// Request is what is kept of the request that began a session; WithRequestSummary can change
-// it. Long texts are cut: the URI at 2,048 bytes, everything else at 512.
-type Request struct {
-	Method    string
-	URI       string // path and query
-	Host      string
-	ClientIP  string // what gin's ClientIP returns; behind a proxy see gin's SetTrustedProxies
-	UserAgent string
-	// Header holds the fields that WithRequestHeaders names, 2,048 bytes at most.
-	Header http.Header
 }
 
 // Get returns the value that the application last saved under key. It returns nil if there
@@ -140,7 +128,7 @@ func (s *Session) Err() error {
 
 // HTTPRequest returns the request that begins the session to a created hook. It returns nil
 // to everybody else. Do not use the request after the created hook has returned.
-func (s *Session) HTTPRequest() *http.Request { return s.live }
+func (s *Session) HTTPRequest() *http.Request { return s.httpRequest }
 
 // decodeValues never returns nil without an error. A panic of the codec, which may be the
 // application's own, becomes an error: Values is called in goroutines of the application,
@@ -235,26 +223,13 @@ func reasonOf(e ledger.End, rec record.Record) Reason {
 
 // recorded returns what the record says about a session.
 func recorded(codec Codec, id string, rec record.Record) *Session {
-	s := &Session{
+	return &Session{
 		ID:        id,
 		CreatedAt: time.UnixMilli(rec.Created),
-		Request: Request{
-			Method:    rec.Request.Method,
-			URI:       rec.Request.URI,
-			Host:      rec.Request.Host,
-			ClientIP:  rec.Request.ClientIP,
-			UserAgent: rec.Request.UserAgent,
-		},
-		codec: codec,
-		raw:   rec.Values,
+		Request:   requestOf(rec.Request),
+		codec:     codec,
+		raw:       rec.Values,
 	}
-	if len(rec.Request.Header) > 0 {
-		s.Request.Header = make(http.Header, len(rec.Request.Header))
-		for _, f := range rec.Request.Header {
-			s.Request.Header.Add(f.Name, f.Value)
-		}
-	}
-	return s
 }
 
 // withValues replaces the values with a copy of those.

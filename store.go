@@ -1,10 +1,8 @@
 package lifecycle
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -39,8 +38,6 @@ type Store struct {
 	warned   sync.Map                          // what warnOnce has logged
 	healing  cookie.Healing
 }
-
-var _ sessions.Store = (*Store)(nil)
 
 // NewStore returns a store that uses client. It does not talk to Redis: if Redis is away,
 // requests fail, and the start of the application does not.
@@ -121,49 +118,6 @@ func (s *Store) Options(o sessions.Options) {
 	s.options.Store(&f)
 }
 
-// Get returns the session of this request. The first call reads it from Redis. If Get
-// returns an error, the session is not nil but cannot be saved.
-func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
-	all := bindingsOf(r)
-	b := all.find(s, name)
-	if b == nil {
-		b = s.bind(name)
-		if !all.deferred {
-			b.load(r)
-		}
-		all.add(b)
-	}
-	return b.session, b.err
-}
-
-// New reads the session from Redis, even if this request has read it before. If New returns
-// an error, the session is not nil but cannot be saved.
-func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
-	b := s.bind(name)
-	b.load(r)
-	bindingsOf(r).issue(b)
-	return b.session, b.err
-}
-
-// Save writes the session to Redis and sets its cookie. Call it before the response's body.
-// It returns ErrSessionEnded if the session has ended since the request read it; Save never
-// revives a session.
-func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.Session) error {
-	if b, ok := session.Store().(*binding); ok && b.store == s {
-		return b.Save(r, w, session)
-	}
-	// A session that gorilla's NewSession made: it begins here.
-	b := s.bind(session.Name())
-	b.decideWithheld(r)
-	bindingsOf(r).issue(b)
-	b.session.Values, b.session.Options = session.Values, session.Options
-	if err := b.Save(r, w, b.session); err != nil {
-		return err
-	}
-	session.ID, session.IsNew = b.session.ID, b.session.IsNew
-	return nil
-}
-
 // timeouts returns the timeouts of a session with these options. created is when it began,
 // in Unix ms. deadline is that of an existing session, or -1 for a new one.
 func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Timeouts {
@@ -184,60 +138,73 @@ func (s *Store) timeouts(o *gsessions.Options, created, deadline int64) token.Ti
 // maxAge is the largest MaxAge that counts: ten years, in seconds.
 const maxAge = int(token.MaxTimeout / time.Second)
 
-type bindingsKey struct{}
-
-// bindings are the sessions that one request has asked for: mostly one.
-type bindings struct {
-	first    *binding
-	more     []*binding
-	deferred bool // a middleware decides first whether to read them
-
-	mu     sync.Mutex
-	issued []*binding // others, of sessions that gorilla's own functions made
+// canonical returns options as a browser understands them.
+func (s *Store) canonical(o *gsessions.Options) cookie.Form {
+	f := cookie.Canonical(*o, s.config.scriptAccess)
+	f.MaxAge = min(f.MaxAge, maxAge)
+	return f
 }
 
-// issue notes that the token of a binding may go out with the response of this request.
-func (all *bindings) issue(b *binding) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	all.issued = append(all.issued, b)
+// checkCookie returns an error if browsers refuse a cookie of this name and form.
+func (s *Store) checkCookie(name string, f cookie.Form) error {
+	return cookie.Check(name, f, s.config.secure == SecureNever)
 }
 
-// has reports whether a token belongs to one of the request's sessions.
-func (all *bindings) has(t token.Token) bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	is := func(b *binding) bool { return b != nil && b.token.Same(t) }
-	return is(all.first) || slices.ContainsFunc(all.more, is) || slices.ContainsFunc(all.issued, is)
-}
-
-// bindingsOf returns the request's bindings. They are kept in the request's context. The
-// request is changed in place, because the session of gin-contrib already points to it.
-func bindingsOf(r *http.Request) *bindings {
-	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
-	if all == nil {
-		all = new(bindings)
-		*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
+// warnOptions logs a warning, once each, about options that do not mean what they seem to; f
+// is their canonical form.
+func (s *Store) warnOptions(o *gsessions.Options, f cookie.Form) {
+	if o.SameSite == http.SameSiteNoneMode && !o.Secure {
+		s.warnOnce("SameSite=None", "lifecycle: a cookie with SameSite=None is sent with Secure too, because browsers refuse it otherwise; browsers do not keep it over plain HTTP")
 	}
-	return all
+	if o.Path != "" && o.Path[0] != '/' {
+		s.warnOnce("Path", "lifecycle: a cookie's Path must begin with a slash; \"/\" is used instead", "path", o.Path)
+	}
+	if o.Domain != "" && f.Domain == "" {
+		s.warnOnce("Domain", "lifecycle: the Domain of the session's cookie is not a domain; the cookie is sent without one", "domain", o.Domain)
+	}
+	if a := s.config.absolute; a > 0 && f.MaxAge > int(a.Seconds()) {
+		s.warnOnce("MaxAge", "lifecycle: MaxAge is longer than the absolute timeout: sessions end, and visitors are logged out, at the absolute timeout; to change that use WithAbsoluteTimeout",
+			"maxAge", f.MaxAge, "absoluteTimeout", a)
+	}
 }
 
-func (all *bindings) find(s *Store, name string) *binding {
-	if b := all.first; b != nil && b.store == s && b.name == name {
-		return b
+// warnOnce logs a warning, once for each topic.
+func (s *Store) warnOnce(topic, text string, args ...any) {
+	if _, said := s.warned.LoadOrStore(topic, true); !said {
+		s.managers.logger().Warn(text, args...)
 	}
-	for _, b := range all.more {
-		if b.store == s && b.name == name {
-			return b
-		}
-	}
-	return nil
 }
 
-func (all *bindings) add(b *binding) {
-	if all.first == nil {
-		all.first = b
-		return
+// ownCookie returns what the record keeps of a session's options: nil if they are the
+// store's.
+func ownCookie(f, store cookie.Form) *record.Cookie {
+	if f == store {
+		return nil
 	}
-	all.more = append(all.more, b)
+	return &record.Cookie{
+		Path:        f.Path,
+		Domain:      f.Domain,
+		MaxAge:      f.MaxAge,
+		SameSite:    int(f.SameSite),
+		Secure:      f.Secure,
+		HTTPOnly:    f.HttpOnly,
+		Partitioned: f.Partitioned,
+	}
+}
+
+// cookieOptions is the inverse of ownCookie.
+func cookieOptions(c *record.Cookie, store *gsessions.Options) *gsessions.Options {
+	if c == nil {
+		o := *store
+		return &o
+	}
+	return &gsessions.Options{
+		Path:        c.Path,
+		Domain:      c.Domain,
+		MaxAge:      c.MaxAge,
+		SameSite:    http.SameSite(c.SameSite),
+		Secure:      c.Secure,
+		HttpOnly:    c.HTTPOnly,
+		Partitioned: c.Partitioned,
+	}
 }
