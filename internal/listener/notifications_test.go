@@ -10,6 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,39 +34,24 @@ func TestMissingFlags(t *testing.T) {
 	}
 }
 
-// server is a go-redis hook that answers CONFIG in the place of a server.
+// server answers CONFIG in the place of a server.
 type server struct {
 	flags    string // of notify-keyspace-events
 	get, set error  // replies to CONFIG GET and CONFIG SET
 }
 
-func (*server) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (s *server) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error {
-		err := s.get
-		switch c := cmd.(type) {
-		case *redis.MapStringStringCmd:
-			c.SetVal(map[string]string{parameter: s.flags})
-		case *redis.StatusCmd:
-			if err = s.set; err == nil {
-				s.flags = fmt.Sprint(cmd.Args()[3])
-			}
+func (s *server) answer(cmd redis.Cmder) error {
+	switch c := cmd.(type) {
+	case *redis.MapStringStringCmd:
+		c.SetVal(map[string]string{parameter: s.flags})
+	case *redis.StatusCmd:
+		if s.set == nil {
+			s.flags = fmt.Sprint(cmd.Args()[3])
 		}
-		cmd.SetErr(err)
-		return err
+		return s.set
 	}
+	return s.get
 }
-
-func (*server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-// refusal is an error that a server replies with.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-func (refusal) RedisError()     {}
 
 // A state is logged once, with what to do about it, and not again while it lasts: neither
 // with a new connection nor with the next reading of the setting.
@@ -78,7 +65,7 @@ func TestStateIsLoggedOnce(t *testing.T) {
 		allowed = "allowed" // from now on CONFIG is allowed
 		getOnly = "getOnly" // from now on CONFIG GET is allowed, and CONFIG SET is not
 	)
-	no, away := refusal("NOPERM no"), errors.New("connection refused")
+	no, away := redistest.ErrorReply("NOPERM no"), errors.New("connection refused")
 	for name, c := range map[string]struct {
 		server server
 		steps  []string
@@ -107,10 +94,7 @@ func TestStateIsLoggedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log strings.Builder
-			rdb := redis.NewClient(&redis.Options{MaxRetries: -1})
-			defer func() { _ = rdb.Close() }()
-			rdb.AddHook(&c.server)
-			n := notifications{rdb: rdb, log: slog.New(slog.NewTextHandler(&log, nil))}
+			n := notifications{rdb: redistest.Answered(t, c.server.answer), log: slog.New(slog.NewTextHandler(&log, nil))}
 			for _, step := range c.steps {
 				switch step {
 				case connect:
@@ -142,7 +126,7 @@ func TestStateIsLoggedOnce(t *testing.T) {
 // is asked again.
 func TestTryAgainLaterIsNoRefusal(t *testing.T) {
 	t.Parallel()
-	for _, later := range []refusal{
+	for _, later := range []redistest.ErrorReply{
 		"BUSY Redis is busy running a script.",
 		"LOADING Redis is loading the dataset in memory",
 		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
@@ -152,9 +136,7 @@ func TestTryAgainLaterIsNoRefusal(t *testing.T) {
 	} {
 		for name, s := range map[string]*server{"GET": {get: later}, "SET": {set: later}} {
 			var log strings.Builder
-			rdb := redis.NewClient(&redis.Options{MaxRetries: -1})
-			rdb.AddHook(s)
-			n := notifications{rdb: rdb, log: slog.New(slog.NewTextHandler(&log, nil))}
+			n := notifications{rdb: redistest.Answered(t, s.answer), log: slog.New(slog.NewTextHandler(&log, nil))}
 			n.enable(context.Background())
 			if n.current() != Off || !n.unanswered() {
 				t.Errorf("CONFIG %s, %s: state %d, want %d and another try", name, later, n.current(), Off)
@@ -165,7 +147,6 @@ func TestTryAgainLaterIsNoRefusal(t *testing.T) {
 				t.Errorf("CONFIG %s, %s, then allowed: state %d, flags %q, want %d and no more tries; the log:\n%s",
 					name, later, n.current(), s.flags, On, &log)
 			}
-			_ = rdb.Close()
 		}
 	}
 }

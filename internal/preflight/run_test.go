@@ -37,37 +37,6 @@ func (s *script) answer(cmd redis.Cmder) error {
 	return nil
 }
 
-// hook is a go-redis hook that answers commands in the place of a server.
-type hook func(cmd redis.Cmder) error
-
-func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h hook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error {
-		err := h(cmd)
-		cmd.SetErr(err)
-		return err
-	}
-}
-
-func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-// answered returns a client whose commands h answers.
-func answered(t *testing.T, h hook) *redis.Client {
-	client := redis.NewClient(&redis.Options{MaxRetries: -1})
-	t.Cleanup(func() { _ = client.Close() })
-	client.AddHook(h)
-	return client
-}
-
-// refusal is an error that a server replies with.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-func (refusal) RedisError()     {}
-
 // Run asks until the server answers, and then logs each finding once.
 func TestRun(t *testing.T) {
 	t.Parallel()
@@ -82,20 +51,20 @@ func TestRun(t *testing.T) {
 		"no AOF":                      {[]any{off, none}, "info config", 1},
 		"away, then back":             {[]any{away, away, off, none}, "info info info config", 1},
 		"away between the two":        {[]any{off, away, off, none}, "info config info config", 1},
-		"loading":                     {[]any{refusal("LOADING Redis is loading the dataset in memory"), info("maxmemory_policy", "allkeys-lru")}, "info info", 1},
-		"busy":                        {[]any{refusal("BUSY Redis is busy running a script."), info()}, "info info", 0},
-		"INFO refused":                {[]any{refusal("NOPERM this user has no permissions to run the 'info' command")}, "info", 0},
-		"INFO unknown":                {[]any{refusal("ERR unknown command 'info'")}, "info", 0},
-		"CONFIG refused":              {[]any{off, refusal("ERR unknown command 'CONFIG'")}, "info config", 0},
-		"CONFIG refused, old and all": {[]any{info("aof_enabled", "0", "redis_version", "6.0.1"), refusal("NOPERM no")}, "info config", 1},
-		"CONFIG while too many":       {[]any{off, refusal("ERR max number of clients reached"), off, none}, "info config info config", 1},
+		"loading":                     {[]any{redistest.ErrorReply("LOADING Redis is loading the dataset in memory"), info("maxmemory_policy", "allkeys-lru")}, "info info", 1},
+		"busy":                        {[]any{redistest.ErrorReply("BUSY Redis is busy running a script."), info()}, "info info", 0},
+		"INFO refused":                {[]any{redistest.ErrorReply("NOPERM this user has no permissions to run the 'info' command")}, "info", 0},
+		"INFO unknown":                {[]any{redistest.ErrorReply("ERR unknown command 'info'")}, "info", 0},
+		"CONFIG refused":              {[]any{off, redistest.ErrorReply("ERR unknown command 'CONFIG'")}, "info config", 0},
+		"CONFIG refused, old and all": {[]any{info("aof_enabled", "0", "redis_version", "6.0.1"), redistest.ErrorReply("NOPERM no")}, "info config", 1},
+		"CONFIG while too many":       {[]any{off, redistest.ErrorReply("ERR max number of clients reached"), off, none}, "info config info config", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log strings.Builder
 			s := &script{replies: c.replies}
 			Run(context.Background(), Config{
-				Client:  answered(t, s.answer),
+				Client:  redistest.Answered(t, s.answer),
 				Timeout: time.Minute,
 				Log:     slog.New(slog.NewTextHandler(&log, nil)),
 			})
@@ -114,7 +83,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	asked := make(chan struct{}, 100)
-	client := answered(t, func(redis.Cmder) error {
+	client := redistest.Answered(t, func(redis.Cmder) error {
 		asked <- struct{}{}
 		return errors.New("away")
 	})

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // The texts are replies of Redis 7.0.15 and 6.2.16.
@@ -48,7 +50,7 @@ func TestOverwritten(t *testing.T) {
 		"MOVED 3999 127.0.0.1:6381":                                                              false,
 		"ERR max number of clients reached":                                                      false,
 	} {
-		for _, err := range []error{answer(text), fmt.Errorf("look: %w", answer(text))} {
+		for _, err := range []error{redistest.ErrorReply(text), fmt.Errorf("look: %w", redistest.ErrorReply(text))} {
 			if got := Overwritten(err); got != want {
 				t.Errorf("Overwritten(%v) = %v, want %v", err, got, want)
 			}
