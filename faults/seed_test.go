@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -52,11 +52,10 @@ func (f *fleet) seed(rdb seeder, n int, deadline time.Time, in ...int) ([]string
 		}
 		ids[i] = t.ID
 		f.known.seeding(t.ID, deadline)
-		rec := record.Pack(record.Record{Proof: t.Proof(), Created: from.UnixMilli(), Timeouts: t.Timeouts()})
 		p := fmt.Sprintf("%s:{%d}:", f.setup.Prefix, token.Bucket(t.ID, f.setup.Buckets))
 		pipe.EvalSha(context.Background(), create,
 			[]string{p + "due", p + "session:" + t.ID, p + "live:" + t.ID + ":" + token.ProofText(t.Proof())},
-			t.ID, rec, seededIdle.Milliseconds(), deadline.UnixMilli(), p+"wake")
+			t.ID, ledgertest.Record(t, from, nil), seededIdle.Milliseconds(), deadline.UnixMilli(), p+"wake")
 	}
 	begun, err := pipe.Exec(context.Background())
 	for i, cmd := range begun {

@@ -58,15 +58,7 @@ func (a *app) del(keys ...string) {
 // overwrite replaces a key with one of another type.
 func (a *app) overwrite(key string) {
 	a.t.Helper()
-	ctx := redistest.Within(a.t)
-	_, err := a.admin.TxPipelined(ctx, func(tx redis.Pipeliner) error { // in one step, so that no instance writes in between
-		tx.Del(ctx, key)
-		tx.RPush(ctx, key, "something else")
-		return nil
-	})
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	redistest.Overwrite(a.t, a.admin, key)
 }
 
 // spoil makes the record of a session unreadable.

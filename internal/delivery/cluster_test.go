@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -26,10 +26,7 @@ func endSessions(t *testing.T, l *ledger.Ledger, many int) (claims map[string][]
 	t.Helper()
 	claims = make(map[string][]*ledger.Claim)
 	for len(claims) < 2 || len(claims[server]) < many {
-		k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
-		if _, err := l.Create(t.Context(), k, k.Timeouts().Idle, record.Pack(record.Record{Proof: k.Proof(), Timeouts: k.Timeouts()})); err != nil {
-			t.Fatal(err)
-		}
+		k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 		claim, ok, err := l.End(t.Context(), k.ID, k.Proof(), "why", ledger.ClaimTerms{Token: "i:" + k.ID, Lease: time.Hour})
 		if err != nil || !ok {
 			t.Fatalf("end: %v, %v", ok, err)
@@ -46,10 +43,7 @@ func TestOneServerAway(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartCluster(t, 2, 0, "--cluster-require-full-coverage", "no")
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
-	l := ledger.New(rdb, ledger.Config{Prefix: redistest.Prefix(), Buckets: 16, Timeout: time.Minute})
-	if err := l.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l := ledgertest.Open(t, ledger.New(rdb, ledger.Config{Prefix: redistest.Prefix(), Buckets: 16, Timeout: time.Minute}))
 	claims, away := endSessions(t, l, 5)
 	for _, node := range c.Nodes {
 		if node.Addr == away {

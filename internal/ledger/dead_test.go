@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -20,7 +21,7 @@ func TestRetryDead(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	live, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	live, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	for _, id := range []string{live.ID, token.New(token.Mark{}, token.Timeouts{}).ID} {
 		if retry(t, l, id) || drop(t, l, id) {
 			t.Errorf("session %s was retried or dropped, though it is not in the dead set", id)
@@ -103,7 +104,7 @@ func TestDeadOrphans(t *testing.T) {
 		}
 		gone(t, l, id)
 
-		live, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+		live, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 		rdb.ZAdd(ctx, l.keys.dead(l.Bucket(live.ID)), redis.Z{Score: 1, Member: live.ID})
 		if op(t, l, live.ID) {
 			t.Errorf("%s of a live session returns true", name)
@@ -293,7 +294,7 @@ func TestReleaseKeepsTheLastError(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	end(t, l, k, "i:1", time.Minute)
 	text := fmt.Sprint("bad ", strings.Repeat("x", 2*MaxErrorText))
 	for i, s := range []Settlement{{Attempt: 1, Error: text}, {Attempt: 1}} {

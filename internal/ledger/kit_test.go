@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -17,23 +17,7 @@ import (
 func newLedger(t *testing.T) (*Ledger, *redis.Client) {
 	t.Helper()
 	rdb := redistest.Client(t, redistest.Shared(t))
-	l := New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: 10 * time.Second})
-	if err := l.Open(context.Background()); err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	return l, rdb
-}
-
-// begin begins a session with these timeouts, and returns its token and its record.
-func begin(t *testing.T, l *Ledger, timeouts token.Timeouts) (token.Token, []byte) {
-	t.Helper()
-	k := token.New(token.Mark{}, timeouts)
-	rec := record.Pack(record.Record{Proof: k.Proof(), Created: l.ClockOf(k.ID).Unix(), Timeouts: timeouts, Values: []byte("v")})
-	ok, err := l.Create(context.Background(), k, timeouts.Idle, rec)
-	if err != nil || !ok {
-		t.Fatalf("Create = %v, %v", ok, err)
-	}
-	return k, rec
+	return ledgertest.Open(t, New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: 10 * time.Second})), rdb
 }
 
 // watch makes instances watchers of a live session.
@@ -90,13 +74,7 @@ func settle(t *testing.T, l *Ledger, s Settlement) bool {
 // beginIn begins a session in bucket b, and returns its ID.
 func beginIn(t *testing.T, l *Ledger, b int) string {
 	t.Helper()
-	k := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
-	for l.Bucket(k.ID) != b {
-		k = token.New(token.Mark{}, k.Timeouts())
-	}
-	if ok, err := l.Create(context.Background(), k, k.Timeouts().Idle, []byte(k.Proof()+"record")); !ok || err != nil {
-		t.Fatalf("Create = %v, %v", ok, err)
-	}
+	k, _ := ledgertest.BeginIn(t, l, b, token.Timeouts{Idle: time.Hour})
 	return k.ID
 }
 
@@ -126,12 +104,8 @@ func overdue(t *testing.T, l *Ledger) string {
 // might.
 func overwrite(t *testing.T, l *Ledger, keys ...string) {
 	t.Helper()
-	ctx := context.Background()
 	for _, key := range keys {
-		l.rdb.Del(ctx, key)
-		if err := l.rdb.LPush(ctx, key, "something else").Err(); err != nil {
-			t.Fatalf("LPUSH: %v", err)
-		}
+		redistest.Overwrite(t, l.rdb, key)
 	}
 }
 
@@ -152,7 +126,7 @@ func lookAll(t *testing.T, l *Ledger, ids ...string) Looked {
 // bury begins a session, with these watchers, and buries its end as instance i.
 func bury(t *testing.T, l *Ledger, watchers ...string) (id string) {
 	t.Helper()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	watch(t, l, k, watchers...)
 	end(t, l, k, "i:1", time.Minute)
 	if !settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}, Verdict: Bury, Attempt: 3, Done: "i:0", Error: "bad"}) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -22,7 +23,7 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 	l, rdb := newLedger(t)
 	ctx := context.Background()
 	hour := token.Timeouts{Idle: time.Hour}
-	k, rec := begin(t, l, hour)
+	k, rec := ledgertest.Begin(t, l, hour)
 	if ok, err := l.Create(ctx, k, k.Timeouts().Idle, rec); !ok || err != nil {
 		t.Errorf("second Create = %v, %v, want true", ok, err)
 	}
@@ -56,7 +57,7 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 		t.Errorf("%d keys are left of an acked session", n)
 	}
 
-	k, _ = begin(t, l, hour)
+	k, _ = ledgertest.Begin(t, l, hour)
 	rdb.Del(ctx, l.keys.live(l.Bucket(k.ID), k.ID, k.Proof()))
 	for range 2 {
 		if got := look(t, l, k.ID, "i:2", Deleted); len(got.Claims) != 1 || got.Claims[0].Attempt != 1 {
@@ -69,7 +70,7 @@ func TestRepeatedCallsChangeNothing(t *testing.T) {
 func TestLookAtALiveSession(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	for _, hint := range []string{"", Expired, Evicted, Deleted} {
 		if got := look(t, l, k.ID, "i:1", hint); len(got.Claims) > 0 || got.Next < l.ClockOf(k.ID).Unix()+3_000_000 {
 			t.Errorf("look with hint %q = %+v, want no claim, and the session due in an hour", hint, got)
@@ -90,7 +91,7 @@ func TestLookWithAnOldProof(t *testing.T) {
 	t.Parallel()
 	l, _ := newLedger(t)
 	ctx := context.Background()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	b := l.Bucket(k.ID)
 	old := k.Proof()
 	if _, ok, err := l.Rotate(ctx, k, k.Rotate(), 0); !ok || err != nil {
@@ -115,7 +116,7 @@ func TestStaleClaim(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	end(t, l, k, "i:1", time.Millisecond)
 	if c := claimWhenDue(t, l, k.ID, "j:1"); c.Attempt != 2 || c.Reason != "why" {
 		t.Errorf("the claim that was taken over is %+v, want attempt 2", c)
@@ -149,7 +150,7 @@ func TestTombstone(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	watch(t, l, k, "i", "j", "k")
 	if f := l.Fates(ctx, []string{k.ID}); f[0].Err != nil || f[0].Ended {
 		t.Errorf("the fate of a live session is %+v", f)
@@ -197,7 +198,7 @@ func TestForgottenScripts(t *testing.T) {
 		}
 		var ks []token.Token
 		for range 8 {
-			k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+			k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 			ks = append(ks, k)
 			end(t, l, k, "i:1", time.Minute)
 		}
@@ -222,7 +223,7 @@ func TestFatesInTwoRoundTrips(t *testing.T) {
 	ctx := context.Background()
 	var ids []string
 	for range 50 {
-		k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+		k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 		end(t, l, k, "i:1", time.Minute)
 		ids = append(ids, k.ID)
 	}
@@ -247,10 +248,7 @@ func TestTheCallersClient(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	calls := &trips{}
 	rdb.AddHook(calls)
-	l := New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: time.Second})
-	if err := l.Open(context.Background()); err != nil {
-		t.Fatalf("Open: %v", err)
-	}
+	ledgertest.Open(t, New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: time.Second}))
 	if calls.n == 0 {
 		t.Error("the client's hook was not called")
 	}

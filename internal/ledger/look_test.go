@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -26,9 +27,7 @@ func beginMany(t *testing.T, l *Ledger) (ks [many]token.Token) {
 	t.Helper()
 	ctx := context.Background()
 	for i := range ks {
-		for ks[i], _ = begin(t, l, token.Timeouts{Idle: time.Hour}); l.Bucket(ks[i].ID) != 0; {
-			ks[i], _ = begin(t, l, token.Timeouts{Idle: time.Hour})
-		}
+		ks[i], _ = ledgertest.BeginIn(t, l, 0, token.Timeouts{Idle: time.Hour})
 	}
 	watch(t, l, ks[watchedOne], "i", "j")
 	for _, i := range []int{plainOne, watchedOne} {

@@ -1,12 +1,12 @@
 package ledger
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -17,8 +17,7 @@ func TestRefusedLogin(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	admin := redistest.Client(t, server.Addr)
-	ctx, cancel := context.WithTimeout(context.Background(), redistest.Patience)
-	t.Cleanup(cancel)
+	ctx := redistest.Within(t)
 	acl := func(args ...any) {
 		t.Helper()
 		if err := admin.Do(ctx, append([]any{"ACL", "SETUSER", "app"}, args...)...).Err(); err != nil {
@@ -28,10 +27,7 @@ func TestRefusedLogin(t *testing.T) {
 	acl("reset", "on", ">old", "~*", "&*", "+@all")
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "app", Password: "old", ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
-	l := New(rdb, Config{Prefix: "refused", Buckets: 1, Timeout: time.Second})
-	if err := l.Open(ctx); err != nil {
-		t.Fatal(err)
-	}
+	l := ledgertest.Open(t, New(rdb, Config{Prefix: redistest.Prefix(), Buckets: 1, Timeout: time.Second}))
 	acl(">new", "<old")
 	if err := admin.Do(ctx, "CLIENT", "KILL", "USER", "app").Err(); err != nil {
 		t.Fatal(err)

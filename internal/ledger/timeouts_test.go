@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -29,7 +30,7 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	k, rec := begin(t, l, token.Timeouts{Idle: time.Minute})
+	k, rec := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Minute})
 	b := l.Bucket(k.ID)
 	for _, timeouts := range []token.Timeouts{
 		{Idle: 24 * time.Hour}, {Idle: time.Minute}, {Idle: time.Hour, Deadline: l.ClockOf(k.ID).Unix() + 30_000},
@@ -89,7 +90,7 @@ func TestLookEnforcesTheAbsoluteDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			deadline := l.ClockOf("").Unix() + 500
-			k, _ := begin(t, l, token.Timeouts{Idle: 100 * time.Millisecond, Deadline: deadline})
+			k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: 100 * time.Millisecond, Deadline: deadline})
 			b := l.Bucket(k.ID)
 			live := l.keys.live(b, k.ID, k.Proof())
 			tamper(live)
@@ -134,7 +135,7 @@ func TestRotationsAreRemembered(t *testing.T) {
 	t.Parallel()
 	l, rdb := newLedger(t)
 	ctx := context.Background()
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Minute})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Minute})
 	var secrets []string
 	for n := range 7 {
 		next := k.Rotate()
@@ -151,7 +152,7 @@ func TestRotationsAreRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Unpack: %v", err)
 		}
-		if rec.Proof != next.Proof() || string(rec.Values) != "v" || rec.Timeouts != k.Timeouts() || len(rec.Rotated) != min(n+1, 4) ||
+		if rec.Proof != next.Proof() || string(rec.Values) != ledgertest.Values || rec.Timeouts != k.Timeouts() || len(rec.Rotated) != min(n+1, 4) ||
 			!slices.Equal(rec.Rotated, record.UnpackRotated(rotated)) {
 			t.Fatalf("after rotation %d the record is %+v", n, rec)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -102,7 +103,7 @@ func TestOverwrittenWatch(t *testing.T) {
 	gone(t, l, ids[1])
 	drop(t, l, ids[3])
 
-	k, _ := begin(t, l, token.Timeouts{Idle: time.Hour})
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Hour})
 	overwrite(t, l, l.keys.watch(l.Bucket(k.ID), k.ID))
 	if c := end(t, l, k, "i:2", time.Minute); len(c.Watchers) != 0 {
 		t.Errorf("the claim is %+v, want no watchers", c)

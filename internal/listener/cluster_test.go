@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/gin-lifecycle/lifecycle/internal/topology"
@@ -66,29 +66,18 @@ func startKit(t *testing.T, c *redistest.Cluster) *kit {
 		rdb:      c.Client(t),
 		prefix:   redistest.Prefix(),
 	}
-	k.ledger = ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: 32, Timeout: 2 * time.Second})
-	if err := k.ledger.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	k.ledger = ledgertest.Open(t, ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: 32, Timeout: 2 * time.Second}))
 	k.Listener = New(Config{
 		Ledger: k.ledger, Instance: "i", Notifications: true, Log: slog.New(slog.DiscardHandler),
 		On: Events{Message: k.message, Subscribed: func() {}},
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { k.Run(ctx) })
-	wg.Go(func() {
-		topology.New(topology.Config{
-			Ledger:  k.ledger,
-			Log:     slog.New(slog.DiscardHandler),
-			Changed: func(_ context.Context, shards []ledger.Shard) { k.SetServers(shards) },
-		}).Run(ctx)
+	servers := topology.New(topology.Config{
+		Ledger:  k.ledger,
+		Log:     slog.New(slog.DiscardHandler),
+		Changed: func(_ context.Context, shards []ledger.Shard) { k.SetServers(shards) },
 	})
-	t.Cleanup(func() {
-		cancel()
-		wg.Wait()
-	})
-	k.SetBuckets(ctx, []int{0, 1, 2}, true)
+	redistest.Background(t, k.Run, servers.Run)
+	k.SetBuckets(t.Context(), []int{0, 1, 2}, true)
 	return k
 }
 
@@ -100,9 +89,8 @@ func (k *kit) checkAllServers(servers int) {
 	ctx := k.t.Context()
 	ids := make(map[string]string) // by server
 	for range 100 {
-		tok := token.New(token.Mark{}, token.Timeouts{Idle: time.Hour})
-		rec := record.Pack(record.Record{Proof: tok.Proof(), Timeouts: tok.Timeouts()})
-		if _, err := k.ledger.Create(ctx, tok, tok.Timeouts().Idle, rec); err != nil {
+		tok, err := ledgertest.TryBegin(ctx, k.ledger, token.Timeouts{Idle: time.Hour})
+		if err != nil {
 			continue // just after a failover the client may not know the new server yet
 		}
 		ids[k.ledger.ShardOf(tok.ID)] = tok.ID

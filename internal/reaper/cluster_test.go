@@ -47,7 +47,7 @@ func TestOneServerAway(t *testing.T) {
 			defer node.Resume()
 		}
 	}
-	runs(t, r)
+	redistest.Background(t, r.Run)
 	for range there {
 		if id := s.next(t).ID; !there[id] {
 			t.Errorf("claimed %s, which is not on a server that answers", id)
@@ -99,7 +99,7 @@ func TestMovingBucket(t *testing.T) {
 			return
 		}
 		first = false
-		runs(t, r)
+		redistest.Background(t, r.Run)
 		for range others {
 			if id := s.next(t).ID; !others[id] {
 				t.Errorf("claimed %s: it is live, or its slot was half-moved", id)

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
-	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -99,31 +99,12 @@ const buckets = 4
 // newLedger returns a ledger on rdb.
 func newLedger(t *testing.T, rdb redis.UniversalClient, prefix string, buckets int, timeout time.Duration) *ledger.Ledger {
 	t.Helper()
-	l := ledger.New(rdb, ledger.Config{Prefix: prefix, Buckets: buckets, Timeout: timeout})
-	if err := l.Open(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return ledgertest.Open(t, ledger.New(rdb, ledger.Config{Prefix: prefix, Buckets: buckets, Timeout: timeout}))
 }
 
 // config returns the configuration of reapers on l.
 func config(l *ledger.Ledger, s *sink, interval time.Duration) Config {
 	return Config{Ledger: l, Sink: s, Instance: "i", Interval: interval, Lease: time.Minute, Log: slog.New(slog.DiscardHandler)}
-}
-
-// runs runs reapers until the test ends.
-func runs(t *testing.T, r *Reapers) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		r.Run(ctx)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-	})
 }
 
 // startReapers returns running reapers on a single server, without buckets.
@@ -136,7 +117,7 @@ func startReapers(t *testing.T, s *sink, interval time.Duration) (*Reapers, *led
 		t.Fatal(err)
 	}
 	r.SetServers(shards)
-	runs(t, r)
+	redistest.Background(t, r.Run)
 	return r, l
 }
 
@@ -146,22 +127,15 @@ func newID() string { return token.New(token.Mark{}, token.Timeouts{Idle: time.H
 // begin begins a session.
 func begin(t *testing.T, l *ledger.Ledger, idle time.Duration) token.Token {
 	t.Helper()
-	k := token.New(token.Mark{}, token.Timeouts{Idle: idle})
-	rec := record.Pack(record.Record{Proof: k.Proof(), Created: l.ClockOf(k.ID).Unix(), Timeouts: k.Timeouts()})
-	if ok, err := l.Create(context.Background(), k, idle, rec); err != nil || !ok {
-		t.Fatalf("create: %v, %v", ok, err)
-	}
+	k, _ := ledgertest.Begin(t, l, token.Timeouts{Idle: idle})
 	return k
 }
 
 // beginIn begins a session of a bucket.
 func beginIn(t *testing.T, l *ledger.Ledger, bucket int, idle time.Duration) token.Token {
 	t.Helper()
-	for {
-		if k := begin(t, l, idle); l.Bucket(k.ID) == bucket {
-			return k
-		}
-	}
+	k, _ := ledgertest.BeginIn(t, l, bucket, token.Timeouts{Idle: idle})
+	return k
 }
 
 // kit is a reaper on a single server that looks when the test says so, and not by itself.
@@ -210,11 +184,7 @@ func (k *kit) deleted() string {
 
 // idIn returns the ID of a session of a bucket that does not exist.
 func (k *kit) idIn(bucket int) string {
-	for {
-		if id := newID(); k.c.Ledger.Bucket(id) == bucket {
-			return id
-		}
-	}
+	return ledgertest.TokenIn(k.c.Ledger, bucket, token.Timeouts{Idle: time.Hour}).ID
 }
 
 // due returns the name of a bucket's due-index.

@@ -3,12 +3,12 @@ package sweeper
 import (
 	"context"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/closures"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -21,10 +21,7 @@ func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
 func TestQueryOfAllKeepsTheNamedSession(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Client(t, redistest.Shared(t))
-	l := ledger.New(rdb, ledger.Config{Prefix: "sweep" + strings.ToLower(t.Name()), Buckets: 4, Timeout: 10 * time.Second})
-	if err := l.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l := ledgertest.Open(t, ledger.New(rdb, ledger.Config{Prefix: redistest.Prefix(), Buckets: 4, Timeout: 10 * time.Second}))
 	var held closures.Closures[func()]
 	taken := make(chan string, 10)
 	s := New(Config{
