@@ -6,7 +6,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 )
 
-// tuning is an option of NewStore that only the tests of this repository have.
+// tuning is an option of NewStore. Only the tests of this repository can make one, with
+// testonly.Option.
 type tuning testonly.Tuning
 
 func (t tuning) apply(s *settings) error { //nolint:unparam // an Option may fail, this one does not
@@ -19,6 +20,7 @@ func (t tuning) apply(s *settings) error { //nolint:unparam // an Option may fai
 	return nil
 }
 
+// init gives the tests the functions that package testonly declares.
 func init() {
 	testonly.Option = func(t testonly.Tuning) any { return tuning(t) }
 	testonly.Instance = func(m any) string { return m.(*Manager).instance }

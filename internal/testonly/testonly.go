@@ -1,19 +1,27 @@
-// Package testonly gives the tests of this repository what is no option of package
-// lifecycle, and no part of its public face.
+// Package testonly lets the tests of this repository set and read what applications must not:
+//
+//   - Option sets the local clock of a store, and how often its managers do their background
+//     work, so that a test need not wait for minutes;
+//   - Instance returns the name by which Redis knows a manager;
+//   - NewDefault gives a test a default manager of its own.
+//
+// The tests in suite and faults use the library from outside, as an application does, so they
+// cannot reach its unexported names. Package lifecycle therefore sets the functions here when
+// it is initialized, in its file testonly.go. The package is internal: applications cannot
+// import it, and nothing here is part of the public face.
 package testonly
 
 import "time"
 
-// Tuning is what tests set. A zero field leaves the default.
+// Tuning is what a test can set. A field that is zero keeps the default.
 type Tuning struct {
-	Now          func() time.Time // the local clock, time.Now by default
-	Heartbeat    time.Duration    // pause between an instance's heartbeats
+	Now          func() time.Time // the local clock; the default is time.Now
+	Heartbeat    time.Duration    // pause between two heartbeats of an instance
 	Sweep        time.Duration    // pause between two queries for the ends of all sessions with hooks of handlers
 	DeadInterval time.Duration    // pause between two counts of the dead set
 }
 
-// Package lifecycle provides these functions. Their types leave out its own, which
-// this package cannot import.
+// This package cannot import package lifecycle, so the types of lifecycle are any here.
 var (
 	// Option returns a lifecycle.Option that sets t.
 	Option func(t Tuning) any
