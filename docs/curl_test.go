@@ -10,7 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // client does what curl does. Cookies are kept by the name of their file.
@@ -80,14 +81,13 @@ func (c *client) curl(t *testing.T, args []string) ([]string, error) {
 // a moment before it does.
 func (c *client) connect(r *http.Request) (*http.Response, error) {
 	transport := &http.Transport{DisableKeepAlives: true}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
-		response, err := transport.RoundTrip(r)
-		if err == nil || time.Now().After(deadline) || !errors.As(err, new(*net.OpError)) {
-			return response, err
-		}
-	}
+	var response *http.Response
+	var err error
+	_ = redistest.Poll(patience, func() bool { // if nobody ever listens, err says so
+		response, err = transport.RoundTrip(r) //nolint:bodyclose // the caller closes it
+		return !errors.As(err, new(*net.OpError))
+	})
+	return response, err
 }
 
 func (c *client) jar(file string) http.CookieJar {

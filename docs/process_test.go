@@ -30,7 +30,8 @@ func (p *process) start(t *testing.T, env []string) error {
 	}
 	defer w.Close() //nolint:errcheck // the program's now
 	p.cmd, p.lines = exec.Command(p.binary), make(chan string, 1000)
-	p.cmd.Dir, p.cmd.Env = t.TempDir(), append(append(os.Environ(), env...), addressEnv+"="+p.address)
+	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = append(append(os.Environ(), env...), addressEnv+"="+p.address, "TMPDIR="+p.cmd.Dir)
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	if err := p.cmd.Start(); err != nil {
 		return err

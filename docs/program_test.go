@@ -3,7 +3,6 @@ package docs
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // Every program does what its transcript says.
@@ -92,7 +93,7 @@ func play(t *testing.T, d *document, b block) error {
 	if err != nil {
 		return err
 	}
-	p := &process{binary: binary, address: freeAddress(t)}
+	p := &process{binary: binary, address: fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t))}
 	c := &client{address: p.address, jars: map[string]http.CookieJar{}}
 	var got, want []string // IDs
 	for _, s := range steps {
@@ -186,15 +187,4 @@ func (s step) perform(t *testing.T, p *process, c *client) ([]string, error) {
 		return p.read(len(s.see))
 	}
 	return nil, fmt.Errorf("the test cannot do %q", s.do)
-}
-
-// freeAddress returns an address on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // the program will say if it cannot listen
-	return l.Addr().String()
 }

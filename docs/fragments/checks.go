@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // checks run fragments and look at what comes of it.
@@ -187,7 +188,7 @@ func deadSet() error {
 	if _, err := s.next(); err != nil {
 		return err
 	}
-	if err := eventually(func() bool { return manager.Stats().Buried == 1 }); err != nil {
+	if err := redistest.Poll(redistest.Patience, func() bool { return manager.Stats().Buried == 1 }); err != nil {
 		return fmt.Errorf("the end did not come into the dead set: %w", err)
 	}
 	s.fail.Store(false)

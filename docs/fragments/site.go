@@ -16,10 +16,8 @@ import (
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/embedded"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
-
-// patience bounds every wait. It is no expectation: what is slower than this is broken.
-const patience = 30 * time.Second
 
 // site is an application for one check, on a Redis of its own.
 type site struct {
@@ -59,7 +57,7 @@ func (s *site) next() (*lifecycle.Session, error) {
 	select {
 	case session := <-s.ended:
 		return session, nil
-	case <-time.After(patience):
+	case <-time.After(redistest.Patience):
 		return nil, errors.New("the destroyed hook is not called")
 	}
 }
@@ -109,19 +107,4 @@ func (v *visitor) id() string {
 	}
 	id, _, _ := strings.Cut(v.cookie.Value, ".")
 	return id
-}
-
-// eventually waits until ok holds.
-func eventually(ok func() bool) error {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-late:
-			return errors.New("it takes too long")
-		}
-	}
-	return nil
 }

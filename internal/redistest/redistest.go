@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -134,10 +133,8 @@ func Run(m interface{ Run() int }, ignore ...goleak.Option) int {
 	// go-redis goes on for seconds after a client was closed: it dials a server that is
 	// dead, and a failover client dials each of its dead sentinels in turn.
 	var leak error
-	for end := time.Now().Add(Patience); time.Now().Before(end); {
-		if leak = goleak.Find(ignore...); leak == nil {
-			return 0
-		}
+	if Poll(Patience, func() bool { leak = goleak.Find(ignore...); return leak == nil }) == nil {
+		return 0
 	}
 	fmt.Fprintln(os.Stderr, leak)
 	return 1
