@@ -16,6 +16,33 @@ import (
 	"github.com/gin-lifecycle/lifecycle/embedded"
 )
 
+// A second manager beside the default one. Its middleware needs no sessions.Sessions
+// before it.
+func ExampleNew() {
+	client, err := embedded.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	store, err := lifecycle.NewStore(client)
+	if err != nil {
+		log.Fatal(err)
+	}
+	manager, err := lifecycle.New(store, lifecycle.WithSessionName("admin"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(manager)
+
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "hello") })
+
+	response := visit(router, "/")
+	fmt.Println(response.Body, response.Result().Cookies()[0].Name)
+	// Output: hello admin
+}
+
 func ExampleManager_Get() {
 	manager, stop := newManager()
 	defer stop()

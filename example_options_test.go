@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
@@ -17,6 +18,25 @@ import (
 
 	"github.com/gin-lifecycle/lifecycle"
 )
+
+func ExampleNewStore() {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer client.Close()
+
+	_, err := lifecycle.NewStore(client,
+		lifecycle.WithPrefix("shop"),
+		lifecycle.WithIdleTimeout(20*time.Minute),
+		lifecycle.WithAbsoluteTimeout(12*time.Hour),
+		lifecycle.WithSecureCookie(lifecycle.SecureAlways),
+	)
+	fmt.Println(err)
+
+	_, err = lifecycle.NewStore(client, lifecycle.WithIdleTimeout(-time.Second))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// lifecycle: WithIdleTimeout(-1s): must be from 1ms to 87600h0m0s
+}
 
 // With lazy creation a visitor for whom nothing is saved has no session.
 func ExampleWithLazyCreation() {

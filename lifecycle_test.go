@@ -30,37 +30,7 @@ func TestFace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var order redistest.Log
-	ended := make(chan *lifecycle.Session, 1)
-	lifecycle.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
-		_, _ = fmt.Fprintln(&order, "created", s.Request.URI)
-		return nil
-	})
-	lifecycle.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
-		_, _ = fmt.Fprintln(&order, "destroyed")
-		ended <- s
-		return nil
-	})
-	router := gin.New()
-	router.Use(sessions.Sessions("session", store))
-	router.Use(lifecycle.Middleware())
-	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
-			_, _ = fmt.Fprintln(&order, "closed")
-			return nil
-		}); err != nil {
-			t.Error(err)
-		}
-		c.String(http.StatusOK, "hello")
-	}))
-	router.GET("/plain", func(c *gin.Context) {
-		s := sessions.Default(c)
-		s.Set("user", "alice")
-		if err := s.Save(); err != nil {
-			t.Error(err)
-		}
-		c.String(http.StatusOK, lifecycle.From(c).Session().ID)
-	})
+	router, order, ended := firstProgram(t, store)
 	w := httptest.NewRecorder()
 	router.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?q=1", nil))
 	cookies := w.Result().Cookies()
@@ -84,7 +54,7 @@ func TestFace(t *testing.T) {
 		t.Errorf("ended: %s %s %v", s.ID, s.Reason, s.Values())
 	}
 	if order.String() != "created /?q=1\nclosed\ndestroyed\n" {
-		t.Errorf("order of the hooks:\n%s", &order)
+		t.Errorf("order of the hooks:\n%s", order)
 	}
 	if err := lifecycle.Start(redistest.Within(t), store); err != nil {
 		t.Errorf("Start after the first request: %v", err)
@@ -94,6 +64,44 @@ func TestFace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// firstProgram registers hooks with the default manager and returns the application's router.
+// order gets a line from each hook, and ended gets the sessions that the destroyed hook is
+// called with.
+func firstProgram(t *testing.T, store *lifecycle.Store) (router *gin.Engine, order *redistest.Log, ended chan *lifecycle.Session) {
+	t.Helper()
+	order, ended = new(redistest.Log), make(chan *lifecycle.Session, 1)
+	lifecycle.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
+		_, _ = fmt.Fprintln(order, "created", s.Request.URI)
+		return nil
+	})
+	lifecycle.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		_, _ = fmt.Fprintln(order, "destroyed")
+		ended <- s
+		return nil
+	})
+	router = gin.New()
+	router.Use(sessions.Sessions("session", store))
+	router.Use(lifecycle.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+			_, _ = fmt.Fprintln(order, "closed")
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		c.String(http.StatusOK, "hello")
+	}))
+	router.GET("/plain", func(c *gin.Context) {
+		s := sessions.Default(c)
+		s.Set("user", "alice")
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+		c.String(http.StatusOK, lifecycle.From(c).Session().ID)
+	})
+	return router, order, ended
 }
 
 // The default manager has no store before the first request or Start: its calls return
