@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,25 +29,10 @@ func (f *fleet) configure(name, value string) (restore func()) {
 	return func() { persist(func() error { return f.rdb.ConfigSet(ctx, name, old[name]).Err() }) }
 }
 
-// eachMaster calls do with a client of each master, one after the other. A single server is
-// the only master.
-func (f *fleet) eachMaster(do func(rdb *redis.Client) error) error {
-	c, ok := f.rdb.(*redis.ClusterClient)
-	if !ok {
-		return do(f.rdb.(*redis.Client))
-	}
-	var mu sync.Mutex
-	return c.ForEachMaster(context.Background(), func(_ context.Context, rdb *redis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return do(rdb)
-	})
-}
-
 // keyNames returns the fleet's keys that match the pattern behind the prefix.
 func (f *fleet) keyNames(pattern string) (keys []string, err error) {
-	err = f.eachMaster(func(rdb *redis.Client) error {
-		some, err := rdb.Keys(context.Background(), f.setup.Prefix+":"+pattern).Result()
+	err = redistest.EachMaster(context.Background(), f.rdb, func(ctx context.Context, rdb redis.UniversalClient) error {
+		some, err := rdb.Keys(ctx, f.setup.Prefix+":"+pattern).Result()
 		keys = append(keys, some...)
 		return err
 	})

@@ -151,8 +151,8 @@ func TestRow15AllMastersAreHeard(t *testing.T) {
 	c.AwaitWell(t)
 	f.eventually("all masters send notifications", func() bool {
 		sending := 0
-		err := f.eachMaster(func(rdb *redis.Client) error {
-			if notifies(t.Context(), rdb, "xg") {
+		err := redistest.EachMaster(t.Context(), f.rdb, func(ctx context.Context, rdb redis.UniversalClient) error {
+			if notifies(ctx, rdb, "xg") {
 				sending++
 			}
 			return nil
@@ -181,7 +181,7 @@ func TestRow15AllMastersAreHeard(t *testing.T) {
 func (f *fleet) deleteLiveKeys() (n int) {
 	f.t.Helper()
 	ctx := context.Background()
-	if err := f.eachMaster(func(rdb *redis.Client) error {
+	if err := redistest.EachMaster(ctx, f.rdb, func(ctx context.Context, rdb redis.UniversalClient) error {
 		keys, err := rdb.Keys(ctx, f.setup.Prefix+":{*}:"+liveKeys).Result()
 		for _, k := range keys {
 			if err := rdb.Del(ctx, k).Err(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -225,19 +224,7 @@ func (d deployment) address(t testing.TB, prefix string) address {
 // eachMaster calls f for every server that is a master, for one after the other.
 func (d deployment) eachMaster(t testing.TB, f func(context.Context, redis.UniversalClient) error) {
 	t.Helper()
-	var err error
-	switch rdb := d.admin.(type) {
-	case *redis.ClusterClient:
-		var one sync.Mutex // ForEachMaster calls the function for all masters at the same time
-		err = rdb.ForEachMaster(redistest.Within(t), func(ctx context.Context, master *redis.Client) error {
-			one.Lock()
-			defer one.Unlock()
-			return f(ctx, master)
-		})
-	default:
-		err = f(redistest.Within(t), rdb)
-	}
-	if err != nil {
+	if err := redistest.EachMaster(redistest.Within(t), d.admin, f); err != nil {
 		t.Fatal(err)
 	}
 }

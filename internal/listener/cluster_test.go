@@ -2,7 +2,6 @@ package listener
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -94,8 +93,7 @@ func (k *kit) checkAllServers(servers int) {
 			continue // just after a failover the client may not know the new server yet
 		}
 		ids[k.ledger.ShardOf(tok.ID)] = tok.ID
-		live := fmt.Sprintf("%s:{%d}:live:%s:%s", k.prefix, k.ledger.Bucket(tok.ID), tok.ID, token.ProofText(tok.Proof()))
-		if err := k.rdb.Del(ctx, live).Err(); err != nil {
+		if err := k.rdb.Del(ctx, ledgertest.LiveKey(k.ledger, k.prefix, tok)).Err(); err != nil {
 			k.t.Fatal(err)
 		}
 	}

@@ -170,16 +170,11 @@ func (k *kit) logging() *redistest.Log {
 // deleted begins a session and deletes its live key.
 func (k *kit) deleted() string {
 	k.t.Helper()
-	id := begin(k.t, k.c.Ledger, time.Hour).ID
-	ctx := context.Background()
-	keys, err := k.rdb.Keys(ctx, fmt.Sprintf("%s:{*}:live:%s:*", k.prefix, id)).Result()
-	if err != nil || len(keys) != 1 {
-		k.t.Fatalf("live keys of %s: %v, %v", id, keys, err)
+	tok := begin(k.t, k.c.Ledger, time.Hour)
+	if n, err := k.rdb.Del(context.Background(), ledgertest.LiveKey(k.c.Ledger, k.prefix, tok)).Result(); err != nil || n != 1 {
+		k.t.Fatalf("DEL of the live key of %s: %d, %v", tok.ID, n, err)
 	}
-	if err := k.rdb.Del(ctx, keys[0]).Err(); err != nil {
-		k.t.Fatal(err)
-	}
-	return id
+	return tok.ID
 }
 
 // idIn returns the ID of a session of a bucket that does not exist.

@@ -18,5 +18,12 @@
 //
 // Tests wait for what they want to see, and never for a time: Eventually polls a condition,
 // Receive reads from a channel, and both fail the test after Patience. Log keeps what is
-// logged, and a test can read it while others write.
+// logged, and a test can read it while others write. Background runs a part of the library
+// until the test ends.
+//
+// # Reaching into Redis
+//
+// Prefix returns a prefix of the test's own. EachMaster calls a function for each master of
+// a cluster, and Overwrite replaces a key with one that the library cannot have written.
+// Answered is a client without a server, for tests that choose the replies.
 package redistest

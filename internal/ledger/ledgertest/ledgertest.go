@@ -4,7 +4,8 @@
 // Open opens a ledger. Begin, BeginIn and TryBegin write new sessions to Redis, as
 // Ledger.Create does for the first request of a visitor, but without a request and without
 // hooks. Record makes the record of such a session, for a test that writes it in another way.
-// TokenIn makes a token only, and writes nothing.
+// TokenIn makes a token only, and writes nothing. LiveKey names a live key, for a test that
+// deletes it.
 //
 // The package touches nothing but the keys that the given ledger writes. It does not import
 // package ledger, so that the tests inside package ledger can import it.
@@ -13,6 +14,7 @@ package ledgertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -51,6 +53,11 @@ func TokenIn(l Ledger, bucket int, timeouts token.Timeouts) token.Token {
 			return k
 		}
 	}
+}
+
+// LiveKey returns the name of a session's live key. prefix is the prefix of the ledger's keys.
+func LiveKey(l Ledger, prefix string, k token.Token) string {
+	return fmt.Sprintf("%s:{%d}:live:%s:%s", prefix, l.Bucket(k.ID), k.ID, token.ProofText(k.Proof()))
 }
 
 // Begin begins a session with these timeouts. It returns the session's token and its record,
