@@ -17,7 +17,7 @@ const (
 	logNoDomain       = "is not a domain"
 
 	logHooksHang       = "too many hooks ignore their context"
-	logCannotFinish    = "finishing ends fails"
+	logCannotFinish    = "cannot write the outcome of destroyed hooks"
 	logCannotHandle    = "cannot be handled"
 	logDeadLimit       = "the dead set is over its limit"
 	logDeadOverwritten = "has overwritten a dead set"

@@ -39,7 +39,7 @@ func TestWrongBytesTroubleTheirOwnSession(t *testing.T) {
 		"an end that is none": {
 			write: overwritten("end"), reason: lifecycle.ReasonIdleTimeout,
 			mend: func(a *app, id string) { a.del(a.prefix + ":{0}:end:" + id) },
-			said: []string{logCannotHandle, "delete that one", "WRONGTYPE"},
+			said: []string{logCannotHandle, "delete the key that has the wrong type", "WRONGTYPE"},
 		},
 		"watchers that are none": {write: overwritten("watch"), reason: lifecycle.ReasonIdleTimeout},
 		"watchers of others": {write: func(a *app, id string) {

@@ -31,7 +31,7 @@ func endSessions(t *testing.T, l *ledger.Ledger, many int) (claims map[string][]
 		if err != nil || !ok {
 			t.Fatalf("end: %v, %v", ok, err)
 		}
-		server = l.ShardOf(k.ID)
+		server = l.ServerOf(k.ID)
 		claims[server] = append(claims[server], claim)
 	}
 	return claims, server

@@ -118,7 +118,7 @@ func (s *settler) sendFailed() {
 		}
 	}
 	if len(failed) > 0 && len(s.failed) == 0 {
-		s.c.Log.Info("lifecycle: finishing ends works again")
+		s.c.Log.Info("lifecycle: this instance can write the outcome of destroyed hooks to Redis again")
 		s.retry.Reset()
 	}
 }
@@ -154,8 +154,8 @@ func (s *settler) send(batch []ledger.Settlement) bool {
 	}
 	if err != nil && s.retryNow == nil {
 		if !s.retry.Failing() {
-			s.c.Log.Warn("lifecycle: finishing ends fails: Redis does not record that hooks have run; it is tried again until Redis does, "+
-				"but hooks may run again if that takes longer than a lease", "error", err)
+			s.c.Log.Warn("lifecycle: cannot write the outcome of destroyed hooks to Redis; this instance tries again until it can, "+
+				"but the hooks may run a second time if that takes longer than the lease (WithLease)", "error", err)
 		}
 		s.retryNow = time.After(s.retry.Next())
 	}
@@ -190,11 +190,11 @@ func (s *settler) sendOrPutOff(batch []ledger.Settlement) []ledger.Settled {
 func (s *settler) report(x ledger.Settlement, ok bool) {
 	switch {
 	case !ok:
-		s.c.Log.Debug("lifecycle: the end of a session is finished, or another instance runs its hooks now; what this instance reports about it is ignored",
+		s.c.Log.Debug("lifecycle: Redis ignored the outcome of a session's destroyed hooks, because another instance has claimed the end or finished it",
 			"session", x.ID)
 	case x.Verdict == ledger.Bury:
 		s.counts.buried.Add(1)
-		s.c.Log.Error("lifecycle: destroyed hooks failed for good, the end is in the dead set; fix the cause, then use RetryDead",
+		s.c.Log.Error("lifecycle: the destroyed hooks of an ended session have failed at every attempt, so the end is in the dead set now; fix the cause, then call RetryDead",
 			"session", x.ID, "attempt", x.Attempt, "error", x.Error)
 	case x.Verdict == ledger.Release && x.Delay > 0:
 		s.counts.retried.Add(1)

@@ -25,7 +25,7 @@ func newSettlers(c Config, n *counts, onSettled func([]ledger.ClaimRef)) *settle
 
 // add adds a settlement to those of its session's server.
 func (s *settlers) add(x ledger.Settlement) {
-	name := s.c.Ledger.ShardOf(x.ID)
+	name := s.c.Ledger.ServerOf(x.ID)
 	s.mu.Lock()
 	one := s.byServer[name]
 	if one == nil && !s.drained {

@@ -80,7 +80,7 @@ func (d *deadSet) count(ctx context.Context) []bucketSize {
 	return sizes
 }
 
-// overwritten logs, once for each bucket, that its dead set is no dead set any more.
+// overwritten logs, once for each bucket, that its dead set holds something else now.
 func (d *deadSet) overwritten(bucket int) {
 	d.mu.Lock()
 	_, reported := d.reported[bucket]
@@ -90,7 +90,8 @@ func (d *deadSet) overwritten(bucket int) {
 	d.reported[bucket] = struct{}{}
 	d.mu.Unlock()
 	if !reported {
-		d.log.Error("lifecycle: another program has overwritten a dead set, the ends in it are lost; delete the key", "bucket", bucket)
+		d.log.Error("lifecycle: another program has overwritten a dead set, and the ends in it are lost; "+
+			"delete the key, whose name ends in {<bucket>}:dead; until then ends that fail are tried again instead of going there", "bucket", bucket)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // serversChanged is called with the servers of Redis. Each one is checked when it is
 // first seen.
-func (e *Engine) serversChanged(ctx context.Context, servers []ledger.Shard) {
+func (e *Engine) serversChanged(ctx context.Context, servers []ledger.Server) {
 	e.reapers.SetServers(servers)
 	e.listener.SetServers(servers)
 	for _, s := range servers {
@@ -43,8 +43,9 @@ func (e *Engine) viewChanged(ctx context.Context, v membership.View) {
 // dataLost is called when Redis was flushed, or is another server without our data. The
 // due-index knows none of the earlier sessions: only closures can still run for them.
 func (e *Engine) dataLost() {
-	e.c.Log.Warn("lifecycle: the sessions in Redis are gone, Redis was flushed or replaced by another server; " +
-		"only OnSessionDestroyed hooks registered by handlers still run for them")
+	e.c.Log.Warn("lifecycle: all sessions in Redis are gone: Redis was flushed, has lost its data in a restart or failover, or is another server now; " +
+		"new sessions work, but for the lost ones only closures (Context.OnSessionDestroyed) in running instances are called; " +
+		"find out what has emptied Redis, and release by hand what your OnSessionDestroyed hooks would have released")
 	e.lookAtAll()
 }
 

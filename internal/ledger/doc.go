@@ -37,7 +37,7 @@
 //   - Foundation: the key that is written once for each prefix. It holds the number of
 //     buckets and a random mark, by which an instance finds out that the data in Redis was
 //     deleted or replaced.
-//   - Shard: a Redis server together with the buckets on it. Without a cluster there is one.
+//   - Server: a Redis server together with the buckets on it. Without a cluster there is one.
 //
 // # Keys
 //
@@ -171,7 +171,7 @@
 //
 // # What it may touch
 //
-// The keys and channels above, and through ReloadShards the slot map of a cluster's client.
+// The keys and channels above, and through ReloadServers the slot map of a cluster's client.
 // It starts goroutines only within a call and waits for them. It logs nothing. It knows
 // neither hooks nor requests, and imports none of this module's packages but token and
 // reply.

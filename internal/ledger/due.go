@@ -40,7 +40,7 @@ const maxAhead = token.MaxTimeout + 30*24*time.Hour
 const headsClockLife = 3 * time.Second
 
 // Heads returns the first n entries of each bucket's due-index, in one round trip. All
-// buckets must be on one shard. Entries that lifecycle cannot have written are left out.
+// buckets must be on one server. Entries that lifecycle cannot have written are left out.
 // Now and then Heads samples the server's clock as well.
 func (l *Ledger) Heads(ctx context.Context, buckets []int, n int) ([]Head, error) {
 	ctx, cancel := l.withTimeout(ctx)

@@ -14,14 +14,14 @@ import (
 func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
-	sent := l.shards.base.local()
+	sent := l.servers.base.local()
 	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, instance, ttl.Milliseconds()).Slice()
 	if err != nil {
 		l.reloadAfter(err)
 		return nil, fmt.Errorf("%s: %w", l.keys.instances(), err)
 	}
 	if !l.Clustered() {
-		l.shards.base.Sample(toInt(reply[0]), sent)
+		l.servers.base.Sample(toInt(reply[0]), sent)
 	}
 	alive := make([]string, 0, len(reply)-1)
 	for _, v := range reply[1:] {

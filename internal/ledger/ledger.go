@@ -29,7 +29,7 @@ type Config struct {
 type Ledger struct {
 	rdb     redis.UniversalClient
 	keys    keys
-	shards  *shards
+	servers *servers
 	timeout time.Duration
 
 	mu    sync.Mutex
@@ -41,7 +41,7 @@ type Ledger struct {
 func New(rdb redis.UniversalClient, c Config) *Ledger {
 	rdb = heedDeadlines(rdb, c.Timeout)
 	k := newKeys(c.Prefix, c.Buckets)
-	return &Ledger{rdb: rdb, keys: k, shards: newShards(rdb, k, c), timeout: c.Timeout}
+	return &Ledger{rdb: rdb, keys: k, servers: newServers(rdb, k, c), timeout: c.Timeout}
 }
 
 // heedDeadlines returns a client on the same connections whose reads and writes end at
@@ -88,7 +88,7 @@ func (l *Ledger) Open(ctx context.Context) error {
 	if _, err := l.Foundation(ctx); err != nil {
 		return err
 	}
-	_, err := l.Shards(ctx)
+	_, err := l.Servers(ctx)
 	return err
 }
 
@@ -126,7 +126,7 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 // readFoundation reads the foundation. Without a cluster it also samples the clock, in the
 // same round trip.
 func (l *Ledger) readFoundation(ctx context.Context) (string, error) {
-	base := l.shards.base
+	base := l.servers.base
 	if l.Clustered() && base.Unix() != 0 {
 		return l.rdb.Get(ctx, l.keys.foundation()).Result()
 	}

@@ -68,7 +68,7 @@ func (l *Ledger) Look(ctx context.Context, buckets []int, suspects [][]Suspect, 
 	if err != nil {
 		return results, err
 	}
-	sent, asked := l.shards.base.local(), time.Now()
+	sent, asked := l.servers.base.local(), time.Now()
 	ran, replies := l.runGroups(ctx, groups, func(group []int) call {
 		return l.lookCall(buckets[items[group[0]].at], items, group, terms)
 	})

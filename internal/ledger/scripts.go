@@ -59,9 +59,9 @@ type call struct {
 // redirected. The same call then runs twice at once, and the replies are mixed up.
 func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error) {
 	cmds := make([]*redis.Cmd, len(calls))
-	byServer := make(map[*server][]int)
+	byServer := make(map[*knownServer][]int)
 	for i, c := range calls {
-		x := l.shards.get(c.bucket)
+		x := l.servers.get(c.bucket)
 		byServer[x] = append(byServer[x], i)
 	}
 	var wg sync.WaitGroup
@@ -85,7 +85,7 @@ func (l *Ledger) runAll(ctx context.Context, calls []call) ([]*redis.Cmd, error)
 // or flushed does not know the script. Then one of its calls is sent again with the source
 // of the script (EVAL), and the others as before; go-redis does not do that in a pipeline.
 // A call that the server redirects to another one is run there.
-func (l *Ledger) runOn(ctx context.Context, x *server, calls []call, at []int, cmds []*redis.Cmd) {
+func (l *Ledger) runOn(ctx context.Context, x *knownServer, calls []call, at []int, cmds []*redis.Cmd) {
 	todo := slices.Clone(at)
 	unknown := make(map[*redis.Script]bool)
 	for len(todo) > 0 {

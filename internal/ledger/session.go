@@ -40,9 +40,9 @@ func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
 	if len(tokens) == 1 || !l.Clustered() {
 		return l.loadTogether(ctx, tokens)
 	}
-	byServer := make(map[*server][]int)
+	byServer := make(map[*knownServer][]int)
 	for i, t := range tokens {
-		x := l.shards.get(l.keys.bucket(t.ID))
+		x := l.servers.get(l.keys.bucket(t.ID))
 		byServer[x] = append(byServer[x], i)
 	}
 	results := make([]Loaded, len(tokens))

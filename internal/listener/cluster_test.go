@@ -73,7 +73,7 @@ func startKit(t *testing.T, c *redistest.Cluster) *kit {
 	servers := topology.New(topology.Config{
 		Ledger:  k.ledger,
 		Log:     slog.New(slog.DiscardHandler),
-		Changed: func(_ context.Context, shards []ledger.Shard) { k.SetServers(shards) },
+		Changed: func(_ context.Context, servers []ledger.Server) { k.SetServers(servers) },
 	})
 	redistest.Background(t, k.Run, servers.Run)
 	k.SetBuckets(t.Context(), []int{0, 1, 2}, true)
@@ -92,7 +92,7 @@ func (k *kit) checkAllServers(servers int) {
 		if err != nil {
 			continue // just after a failover the client may not know the new server yet
 		}
-		ids[k.ledger.ShardOf(tok.ID)] = tok.ID
+		ids[k.ledger.ServerOf(tok.ID)] = tok.ID
 		if err := k.rdb.Del(ctx, ledgertest.LiveKey(k.ledger, k.prefix, tok)).Err(); err != nil {
 			k.t.Fatal(err)
 		}
@@ -121,14 +121,14 @@ func TestEveryMasterIsHeard(t *testing.T) {
 	killed := c.Nodes[0]
 	killed.Kill()
 	redistest.Eventually(t, "another server has the buckets of the killed one", func() bool {
-		shards, err := k.ledger.Shards(t.Context())
-		for _, s := range shards {
+		servers, err := k.ledger.Servers(t.Context())
+		for _, s := range servers {
 			if s.Name == killed.Addr {
-				k.ledger.ReloadShards(t.Context())
+				k.ledger.ReloadServers(t.Context())
 				return false
 			}
 		}
-		return err == nil && len(shards) == 3
+		return err == nil && len(servers) == 3
 	})
 	redistest.Eventually(t, "the listener has given up the killed server and listens to three", func() bool {
 		k.Listener.mu.Lock()

@@ -22,7 +22,7 @@ const (
 // keyEvents listens to the keyspace notifications of one server, which publishes those of
 // its own keys only.
 type keyEvents struct {
-	shard   ledger.Shard
+	server  ledger.Server
 	setting notifications
 	link    *link
 	cancel  context.CancelFunc
@@ -30,8 +30,8 @@ type keyEvents struct {
 }
 
 // newKeyEvents returns a keyEvents that is not started.
-func newKeyEvents(s ledger.Shard, db int, log *slog.Logger, on Events, parse func(*redis.Message) ledger.Message) *keyEvents {
-	e := &keyEvents{shard: s, setting: notifications{rdb: s.Client, log: log}}
+func newKeyEvents(s ledger.Server, db int, log *slog.Logger, on Events, parse func(*redis.Message) ledger.Message) *keyEvents {
+	e := &keyEvents{server: s, setting: notifications{rdb: s.Client, log: log}}
 	e.link = &link{
 		server: func() redis.UniversalClient { return s.Client },
 		log:    log,

@@ -37,7 +37,7 @@ type Listener struct {
 
 	mu        sync.Mutex
 	ctx       context.Context // that of Run; nil before Run and after it
-	servers   []ledger.Shard
+	servers   []ledger.Server
 	leader    bool
 	keyEvents map[string]*keyEvents // by server; empty unless this instance is the leader
 	stopping  sync.WaitGroup        // keyEvents that are being stopped
@@ -102,7 +102,7 @@ func (l *Listener) SetBuckets(ctx context.Context, own []int, leader bool) {
 
 // SetServers sets which servers there are, at least one. Nothing is received before it has
 // been called.
-func (l *Listener) SetServers(servers []ledger.Shard) {
+func (l *Listener) SetServers(servers []ledger.Server) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.servers == nil {
@@ -115,14 +115,14 @@ func (l *Listener) SetServers(servers []ledger.Shard) {
 // updateKeyEvents starts listening to the notifications of new servers and stops listening
 // to those of servers that are gone. Only the leader listens to any. The caller holds mu.
 func (l *Listener) updateKeyEvents() {
-	wanted := make(map[string]ledger.Shard)
+	wanted := make(map[string]ledger.Server)
 	if l.ctx != nil && l.leader && l.c.Notifications {
 		for _, s := range l.servers {
 			wanted[s.Name] = s
 		}
 	}
 	for name, e := range l.keyEvents {
-		if s, still := wanted[name]; still && s.Client == e.shard.Client {
+		if s, still := wanted[name]; still && s.Client == e.server.Client {
 			delete(wanted, name)
 			continue
 		}

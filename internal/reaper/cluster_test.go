@@ -17,11 +17,11 @@ func TestOneServerAway(t *testing.T) {
 	c := redistest.StartCluster(t, 3, 0, "--cluster-require-full-coverage", "no")
 	rdb := c.Client(t, func(o *redis.ClusterOptions) { o.ReadTimeout = time.Minute })
 	l := newLedger(t, rdb, redistest.Prefix(), 16, time.Minute)
-	shards, err := l.Shards(t.Context())
-	if err != nil || len(shards) != 3 {
-		t.Fatalf("shards: %v, %v", shards, err)
+	servers, err := l.Servers(t.Context())
+	if err != nil || len(servers) != 3 {
+		t.Fatalf("servers: %v, %v", servers, err)
 	}
-	away := shards[0].Name
+	away := servers[0].Name
 	var all []int
 	for b := range l.Buckets() {
 		all = append(all, b)
@@ -30,7 +30,7 @@ func TestOneServerAway(t *testing.T) {
 	frozen := make(map[string]bool)
 	for len(there) < 10 || len(frozen) < 5 {
 		id := begin(t, l, time.Second).ID
-		if l.ShardOf(id) == away {
+		if l.ServerOf(id) == away {
 			frozen[id] = true
 		} else {
 			there[id] = true
@@ -39,7 +39,7 @@ func TestOneServerAway(t *testing.T) {
 
 	s := newSink(1000)
 	r := New(config(l, s, 20*time.Millisecond))
-	r.SetServers(shards)
+	r.SetServers(servers)
 	r.SetBuckets(all)
 	for _, node := range c.Nodes {
 		if node.Addr == away {
@@ -70,27 +70,27 @@ func TestMovingBucket(t *testing.T) {
 	c := redistest.StartCluster(t, 2, 0)
 	rdb := c.Client(t)
 	l := newLedger(t, rdb, redistest.Prefix(), 16, 10*time.Second)
-	shards, err := l.Shards(t.Context())
-	if err != nil || len(shards) != 2 {
-		t.Fatalf("shards: %v, %v", shards, err)
+	servers, err := l.Servers(t.Context())
+	if err != nil || len(servers) != 2 {
+		t.Fatalf("servers: %v, %v", servers, err)
 	}
 	moving, others := make(map[string]bool), make(map[string]bool)
-	bucket := shards[0].Buckets[0]
+	bucket := servers[0].Buckets[0]
 	for len(moving) < 5 || len(others) < 5 {
 		switch id := begin(t, l, time.Second).ID; {
 		case l.Bucket(id) == bucket:
 			moving[id] = true
-		case l.ShardOf(id) == shards[0].Name:
+		case l.ServerOf(id) == servers[0].Name:
 			others[id] = true
 		}
 	}
 	s := newSink(1000)
 	r := New(config(l, s, 20*time.Millisecond))
-	r.SetServers(shards)
-	r.SetBuckets(shards[0].Buckets)
+	r.SetServers(servers)
+	r.SetBuckets(servers[0].Buckets)
 	slot := int(rdb.ClusterKeySlot(t.Context(), fmt.Sprintf("{%d}", bucket)).Val())
 	to := c.Nodes[0]
-	if to.Addr == shards[0].Name {
+	if to.Addr == servers[0].Name {
 		to = c.Nodes[1]
 	}
 	first := true

@@ -78,11 +78,11 @@ func (r *Reaper) dueBuckets() []int {
 // lookDue looks at up to n sessions of each bucket that are due.
 func (r *Reaper) lookDue(ctx context.Context, buckets []int, n int) error {
 	// Mostly few are due at a time, and more entries would be read for nothing.
-	foreign := r.mostForeign(buckets)
-	if foreign == 0 {
+	notSessions := r.mostNotSessions(buckets)
+	if notSessions == 0 {
 		n = min(n, max(minDepth, 2*r.deepest))
 	}
-	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1+foreign)
+	heads, err := r.c.Ledger.Heads(ctx, buckets, n+1+notSessions)
 	if err != nil {
 		return err
 	}

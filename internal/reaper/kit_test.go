@@ -112,11 +112,11 @@ func startReapers(t *testing.T, s *sink, interval time.Duration) (*Reapers, *led
 	t.Helper()
 	l := newLedger(t, redistest.Client(t, redistest.Shared(t)), redistest.Prefix(), buckets, 10*time.Second)
 	r := New(config(l, s, interval))
-	shards, err := l.Shards(context.Background())
+	servers, err := l.Servers(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.SetServers(shards)
+	r.SetServers(servers)
 	redistest.Background(t, r.Run)
 	return r, l
 }

@@ -21,7 +21,7 @@ func (r *Reaper) run(ctx context.Context) {
 		wait, wake := r.pause(), r.wake
 		if err != nil {
 			if !retry.Failing() {
-				r.c.Log.Warn("lifecycle: looking for ended sessions fails, so destroyed hooks wait; it is tried again until it works", "error", err)
+				r.c.Log.Warn("lifecycle: looking for ended sessions fails, so destroyed hooks wait; this instance tries again until it works", "error", err)
 			}
 			wait, wake = retry.Next(), nil
 		} else if retry.Failing() {

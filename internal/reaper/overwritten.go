@@ -11,20 +11,20 @@ import (
 )
 
 // Other programs may write to the keys of this library, by mistake or on purpose. The
-// functions here log what a reaper comes upon, and see to it that no such entry hides the
-// sessions behind it.
+// functions here log what a reaper finds of that, and make sure that no such entry hides the
+// sessions behind it in the due-index.
 
 const (
 	// maxLogged is about how many things logOnce logs, at most.
 	maxLogged = 1000
 
-	// unreadableLooks is for how many full looks, one in each Config.Interval, a session is
-	// left alone whose keys cannot be read. If it were looked at in each of them, enough
-	// such sessions would hide those behind them.
+	// unreadableLooks is how many full looks leave out a session whose keys cannot be
+	// read. (There is one full look in each Config.Interval.) If each look took such
+	// sessions, many of them would hide the sessions behind them.
 	unreadableLooks = 60
 
-	// tailLooks is in every how many full looks the latest entries of the due-indexes are
-	// read too.
+	// tailLooks is the number of full looks after which the latest entries of the
+	// due-indexes are read too.
 	tailLooks = 60
 )
 
@@ -33,48 +33,48 @@ const (
 func (r *Reaper) reportHead(b int, h ledger.Head) {
 	if h.Err != nil {
 		r.logOnce(fmt.Sprint("bucket ", b),
-			"lifecycle: a due-index was overwritten with something else: destroyed hooks of the sessions in it do not run, and its bucket takes no new sessions; "+
+			"lifecycle: another program has overwritten a due-index; the destroyed hooks of the sessions in it do not run, and no session can begin in its bucket; "+
 				"delete the key, whose name ends in {<bucket>}:due", "bucket", b, "error", h.Err)
 	}
 	for _, id := range h.ImpossibleTimes {
-		r.logOnce(id, "lifecycle: another program has written an impossible time into the due-index; the time is corrected, but the session may end late; "+
-			"find out which program writes to these keys", "session", id, "bucket", b)
+		r.logOnce(id, "lifecycle: another program has written an impossible time into the due-index; this instance corrects the time, but the session may end late; "+
+			"find out which program writes to the keys of lifecycle", "session", id, "bucket", b)
 	}
 	if h.NotSessions == 0 {
 		return
 	}
 	r.logOnce(fmt.Sprint("entries of bucket ", b),
-		"lifecycle: a due-index has entries that name no session of its bucket; they are ignored; "+
-			"find out whether the number of buckets was changed by hand, or another program writes to these keys", "bucket", b)
+		"lifecycle: a due-index has entries that are not the IDs of sessions in its bucket; these entries are ignored; "+
+			"find out whether somebody has changed the number of buckets by hand, or whether another program writes to the keys of lifecycle", "bucket", b)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.foreign[b] = max(r.foreign[b], h.NotSessions)
+	r.notSessions[b] = max(r.notSessions[b], h.NotSessions)
 }
 
-// mostForeign returns how many more entries of these buckets must be read to see those
+// mostNotSessions returns how many more entries of these buckets must be read to see those
 // behind the entries of other programs.
-func (r *Reaper) mostForeign(buckets []int) int {
+func (r *Reaper) mostNotSessions(buckets []int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	most := 0
 	for _, b := range buckets {
-		most = max(most, r.foreign[b])
+		most = max(most, r.notSessions[b])
 	}
 	return most
 }
 
-// correctTimes gives sessions whose entries have impossible times another time. It is a
-// lease away, so that the holder of a claim renews its lease before.
+// correctTimes replaces the impossible times of entries. The new time is one lease from
+// now, so that the holder of a claim can renew its lease before.
 func (r *Reaper) correctTimes(ctx context.Context, buckets []int, heads []ledger.Head) error {
-	misdated := make([][]string, len(heads))
+	ids := make([][]string, len(heads))
 	for i, h := range heads {
-		misdated[i] = h.ImpossibleTimes
+		ids[i] = h.ImpossibleTimes
 	}
-	if err := r.postpone(ctx, buckets, misdated, r.c.Lease); err != nil {
+	if err := r.postpone(ctx, buckets, ids, r.c.Lease); err != nil {
 		return err
 	}
 	for i, b := range buckets {
-		if len(misdated[i]) > 0 {
+		if len(ids[i]) > 0 {
 			r.lookAtBucket(b) // for what is behind them
 		}
 	}
@@ -90,8 +90,8 @@ func (r *Reaper) postpone(ctx context.Context, buckets []int, ids [][]string, pa
 }
 
 // readTails reads, if it is time to, the latest entries of the due-indexes and corrects
-// those with impossible times. They are so late that nothing else would ever come upon
-// them.
+// those with impossible times. These times are so late that nothing else would ever find
+// the entries.
 func (r *Reaper) readTails(ctx context.Context) error {
 	r.mu.Lock()
 	var own []int
@@ -132,7 +132,7 @@ func (r *Reaper) reportUnreadable(found ledger.Looked) []string {
 	var ids []string
 	for _, u := range found.Unreadable {
 		r.logOnce(u.ID, "lifecycle: the end of a session cannot be handled, because another program has overwritten one of its keys; its destroyed hooks wait; "+
-			"find the one of the wrong type among these keys and delete that one, then the hooks run", "session", u.ID, "keys", r.c.Ledger.Pattern(u.ID), "error", u.Err)
+			"delete the key that has the wrong type, which is one of the keys named here; then the hooks run", "session", u.ID, "keys", r.c.Ledger.Pattern(u.ID), "error", u.Err)
 		ids = append(ids, u.ID)
 	}
 	return ids

@@ -51,7 +51,7 @@ func TestManyUnreadableEnds(t *testing.T) {
 			t.Errorf("session %s is logged %d times, want once", id, n)
 		}
 	}
-	for _, word := range []string{"overwritten", "delete that one", "keys=" + k.prefix + ":{0}:*:" + broken[0] + "*", "WRONGTYPE"} {
+	for _, word := range []string{"overwritten", "delete the key that has the wrong type", "keys=" + k.prefix + ":{0}:*:" + broken[0] + "*", "WRONGTYPE"} {
 		if !log.Contains(word) {
 			t.Errorf("the log does not contain %q", word)
 		}
@@ -62,7 +62,7 @@ func TestManyUnreadableEnds(t *testing.T) {
 
 // Sessions whose entries have impossible times, at either end of the due-index, hide no
 // other session either. They end late, and each is logged once.
-func TestManyMisdatedEntries(t *testing.T) {
+func TestManyImpossibleTimes(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]float64{
 		"before everything": math.Inf(-1), "far before": -1e300, "just before": -1, "at the beginning": 0,
@@ -102,7 +102,7 @@ func TestManyMisdatedEntries(t *testing.T) {
 
 // A due-index that was overwritten, or that has entries of other programs, hides neither
 // the ends of other buckets nor those behind these entries.
-func TestForeignEntries(t *testing.T) {
+func TestEntriesOfNoSession(t *testing.T) {
 	t.Parallel()
 	k := newKit(t, redistest.Shared(t), 1000)
 	k.setBuckets([]int{0, 1, 2, 3})

@@ -40,16 +40,16 @@ type Reaper struct {
 	fleet *shared
 	wake  chan struct{} // gets a value when there is something new to look at
 
-	mu       sync.Mutex
-	next     map[int]int64       // this reaper's buckets, with when their next entry is due, or never
-	toRead   map[int]struct{}    // those of them whose next entry must be read from Redis
-	tails    bool                // the latest entries of the due-indexes must be read too; see readTails
-	removed  queue               // hints that a live key was deleted or evicted
-	expired  queue               // hints that a live key has expired; mostly the due-index says so too
-	foreign  map[int]int         // by bucket: how many entries of its due-index name no session of it
-	logged   map[string]struct{} // what logOnce has logged something about
-	recent   [2]map[string]struct{}
-	recentAt time.Time // when recent[0] was begun; see rememberEnds
+	mu          sync.Mutex
+	next        map[int]int64       // this reaper's buckets, with when their next entry is due, or never
+	toRead      map[int]struct{}    // those of them whose next entry must be read from Redis
+	tails       bool                // the latest entries of the due-indexes must be read too; see readTails
+	removed     queue               // hints that a live key was deleted or evicted
+	expired     queue               // hints that a live key has expired; mostly the due-index says so too
+	notSessions map[int]int         // by bucket: how many entries of its due-index name no session of it
+	logged      map[string]struct{} // what logOnce has logged something about
+	recent      [2]map[string]struct{}
+	recentAt    time.Time // when recent[0] was begun; see rememberEnds
 
 	// Only the goroutine of run uses these.
 	turns        turns
@@ -61,16 +61,16 @@ type Reaper struct {
 // newReaper returns a reaper that has no buckets.
 func newReaper(c Config, s *shared) *Reaper {
 	return &Reaper{
-		c:       c,
-		fleet:   s,
-		wake:    make(chan struct{}, 1),
-		next:    make(map[int]int64),
-		toRead:  make(map[int]struct{}),
-		removed: newQueue(),
-		expired: newQueue(),
-		foreign: make(map[int]int),
-		logged:  make(map[string]struct{}),
-		recent:  [2]map[string]struct{}{{}, {}},
+		c:           c,
+		fleet:       s,
+		wake:        make(chan struct{}, 1),
+		next:        make(map[int]int64),
+		toRead:      make(map[int]struct{}),
+		removed:     newQueue(),
+		expired:     newQueue(),
+		notSessions: make(map[int]int),
+		logged:      make(map[string]struct{}),
+		recent:      [2]map[string]struct{}{{}, {}},
 	}
 }
 

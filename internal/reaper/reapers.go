@@ -50,13 +50,13 @@ func New(c Config) *Reapers {
 // SetServers sets which servers there are, and which buckets they have. The reaper of a
 // server that is not among them ends. Its buckets are looked after by the reaper of the
 // server that has them now.
-func (r *Reapers) SetServers(shards []ledger.Shard) {
+func (r *Reapers) SetServers(servers []ledger.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.byServer
-	r.byServer = make(map[string]*serverReaper, len(shards))
+	r.byServer = make(map[string]*serverReaper, len(servers))
 	clear(r.byBucket)
-	for _, s := range shards {
+	for _, s := range servers {
 		x := before[s.Name]
 		delete(before, s.Name)
 		if x == nil {
@@ -78,7 +78,7 @@ func (r *Reapers) SetServers(shards []ledger.Shard) {
 			x.cancel()
 		}
 	}
-	r.servers.Store(int64(len(shards)))
+	r.servers.Store(int64(len(servers)))
 	r.distribute()
 }
 

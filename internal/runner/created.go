@@ -33,10 +33,11 @@ func (r *Runner[S]) Created(ctx context.Context, id string, s S) error {
 	r.counters.created.Add(1)
 	for i, h := range r.c.Created {
 		if err := r.call(ctx, h, s); err != nil {
-			r.failed("created", i, id, err)
 			if r.c.CreatedRequired {
+				r.failed(refusalFailed, i, id, err)
 				return err
 			}
+			r.failed(createdFailed, i, id, err)
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (r *Runner[S]) Deliver(ctx context.Context, lease delivery.Lease, c *ledger
 // runClosures runs the closures of a session, last registered first.
 func (r *Runner[S]) runClosures(ctx context.Context, hooks []Hook[S], e end[S]) {
 	for i, h := range slices.Backward(hooks) {
-		_ = r.runDestroyedHook(ctx, "session's destroyed", i, h, e)
+		_ = r.runDestroyedHook(ctx, closureFailed, i, h, e)
 	}
 }
 
@@ -75,7 +75,7 @@ func (r *Runner[S]) runDestroyed(lease delivery.Lease, c *ledger.Claim, e end[S]
 			errs, interrupted = append(errs, err), true
 			break
 		}
-		if err := r.runDestroyedHook(lease, "destroyed", i, h, e); err != nil {
+		if err := r.runDestroyedHook(lease, destroyedFailed, i, h, e); err != nil {
 			errs = append(errs, fmt.Errorf("destroyed hook %d: %w", i+1, err))
 			continue
 		}
@@ -84,11 +84,11 @@ func (r *Runner[S]) runDestroyed(lease delivery.Lease, c *ledger.Claim, e end[S]
 	return delivery.Outcome{Err: errors.Join(errs...), Done: formatDone(r.c.Instance, done), Interrupted: interrupted}
 }
 
-// runDestroyedHook runs one hook of an end.
-func (r *Runner[S]) runDestroyedHook(ctx context.Context, kind string, i int, h Hook[S], e end[S]) error {
+// runDestroyedHook runs one hook of an end. If the hook fails, the log says ifFailed.
+func (r *Runner[S]) runDestroyedHook(ctx context.Context, ifFailed string, i int, h Hook[S], e end[S]) error {
 	err := r.call(ctx, h, e.session)
 	if err != nil {
-		r.failed(kind, i, e.ID, err, "reason", e.reason, "attempt", e.Attempt)
+		r.failed(ifFailed, i, e.ID, err, "reason", e.reason, "attempt", e.Attempt)
 	}
 	return err
 }

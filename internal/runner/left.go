@@ -69,7 +69,7 @@ func (r *Runner[S]) runLeftOf(ctx, late context.Context, left closures.Left[Hook
 		done := make(chan struct{})
 		wg.Go(func() {
 			defer close(done)
-			_ = r.runDestroyedHook(ctx, "session's destroyed", i, h, e)
+			_ = r.runDestroyedHook(ctx, closureFailed, i, h, e)
 		})
 		select {
 		case <-done:

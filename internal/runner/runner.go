@@ -64,12 +64,20 @@ func (r *Runner[S]) call(ctx context.Context, h Hook[S], s S) error {
 	return r.caller.Call(ctx, r.c.Timeout, func(ctx context.Context) error { return h(ctx, s) })
 }
 
-// failed counts and logs the failure of hook number i of a kind.
-func (r *Runner[S]) failed(kind string, i int, id string, err error, args ...any) {
+// What the log says about a hook that failed.
+const (
+	createdFailed   = "lifecycle: a created hook failed; it is not called again, and the request goes on"
+	refusalFailed   = "lifecycle: a created hook failed, so the session was refused"
+	destroyedFailed = "lifecycle: a destroyed hook failed; it is called again after a pause, unless this was the last attempt"
+	closureFailed   = "lifecycle: a closure, which a handler registered with Context.OnSessionDestroyed, failed; it is not called again"
+)
+
+// failed counts the failure of hook number i, and logs it with text.
+func (r *Runner[S]) failed(text string, i int, id string, err error, args ...any) {
 	r.counters.failed.Add(1)
 	args = append([]any{"hook", i + 1, "session", id, "error", err}, args...)
 	if p := (*hook.PanicError)(nil); errors.As(err, &p) {
 		args = append(args, "stack", string(p.Stack))
 	}
-	r.c.Log.Error("lifecycle: a "+kind+" hook failed", args...)
+	r.c.Log.Error(text, args...)
 }

@@ -115,14 +115,14 @@ func (s *Sweeper) Run(ctx context.Context) {
 // sweep queries the pending sessions. false means: try again, Redis did not answer for
 // some.
 func (s *Sweeper) sweep(ctx context.Context) bool {
-	shards := make(map[string][]string)
+	byServer := make(map[string][]string)
 	for _, id := range s.takePending() {
-		shard := s.c.Ledger.ShardOf(id)
-		shards[shard] = append(shards[shard], id)
+		server := s.c.Ledger.ServerOf(id)
+		byServer[server] = append(byServer[server], id)
 	}
 	var wg sync.WaitGroup
-	for _, ids := range shards {
-		wg.Go(func() { s.sweepShard(ctx, ids) })
+	for _, ids := range byServer {
+		wg.Go(func() { s.sweepServer(ctx, ids) })
 	}
 	wg.Wait()
 	s.mu.Lock()
@@ -146,9 +146,9 @@ func (s *Sweeper) takePending() []string {
 	return ids
 }
 
-// sweepShard queries sessions of one server. Those that the server did not answer for
+// sweepServer queries sessions of one server. Those that the server did not answer for
 // are pending again.
-func (s *Sweeper) sweepShard(ctx context.Context, ids []string) {
+func (s *Sweeper) sweepServer(ctx context.Context, ids []string) {
 	for len(ids) > 0 {
 		n := min(len(ids), batch)
 		unanswered := s.submitEnded(s.c.Ledger.Fates(ctx, ids[:n]), ids[:n])

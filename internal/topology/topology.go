@@ -25,7 +25,7 @@ type Config struct {
 	Log    *slog.Logger
 	// Changed is called with all servers when they are first known, and again whenever
 	// one of them or their buckets have changed. It is called from the goroutine of Run.
-	Changed func(context.Context, []ledger.Shard)
+	Changed func(context.Context, []ledger.Server)
 }
 
 // Topology watches the servers. Make it with New, and start it with Run.
@@ -38,24 +38,24 @@ func New(c Config) *Topology { return &Topology{c} }
 // Config.Changed.
 func (t *Topology) Run(ctx context.Context) {
 	l := t.c.Ledger
-	var last []ledger.Shard
+	var last []ledger.Server
 	failed := false
 	read := time.NewTicker(readInterval)
 	defer read.Stop()
 	reloaded := time.Now()
 	for {
-		shards, err := l.Shards(ctx)
+		servers, err := l.Servers(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			if !failed {
-				t.c.Log.Warn("lifecycle: cannot find out which servers the Redis cluster has; destroyed hooks wait where this has changed; "+
-					"the cluster is asked again every second", "error", err)
+				t.c.Log.Warn("lifecycle: the Redis cluster does not say which servers it has; this instance goes on with the servers that it knows, "+
+					"and the destroyed hooks of sessions on other servers wait; it asks again every second", "error", err)
 			}
-		case !slices.EqualFunc(shards, last, same):
-			t.c.Changed(ctx, shards)
-			last = shards
+		case !slices.EqualFunc(servers, last, same):
+			t.c.Changed(ctx, servers)
+			last = servers
 		}
 		failed = err != nil
 		if !l.Clustered() {
@@ -63,7 +63,7 @@ func (t *Topology) Run(ctx context.Context) {
 		}
 		if time.Since(reloaded) >= reloadInterval {
 			reloaded = time.Now()
-			l.ReloadShards(ctx)
+			l.ReloadServers(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -74,6 +74,6 @@ func (t *Topology) Run(ctx context.Context) {
 }
 
 // same reports whether a and b are the same server with the same buckets.
-func same(a, b ledger.Shard) bool {
+func same(a, b ledger.Server) bool {
 	return a.Name == b.Name && a.Client == b.Client && slices.Equal(a.Buckets, b.Buckets)
 }

@@ -16,9 +16,9 @@ type cluster interface {
 	ReloadState(ctx context.Context)
 }
 
-// Shard is a Redis server together with the buckets on it. Without a cluster there is one
-// shard.
-type Shard struct {
+// Server is a Redis server together with the buckets on it. Without a cluster there is
+// one.
+type Server struct {
 	Name    string                // the server's address; "" without a cluster
 	Client  redis.UniversalClient // a client of this server alone
 	Buckets []int                 // sorted
@@ -26,39 +26,39 @@ type Shard struct {
 
 // Log returns a logger that adds the server's name to each line, or log itself without a
 // cluster.
-func (s Shard) Log(log *slog.Logger) *slog.Logger {
+func (s Server) Log(log *slog.Logger) *slog.Logger {
 	if s.Name == "" {
 		return log
 	}
 	return log.With(slog.String("server", s.Name))
 }
 
-// server is one Redis server as the ledger knows it.
-type server struct {
+// knownServer is what the ledger knows of one Redis server.
+type knownServer struct {
 	name   string
 	node   *redis.Client // the cluster client's own client of the server; nil without a cluster
 	client redis.UniversalClient
 	clock  *Clock // each server has its own clock
 }
 
-// shards knows which server has which bucket. If that is out of date, the server that is
+// servers knows which server has which bucket. If that is out of date, the server that is
 // called redirects the call.
-type shards struct {
+type servers struct {
 	cluster cluster // nil: none
 	keys    keys
 	timeout time.Duration
 
 	base *Clock // the clock that a new server's clock is borrowed from
 
-	mu      sync.RWMutex
-	of      []*server          // by bucket
-	servers map[string]*server // by name
+	mu     sync.RWMutex
+	of     []*knownServer // by bucket
+	byName map[string]*knownServer
 }
 
-func newShards(rdb redis.UniversalClient, k keys, c Config) *shards {
-	s := &shards{keys: k, timeout: c.Timeout, base: &Clock{now: c.Now}, of: make([]*server, len(k.buckets)), servers: make(map[string]*server)}
+func newServers(rdb redis.UniversalClient, k keys, c Config) *servers {
+	s := &servers{keys: k, timeout: c.Timeout, base: &Clock{now: c.Now}, of: make([]*knownServer, len(k.buckets)), byName: make(map[string]*knownServer)}
 	s.cluster, _ = rdb.(cluster)
-	first := &server{client: rdb, clock: s.base} // of a cluster only until its servers are known
+	first := &knownServer{client: rdb, clock: s.base} // of a cluster only until its servers are known
 	for b := range s.of {
 		s.of[b] = first
 	}
@@ -67,7 +67,7 @@ func newShards(rdb redis.UniversalClient, k keys, c Config) *shards {
 
 // lookUp returns the server that has bucket b, and notes it. In a cluster it asks the
 // cluster's client, which calls Redis only if it does not know yet.
-func (s *shards) lookUp(ctx context.Context, b int) (*server, error) {
+func (s *servers) lookUp(ctx context.Context, b int) (*knownServer, error) {
 	if s.cluster == nil {
 		return s.get(b), nil
 	}
@@ -82,41 +82,41 @@ func (s *shards) lookUp(ctx context.Context, b int) (*server, error) {
 	name := node.Options().Addr
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x := s.servers[name]
+	x := s.byName[name]
 	if x == nil || x.node != node { // the server is new, or went and came back
-		x = &server{name: name, node: node, client: heedDeadlines(node, s.timeout), clock: old.clock.borrow()}
-		s.servers[name] = x
+		x = &knownServer{name: name, node: node, client: heedDeadlines(node, s.timeout), clock: old.clock.borrow()}
+		s.byName[name] = x
 	}
 	s.of[b] = x
 	return x, nil
 }
 
 // get returns the server that had bucket b when it was last looked up.
-func (s *shards) get(b int) *server {
+func (s *servers) get(b int) *knownServer {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.of[b]
 }
 
 // forgetUnused forgets the servers that have no bucket any more.
-func (s *shards) forgetUnused() {
+func (s *servers) forgetUnused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.servers)
+	clear(s.byName)
 	for _, x := range s.of {
-		s.servers[x.name] = x
+		s.byName[x.name] = x
 	}
 }
 
-// Shards returns all servers and the buckets that they have, in the order of each server's
+// Servers returns all servers and the buckets that they have, in the order of each server's
 // first bucket. It calls Redis only if the cluster's client does not know the cluster yet.
-func (l *Ledger) Shards(ctx context.Context) ([]Shard, error) {
+func (l *Ledger) Servers(ctx context.Context) ([]Server, error) {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
-	var all []Shard
-	at := make(map[*server]int)
+	var all []Server
+	at := make(map[*knownServer]int)
 	for b := range l.Buckets() {
-		x, err := l.shards.lookUp(ctx, b)
+		x, err := l.servers.lookUp(ctx, b)
 		if err != nil {
 			return nil, err
 		}
@@ -124,30 +124,30 @@ func (l *Ledger) Shards(ctx context.Context) ([]Shard, error) {
 		if !ok {
 			i = len(all)
 			at[x] = i
-			all = append(all, Shard{Name: x.name, Client: x.client})
+			all = append(all, Server{Name: x.name, Client: x.client})
 		}
 		all[i].Buckets = append(all[i].Buckets, b)
 	}
-	l.shards.forgetUnused()
+	l.servers.forgetUnused()
 	return all, nil
 }
 
 // Clustered reports whether the client is one of a Redis Cluster.
-func (l *Ledger) Clustered() bool { return l.shards.cluster != nil }
+func (l *Ledger) Clustered() bool { return l.servers.cluster != nil }
 
-// ReloadShards makes a cluster's client read again, in the background, which server has
+// ReloadServers makes a cluster's client read again, in the background, which server has
 // which slot. Without a cluster it does nothing.
-func (l *Ledger) ReloadShards(ctx context.Context) {
-	if c := l.shards.cluster; c != nil {
+func (l *Ledger) ReloadServers(ctx context.Context) {
+	if c := l.servers.cluster; c != nil {
 		c.ReloadState(ctx)
 	}
 }
 
-// ShardOf returns the name of the server that has a session's bucket, "" without a cluster.
-func (l *Ledger) ShardOf(id string) string { return l.shards.get(l.keys.bucket(id)).name }
+// ServerOf returns the name of the server that has a session's bucket, "" without a cluster.
+func (l *Ledger) ServerOf(id string) string { return l.servers.get(l.keys.bucket(id)).name }
 
 // Clock returns the estimate of the clock of the server that has bucket b.
-func (l *Ledger) Clock(b int) *Clock { return l.shards.get(b).clock }
+func (l *Ledger) Clock(b int) *Clock { return l.servers.get(b).clock }
 
 // ClockOf returns the estimate of the clock that decides when a session's time is over:
 // the clock of the server that has the session's bucket.
@@ -172,7 +172,7 @@ func (l *Ledger) refreshClock(ctx context.Context, pipe redis.Pipeliner, b int, 
 			return now.Err()
 		}
 	}
-	x, err := l.shards.lookUp(ctx, b)
+	x, err := l.servers.lookUp(ctx, b)
 	if err == nil {
 		sent := x.clock.local()
 		var now time.Time
@@ -184,7 +184,7 @@ func (l *Ledger) refreshClock(ctx context.Context, pipe redis.Pipeliner, b int, 
 	return func() error { return err }
 }
 
-// reloadAfter calls ReloadShards if err may come from a change of the cluster's servers.
+// reloadAfter calls ReloadServers if err may come from a change of the cluster's servers.
 // By itself the cluster's client reads again which server has which slot only when a call
 // is redirected, and once a minute. A nil err is ignored.
 func (l *Ledger) reloadAfter(err error) {
@@ -196,7 +196,7 @@ func (l *Ledger) reloadAfter(err error) {
 		!redis.IsMasterDownError(answer) && !redis.IsLoadingError(answer) {
 		return
 	}
-	l.ReloadShards(context.Background())
+	l.ReloadServers(context.Background())
 }
 
 // IsMoving reports whether err says that a bucket's slot is being moved from one server of
