@@ -101,7 +101,7 @@ func ExampleContext_OnSessionDestroyed() {
 }
 
 // A login gives the session a new secret. The ID, the values and the hooks stay; the old
-// cookie is worth nothing from then on.
+// cookie is invalid from then on.
 func ExampleContext_RotateSession() {
 	manager, stop := newManager()
 	defer stop()

@@ -4,7 +4,7 @@
 //
 // # States
 //
-// A closure is registering while Redis is told that this instance has closures of the
+// A closure is registering until Redis has noted that this instance has closures of the
 // session, then held, then taken. Take and Close take closures out before they run, so
 // each runs at most once, whoever reports the end and however often.
 //
@@ -14,8 +14,9 @@
 //
 // # Failures
 //
-// If Redis cannot be told, the closure is not kept, and Register returns the error. After
-// Refuse and Close nothing more is kept, and Register returns ErrClosed.
+// If Redis does not take the note that this instance has closures of the session, the
+// closure is not kept, and Register returns the error. After Refuse and Close nothing more
+// is kept, and Register returns ErrClosed.
 //
 // The package does not talk to Redis itself.
 package closures
@@ -45,8 +46,8 @@ type session[H any] struct {
 	ended       *ledger.End // the end that came while they waited
 }
 
-// Register adds a hook for the end of a session. It calls watch, which must tell Redis
-// that this instance has closures of the session, and returns the session's record. If
+// Register adds a hook for the end of a session. It calls watch, which must note in Redis
+// that this instance has closures of the session, and must return the session's record. If
 // watch returns an error the hook is not added, and Register returns that error.
 //
 // ended is not nil if the session has ended since Register was called. The hook is held
@@ -136,8 +137,9 @@ func (c *Closures[H]) Has(id string) bool {
 	return c.sessions[id] != nil
 }
 
-// IDs returns the sessions that have hooks here. Those whose first registration still
-// awaits Redis's reply are left out.
+// IDs returns the sessions that have hooks here. It leaves out a session that has no hook
+// here at the moment, but a registration that awaits Redis's reply: the session's first
+// registration, or one during which Take has taken the other hooks out.
 func (c *Closures[H]) IDs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

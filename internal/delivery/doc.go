@@ -3,8 +3,8 @@
 //
 // # Words
 //
-// The end of a session is written in Redis. Whoever wants to run its hooks needs the claim:
-// the right to do so, which Redis gives to one instance at a time. A claim holds for as
+// The end of a session is written in Redis. An instance needs the claim to run the hooks of
+// the end. Redis gives the claim to one instance at a time. A claim holds for as
 // long as its lease, a span of time that its holder renews. When a lease is over, because
 // its holder has died or cannot reach Redis, another instance may take the claim over.
 // Redis keeps the time of the lease in the due-index, the sorted set that says when each
@@ -17,8 +17,8 @@
 // Redis refuses one that does not come from the current holder.
 //
 // Not everything that is submitted is a claim. News says that a session has ended whose
-// claim another instance has; this instance runs only the hooks that its own handlers have
-// registered for that session. News has no lease, and there is nothing to settle.
+// claim another instance has; this instance runs only its closures, the hooks that its own
+// handlers have registered for that session. News has no lease, and there is nothing to settle.
 //
 // # States
 //
@@ -58,7 +58,8 @@
 //   - over: its time has passed by this process's own clock, counted from just before the
 //     claim, or its last renewal, was asked for. Nobody needs to say so.
 //
-// Lease.Check, which the runner calls before each global hook, returns an error in the last two, and at a shutdown.
+// The runner calls Lease.Check before each global hook. Lease.Check returns an error when
+// the lease is lost or over, and at a shutdown.
 //
 // Drain puts the delivery into draining. It takes no new claims, releases those that wait,
 // and waits for running hooks. When the context of Drain ends, it cancels the hooks' own
@@ -75,8 +76,8 @@
 //   - The process was stopped for long: when it goes on, its leases are over. No hook
 //     starts under them, and an ack of what was running is refused if another instance
 //     has taken over.
-//   - The reply to a settlement is lost: the settlement is sent again, Redis refuses it
-//     because the claim is settled already, and the matter is closed.
+//   - The reply to a settlement is lost: the settlement is sent again. Redis ignores it,
+//     because the claim is settled already, and nothing more needs to be done.
 //   - The reply to a renewal is lost: the lease counts from the last renewal whose reply
 //     came. The next try comes within 200 milliseconds.
 //   - A hook fails or panics: see retried, above.
@@ -91,7 +92,7 @@
 // # What it may touch
 //
 // Through the ledger: claims, leases, and the dead set. It names no keys and registers no
-// hooks; what the hooks of an end are is the Runner's affair.
+// hooks; which hooks an end has, the Runner knows.
 //
 // Goroutines: as many workers as Config.Workers, one that renews leases, and one settler
 // for each server that has something to settle. Drain ends all of them.

@@ -108,12 +108,12 @@ func (l *Ledger) Foundation(ctx context.Context) (lost bool, err error) {
 	}
 	if err != nil {
 		l.reloadAfter(err)
-		return false, fmt.Errorf("%s: %w", l.keys.foundation(), err)
+		return false, fmt.Errorf("read the number of buckets from the key %s: %w", l.keys.foundation(), err)
 	}
 
 	n, epoch, _ := strings.Cut(got, " ")
 	if n != strconv.Itoa(l.Buckets()) {
-		return false, fmt.Errorf("%w: %s has %s, this store %d; use WithBuckets(%s), or WithPrefix to keep other sessions under another prefix",
+		return false, fmt.Errorf("%w: the key %s says %s, this store has %d; use WithBuckets(%s), or another WithPrefix for other sessions",
 			ErrBucketMismatch, l.keys.foundation(), n, l.Buckets(), n)
 	}
 	l.mu.Lock()

@@ -4,14 +4,14 @@
 // Everything that it receives is a hint: a reason to look at something in Redis sooner.
 // No hint is believed, and none is needed. A message that never comes delays something
 // and loses nothing, because the reapers look at everything again within
-// WithLookInterval, and the sweeper asks for the ends of all sessions with hooks of
-// handlers every 30 seconds.
+// WithLookInterval, and the sweeper asks for the ends of all sessions with
+// closures (hooks that handlers registered for one session) every 30 seconds.
 //
 // # What it listens to
 //
 //   - Messages of other instances: a bucket (a fixed share of all sessions) has a session
 //     that needs a look sooner than expected; a session has ended for which this instance
-//     holds hooks; an instance has come or gone. One subscription brings all of them, since
+//     holds closures; an instance has come or gone. One subscription brings all of them, since
 //     every server of a cluster passes messages on.
 //   - Keyspace notifications of Redis: a session's live key, whose time to live is that of
 //     the session, has expired, or was deleted or evicted. A server publishes these for its
@@ -22,8 +22,8 @@
 //
 // A subscription is connecting, subscribed, or waiting to connect again. Each time that it
 // gets to subscribed, Events.Subscribed is called: anything may have been missed before,
-// and the engine looks at everything. The pause before the next try grows up to about 3
-// seconds.
+// and the engine looks at everything. The pause before the next try grows, up to 4.5
+// seconds; a part of it is random.
 //
 // State reports what has become of keyspace notifications, for Stats:
 //

@@ -17,8 +17,8 @@ import (
 // nothing has come for twice as long is replaced.
 const probeInterval = 3 * time.Second
 
-// link is a subscription that is kept alive: where its connection breaks, it connects
-// again.
+// link is a subscription that is kept alive: when its connection breaks, the link
+// connects again.
 type link struct {
 	server func() redis.UniversalClient // returns the server for the next connection
 	log    *slog.Logger
@@ -76,7 +76,8 @@ func (k *link) updateChannels(ctx context.Context) {
 	}
 }
 
-// run listens until ctx ends.
+// run listens until ctx ends. When a subscription breaks, or cannot be made, run makes
+// another one after a pause. The log says so once, until a subscription has succeeded.
 func (k *link) run(ctx context.Context) {
 	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 3 * time.Second}
 	for {

@@ -51,7 +51,8 @@
 //
 // # What it may touch
 //
-// The list of instances and the channel that announces its changes, and it reads the mark
-// that says how the data was founded. Everything happens in the goroutine that calls Run;
-// only Poke may be called from others.
+// It writes the list of instances, uses the channel that announces changes of that list,
+// and reads the key that says whether the data in Redis is still the same
+// (Ledger.Foundation). Everything happens in the goroutine that calls Run; only Poke may be
+// called from others.
 package membership

@@ -51,9 +51,9 @@
 //   - The process was stopped for long: its buckets are looked after by other instances by
 //     then. When it goes on, both look, and Redis gives each claim to one of them.
 //   - The reply to a look is lost: go-redis may send the look again, and it then gets the
-//     same claims. Otherwise these claims are nobody's, and the ends are claimed again when
-//     the lease is over, as a further attempt.
-//   - A hook hangs: that is the Sink's affair. While too many hang it has no room.
+//     same claims. Otherwise no instance knows that it has these claims, and the ends are
+//     claimed again when the lease is over, as a further attempt.
+//   - Hooks hang: while too many of them hang, the Sink has no room.
 //   - A server of a cluster does not answer: only the Reaper of that server fails. When the
 //     server is gone, its buckets are given to the Reaper of the server that has them now.
 //   - The slot of a bucket is being moved between servers: its sessions are looked at again

@@ -17,7 +17,7 @@ import "time"
 type Tuning struct {
 	Now          func() time.Time // the local clock; the default is time.Now
 	Heartbeat    time.Duration    // pause between two heartbeats of an instance
-	Sweep        time.Duration    // pause between two queries for the ends of all sessions with hooks of handlers
+	Sweep        time.Duration    // pause between two queries for the ends of all sessions with closures
 	DeadInterval time.Duration    // pause between two counts of the dead set
 }
 
