@@ -65,7 +65,9 @@ const scanCount = 256
 // its error appears in its place and the iteration goes on. After any other error,
 // ErrUnavailable or ctx's, the iteration stops.
 //
-// All reads every session from Redis: use it for administration, not in requests.
+// All reads every session from Redis, about 256 in one round trip. Use it in background jobs
+// and on pages for administrators, and not in the requests of visitors: the more sessions
+// there are, the longer it takes.
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		l, err := m.open(ctx)
@@ -173,7 +175,8 @@ const deadPage = 128
 // not appear either; every other end appears exactly once. After an error, ErrUnavailable
 // with the cause, the iteration stops.
 //
-// Dead reads 128 ends at a time: use it for administration, not in requests.
+// Dead reads 128 ends in one round trip. Use it in background jobs and on pages for
+// administrators, and not in the requests of visitors.
 func (m *Manager) Dead(ctx context.Context) iter.Seq2[*DeadEnd, error] {
 	return func(yield func(*DeadEnd, error) bool) {
 		l, err := m.open(ctx)
@@ -231,9 +234,9 @@ func (m *Manager) RetryDead(ctx context.Context, id string) error {
 }
 
 // DropDead removes an end from the dead set for good, with the session's data: its global
-// hooks will not run again. If other instances have hooks of Context.OnSessionDestroyed
-// for the session that have not run, the data is kept for these hooks, for ten minutes at
-// most. For errors and concurrency see RetryDead.
+// hooks will not run again. If other instances have closures (hooks of
+// Context.OnSessionDestroyed) of the session that have not run, the data is kept for these
+// closures, for ten minutes at most. For errors and concurrency see RetryDead.
 func (m *Manager) DropDead(ctx context.Context, id string) error {
 	l, err := m.openDead(ctx, "DropDead", id)
 	if err != nil {

@@ -9,7 +9,7 @@ evicted or lost. They get the session's values and the reason, and they run on o
 instance of the application. A handler registers cleanup for its own session with
 [Context.OnSessionDestroyed].
 
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true})
 	store, err := lifecycle.NewStore(rdb)
 	if err != nil {
 		log.Fatal(err)
@@ -22,12 +22,15 @@ instance of the application. A handler registers cleanup for its own session wit
 	router.Use(sessions.Sessions("session", store))
 	router.Use(lifecycle.Middleware())
 
+(With ContextTimeoutEnabled the client obeys the deadlines of contexts, which the store
+needs; see [NewStore] for what happens without it.)
+
 # How the pieces fit
 
 [NewStore] makes a store on a go-redis client. [New] makes a manager for a store. The
 package-level functions use the default manager ([Default]), which serves the store of
-the first request or of [Start]. Register hooks before the application serves requests;
-a later registration panics.
+the first request or of [Start]. Register hooks before [Start], and before the first
+request; a later registration panics.
 
 [Manager.Middleware] gives each request its session. [Manager.Start] starts the
 background work, which finds ended sessions and runs their hooks; without Start the
@@ -57,7 +60,7 @@ that have the same Redis and the same prefix.
   - Created hook, destroyed hook: a function that the application registered for all
     sessions, with [OnSessionCreated] and [OnSessionDestroyed]. They are called global
     where they must be distinguished from closures.
-  - Closure: a function that a handler registered for one session, with
+  - Closure: a hook that a handler registered for one session, with
     [Context.OnSessionDestroyed]. It exists only in the memory of its process.
   - Rotation: a new secret for a session ([Context.RotateSession]), at login above all.
   - Withheld: in some requests no session may begin, for example in those that another
@@ -67,7 +70,8 @@ that have the same Redis and the same prefix.
   - Bucket: a fixed share of all sessions, by ID. Instances divide the buckets among
     themselves; each instance looks after its buckets, which means that it finds the
     sessions in them that have ended. Each bucket has a due-index, a sorted set in Redis
-    that says when each session needs a look: a check whether its live key still exists.
+    that says when each session needs a look. In a look the instance checks whether the
+    session's live key still exists, and ends the session if it does not.
   - Claim, lease: a claim is the right of one instance to run the destroyed hooks of an
     ended session. It is valid for the time of its lease, which the instance renews. If
     the instance crashes, another one claims the end after that time. With an ack the
@@ -87,9 +91,9 @@ that have the same Redis and the same prefix.
     never run for a live session.
   - The created hooks run before the destroyed hooks. [Context.RotateSession] is not an
     end.
-  - The hooks of [Context.OnSessionDestroyed] run once, in the process that registered
-    them: when the session ends, or at [Manager.Shutdown] with [ReasonShutdown], never
-    both.
+  - The closures, registered with [Context.OnSessionDestroyed], run once, in the process
+    that registered them: when the session ends, or at [Manager.Shutdown] with
+    [ReasonShutdown], never both.
   - A hook that fails, panics or hangs harms no other hook, session or request.
   - While Redis is away, requests fail with [ErrUnavailable] and hooks wait. Everything
     goes on by itself when Redis is back.
@@ -97,8 +101,7 @@ that have the same Redis and the same prefix.
 
 What Redis itself loses cannot be restored: by FLUSHALL, by a crash before the last writes
 were synced to the append-only file, or by a failover without the last writes. For such
-sessions only the hooks of [Context.OnSessionDestroyed] in running instances are called,
-with [ReasonLost]. All limits are listed in docs/guarantees.md of the repository.
+sessions only the closures in running instances are called, with [ReasonLost]. All limits are listed in docs/guarantees.md of the repository.
 
 # Concurrency
 

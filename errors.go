@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Compare errors with errors.Is, and with errors.As for *ValuesTooLargeError.
@@ -21,10 +23,11 @@ var (
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
 
 	// ErrSessionWithheld is returned by what needs a session, Save included, in a request
-	// in which no session may begin: another site has made the browser send the request
-	// (see WithCrossSite), the request is a CORS preflight, its cookie is from before a
-	// rotation a moment ago (see WithRotationGrace), or WithSkipper names the request. The
-	// visitor's cookie stays as it is. errors.Is reports such an error as ErrNoSession too.
+	// in which no session may begin. There are four such requests: one that another site
+	// has made the browser send (see WithCrossSite), a CORS preflight, one with a cookie
+	// from before a rotation a moment ago (see WithRotationGrace), and one for which the
+	// function of WithSkipper returns true. The visitor's cookie stays as it is. errors.Is
+	// reports such an error as ErrNoSession too.
 	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
 	// ErrUnavailable is returned if Redis cannot be reached or refuses a command, or if
@@ -47,14 +50,14 @@ var (
 	// Other Saves are carried out; only their cookie is not sent.
 	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
 
-	// ErrBucketMismatch is returned by Start, and by every use of the store, if Redis has
-	// another number of buckets for this prefix. Its text says which: change WithBuckets,
-	// or use another WithPrefix. A manager logs it once. By default the middleware answers
-	// 500.
+	// ErrBucketMismatch is returned by Start, and by every use of the store, if the data
+	// under this prefix was begun with another number of buckets. Its text says which
+	// number that is: set it with WithBuckets, or use another WithPrefix. A manager logs
+	// the error once. By default the middleware answers 500.
 	//
-	// A store that has found its own number does not check again. If the data in Redis is
-	// flushed later and set up with another number, only the heartbeat of a manager
-	// notices.
+	// A store that has found its own number in Redis does not read it again. Somebody may
+	// flush Redis later, and another application may then begin with another number. Only
+	// the heartbeat of a manager notices that.
 	ErrBucketMismatch = ledger.ErrBucketMismatch
 
 	// ErrNotDead is returned by Manager.RetryDead and Manager.DropDead if no end of this
@@ -117,15 +120,30 @@ func statusOf(err error) int {
 // duration returns an error if the value of an option is out of range.
 func duration(option string, d, least, most time.Duration) error {
 	if d < least || d > most {
-		return fmt.Errorf("%s(%v): must be from %v to %v", option, d, least, most)
+		return fmt.Errorf("%s(%v): must be from %s to %s", option, d, readable(least), readable(most))
 	}
 	return nil
 }
 
 // durationOrOff is duration for an option that 0 switches off.
 func durationOrOff(option string, d, most time.Duration) error {
-	if d == 0 {
+	if d == 0 || d >= time.Millisecond && d <= most {
 		return nil
 	}
-	return duration(option, d, time.Millisecond, most)
+	return fmt.Errorf("%s(%v): must be 0, or from %s to %s", option, d, readable(time.Millisecond), readable(most))
+}
+
+// readable returns the text of a bound: "24h" and not "24h0m0s".
+func readable(d time.Duration) string {
+	if d == token.MaxTimeout {
+		return "ten years"
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

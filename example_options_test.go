@@ -35,7 +35,7 @@ func ExampleNewStore() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// lifecycle: WithIdleTimeout(-1s): must be from 1ms to 87600h0m0s
+	// lifecycle: WithIdleTimeout(-1s): must be from 1ms to ten years
 }
 
 // With lazy creation a visitor for whom nothing is saved has no session.

@@ -55,10 +55,11 @@ func newManager() *Manager {
 // New returns a manager for store. Its settings are the manager options that NewStore
 // got, and opts, which replace them. Its Middleware needs no sessions.Sessions before it.
 //
-// New returns an error if store is nil or an option is wrong; the error names the option.
+// New returns an error if store is nil or was not made with NewStore, or if an option is
+// wrong; the error names the option.
 func New(store *Store, opts ...ManagerOption) (*Manager, error) {
-	if store == nil {
-		return nil, errors.New("lifecycle: New: the store is nil")
+	if err := checkStore("New", store); err != nil {
+		return nil, err
 	}
 	m := newManager()
 	c := store.managers
@@ -77,6 +78,17 @@ func New(store *Store, opts ...ManagerOption) (*Manager, error) {
 	return m, nil
 }
 
+// checkStore returns an error of the function name if store cannot be used.
+func checkStore(name string, store *Store) error {
+	switch {
+	case store == nil:
+		return fmt.Errorf("lifecycle: %s: the store is nil", name)
+	case store.ledger == nil:
+		return fmt.Errorf("lifecycle: %s: the store was not made with lifecycle.NewStore", name)
+	}
+	return nil
+}
+
 // bind gives the manager its store. The caller holds mu or has the only reference.
 func (m *Manager) bind(store *Store, c managerConfig) {
 	m.store, m.config, m.log = store, c, c.logger()
@@ -89,9 +101,9 @@ func (m *Manager) bind(store *Store, c managerConfig) {
 // If a hook returns an error or panics, the error is logged; the other hooks and the
 // request go on. WithCreatedHooksRequired changes that.
 //
-// Register all hooks before the application serves requests. OnSessionCreated panics if h
-// is nil, or if it is called later: a hook that a handler registers would be registered
-// again with every request.
+// Register all hooks before Start, and before the first request if you do not call Start.
+// OnSessionCreated panics if h is nil, or if it is called later: a handler that registers a
+// hook here would add one more with every request.
 func (m *Manager) OnSessionCreated(h Hook) { m.register("OnSessionCreated", &m.created, h) }
 
 // OnSessionDestroyed registers a hook that is called for every session that ends. It is
@@ -103,9 +115,10 @@ func (m *Manager) OnSessionCreated(h Hook) { m.register("OnSessionCreated", &m.c
 // has to take over. If an instance or Redis crashes at the wrong moment, a hook may run
 // again for the same end: use Session.ID to recognize that.
 //
-// Register all hooks before the application serves requests. OnSessionDestroyed panics if
-// h is nil, or if it is called later: a hook that a handler registers would be registered
-// again with every request. In a handler use Context.OnSessionDestroyed.
+// Register all hooks before Start, and before the first request if you do not call Start.
+// OnSessionDestroyed panics if h is nil, or if it is called later: a handler that registers
+// a hook here would add one more with every request. In a handler use
+// Context.OnSessionDestroyed.
 func (m *Manager) OnSessionDestroyed(h Hook) { m.register("OnSessionDestroyed", &m.destroyed, h) }
 
 func (m *Manager) register(name string, list *[]Hook, h Hook) {
@@ -115,7 +128,7 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.serving {
-		panic("lifecycle: " + name + " was called after serving had begun: register hooks before router.Run, " +
+		panic("lifecycle: " + name + " was called too late: register hooks before lifecycle.Start and before the first request, " +
 			"or use c.OnSessionDestroyed in a handler for cleanup of that one session")
 	}
 	*list = append(*list, h)
@@ -126,6 +139,9 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 // application was down are handled at once. Without Start the work begins with the first
 // request. ctx limits how long Start may take; it does not stop the work. Call Shutdown
 // for that.
+//
+// Register the global hooks before Start: OnSessionCreated and OnSessionDestroyed panic
+// afterwards, also if Start has returned ErrUnavailable.
 //
 // Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
 // then. It returns ErrBucketMismatch if WithBuckets does not fit the data in Redis, and
@@ -201,18 +217,17 @@ func (m *Manager) serve(store *Store) error {
 }
 
 // Shutdown stops the background work. It waits for running hooks until ctx ends, gives
-// the ends whose hooks have not started to the other instances, and runs the hooks of
-// Context.OnSessionDestroyed that are left on this instance, with ReasonShutdown. The
-// sessions themselves go on.
+// the ends whose hooks have not started to the other instances, and runs the closures
+// (hooks of Context.OnSessionDestroyed) that are left on this instance, with
+// ReasonShutdown. The sessions themselves go on.
 //
 // Shut the HTTP server down first. A request that comes later is served, but its
 // Context.OnSessionDestroyed returns ErrShutdown.
 //
 // If ctx ends first, Shutdown returns its error. The contexts of running hooks end then,
 // and their ends are given back as far as Redis can be reached; a hook that ignores its
-// context is left running. The remaining Context.OnSessionDestroyed hooks still start,
-// with a context that has ended: in their order for a quarter of a second, then all at
-// once. So the time that Shutdown takes beyond ctx does not grow with the number of
+// context is left running. The remaining closures still start, with a context that has
+// ended: in their order for a quarter of a second, then all at once. So the time that Shutdown takes beyond ctx does not grow with the number of
 // sessions: it is a moment for the hooks, and a few times WithRedisTimeout if Redis does
 // not answer.
 //
@@ -339,8 +354,8 @@ func Default() *Manager { return std }
 // OnSessionCreated registers a hook with the default manager. The hook is called once for
 // every session that begins, in the request that begins it, before the request's handler.
 //
-// OnSessionCreated panics if h is nil, or if it is called after the application has begun
-// to serve requests. See Manager.OnSessionCreated.
+// Register it before Start and before the first request. OnSessionCreated panics if it is
+// called later, or if h is nil. See Manager.OnSessionCreated.
 func OnSessionCreated(h Hook) { std.OnSessionCreated(h) }
 
 // OnSessionDestroyed registers a hook with the default manager. The hook is called at
@@ -348,26 +363,26 @@ func OnSessionCreated(h Hook) { std.OnSessionCreated(h) }
 // if nothing crashes and the hook does not fail. Use Session.ID to recognize a second
 // call for the same end.
 //
-// OnSessionDestroyed panics if h is nil, or if it is called after the application has
-// begun to serve requests. In a handler use Context.OnSessionDestroyed. See
+// Register it before Start and before the first request. OnSessionDestroyed panics if it is
+// called later, or if h is nil. In a handler use Context.OnSessionDestroyed. See
 // Manager.OnSessionDestroyed.
 func OnSessionDestroyed(h Hook) { std.OnSessionDestroyed(h) }
 
 // Start starts the background work of the default manager on store: it finds ended
 // sessions and runs their hooks. Call it when the program starts, so that sessions which
 // ended while the application was down are handled at once. ctx limits how long Start may
-// take; it does not stop the work.
+// take; it does not stop the work. Register the hooks before Start.
 //
 // Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
 // then. See Manager.Start for the other errors.
 func Start(ctx context.Context, store *Store) error {
-	if store == nil {
-		return errors.New("lifecycle: Start: the store is nil")
+	if err := checkStore("Start", store); err != nil {
+		return err
 	}
 	return std.start(ctx, store)
 }
 
 // Shutdown stops the background work of the default manager. It waits for running hooks
-// until ctx ends, and runs the hooks of Context.OnSessionDestroyed that are left on this
-// instance. Shut the HTTP server down first. See Manager.Shutdown.
+// until ctx ends, and runs the closures (hooks of Context.OnSessionDestroyed) that are left
+// on this instance. Shut the HTTP server down first. See Manager.Shutdown.
 func Shutdown(ctx context.Context) error { return std.Shutdown(ctx) }

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/gin-contrib/sessions"
@@ -45,7 +46,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			err = fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and the name of this manager's session is %q: a request can have one session", b.name, own)
 		}
 		if err != nil {
-			b.store.warnOnce(err.Error(), "lifecycle: the middleware refuses every request because it is used wrongly; see the error", "error", err)
+			b.store.logOnce(slog.LevelError, err.Error(), "lifecycle: the middleware refuses every request because it is used wrongly; see the error", "error", err)
 		}
 		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
 			b.skip()
@@ -163,8 +164,11 @@ type Context struct {
 	binding *binding
 }
 
-// Handler turns a function that takes a *Context into a gin handler.
+// Handler turns a function that takes a *Context into a gin handler. It panics if h is nil.
 func Handler(h func(c *Context)) gin.HandlerFunc {
+	if h == nil {
+		panic("lifecycle: Handler: the function is nil")
+	}
 	return func(c *gin.Context) { h(From(c)) }
 }
 
@@ -189,15 +193,16 @@ func (c *Context) Session() *Session {
 	return c.binding.snapshot()
 }
 
-// OnSessionDestroyed registers a hook that is called when the request's session ends. It is
-// called once, on this instance, wherever the end is noticed; or when this instance shuts
-// down, with ReasonShutdown. The hook must not use c. Each call registers one more hook.
+// OnSessionDestroyed registers a hook for the end of the request's session: a closure, in
+// the words of this package. The closure is called once, on this instance: when the
+// session ends, wherever the end is noticed, or when this instance shuts down, with
+// ReasonShutdown. It must not use c. Each call registers one more closure.
 //
-// The hooks of a session are called in reverse order of registration, before the hooks of
-// Manager.OnSessionDestroyed. A hook that fails is not called again. If the process is
-// killed its hooks are lost: use Manager.OnSessionDestroyed for what must happen.
+// The closures of a session are called in reverse order of registration, before the hooks
+// of Manager.OnSessionDestroyed. A closure that fails is not called again. If the process
+// is killed, its closures are lost: use Manager.OnSessionDestroyed for what must happen.
 //
-// If OnSessionDestroyed returns an error, the hook was not registered: close the resource
+// If OnSessionDestroyed returns an error, the closure was not registered: close the resource
 // yourself. The error is ErrSessionEnded if the session has ended, ErrNoSession or
 // ErrSessionWithheld if there is none, ErrShutdown after Shutdown, or ErrUnavailable. It
 // panics if h is nil. It takes one round trip to Redis.
@@ -212,7 +217,7 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is
-// worth nothing from then on. Call it when the visitor's rights change, above all at login
+// invalid from then on. Call it when the visitor's rights change, above all at login
 // (OWASP, Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level
 // Change"). The ID, the values and the hooks of the session stay. A rotation is not an end.
 //
@@ -231,8 +236,8 @@ func (c *Context) RotateSession() error {
 
 // DestroySession ends the session with ReasonDestroyed and removes the cookie: a logout. The
 // hooks run in the background. The session also ends if another request has rotated it. If
-// the response's body has begun, the session ends, but the browser keeps a cookie that is
-// worth nothing.
+// the response's body has begun, the session ends, but the cookie cannot be removed: the
+// browser keeps a cookie that no longer gives it a session.
 //
 // It returns ErrSessionEnded if the session had ended before, ErrNoSession or
 // ErrSessionWithheld if there is none, and ErrUnavailable if Redis cannot be reached.

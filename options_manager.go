@@ -90,7 +90,8 @@ func WithLogger(log *slog.Logger) ManagerOption {
 }
 
 // WithSessionName sets the name of the cookie if a manager's Middleware installs the
-// gin-contrib session itself. Default "session".
+// gin-contrib session itself. (If sessions.Sessions is before it, its first argument is the
+// name.) Default "session"; letters, digits and any of !#$%&'*+-.^_`|~.
 //
 // Behind TLS "__Host-session" is a better name: browsers accept such a cookie from this
 // host only and over TLS only, so no other subdomain can set it. If a name begins with
@@ -99,7 +100,7 @@ func WithLogger(log *slog.Logger) ManagerOption {
 func WithSessionName(name string) ManagerOption {
 	return func(c *managerConfig) error {
 		if !cookie.ValidName(name) {
-			return fmt.Errorf("WithSessionName(%q): not a cookie name", name)
+			return fmt.Errorf("WithSessionName(%q): a cookie name has letters, digits and any of !#$%%&'*+-.^_`|~, and is not empty", name)
 		}
 		c.sessionName, c.ownName = name, name
 		return nil
@@ -152,20 +153,21 @@ func WithLookInterval(d time.Duration) ManagerOption {
 }
 
 // WithRetry sets how often the destroyed hooks of an ended session are called if they
-// fail, and the pause between two attempts, which doubles from least to most. After the
-// last attempt the end goes to the dead set (see Manager.Dead). Default 25 attempts, with
-// pauses from 1 second to 1 hour: about 13 hours in all. From 1 to 1000 attempts, with
-// pauses from 1 ms to 24 hours.
+// fail, and the pause between two attempts, which doubles from least to most. Each pause is
+// made longer or shorter at random, by a fifth at most. After the last attempt the end goes
+// to the dead set (see Manager.Dead). Default 25 attempts, with pauses from 1 second to 1
+// hour: about 13 hours in all. From 1 to 1000 attempts, with pauses from 1 ms to 24 hours;
+// most must not be less than least.
 func WithRetry(attempts int, least, most time.Duration) ManagerOption {
 	return func(c *managerConfig) error {
 		if attempts < 1 || attempts > 1000 {
 			return fmt.Errorf("WithRetry(%d, ...): attempts must be from 1 to 1000", attempts)
 		}
-		if err := duration("WithRetry's least pause", least, time.Millisecond, 24*time.Hour); err != nil {
-			return err
+		if least < time.Millisecond || most < least || most > 24*time.Hour {
+			return fmt.Errorf("WithRetry(%d, %v, %v): the pauses must be from 1ms to 24h, and the second one not shorter than the first", attempts, least, most)
 		}
 		c.maxAttempts, c.minBackoff, c.maxBackoff = attempts, least, most
-		return duration("WithRetry's longest pause", most, least, 24*time.Hour)
+		return nil
 	}
 }
 
@@ -220,13 +222,16 @@ func WithCreatedHooksRequired() ManagerOption {
 	}
 }
 
-// WithRequestHeaders names header fields of a session's first request that are kept in
+// WithRequestHeaders sets which header fields of a session's first request are kept in
 // Session.Request: at most 32 lines and 2,048 bytes; the rest is left out. The fields
 // Cookie, Authorization and Proxy-Authorization are refused. Default none.
 func WithRequestHeaders(names ...string) ManagerOption {
 	return func(c *managerConfig) error {
 		headers := make([]string, len(names))
 		for i, n := range names {
+			if !cookie.ValidName(n) { // the names of fields and of cookies are both tokens of RFC 9110
+				return fmt.Errorf("WithRequestHeaders(%q): not the name of a header field", n)
+			}
 			headers[i] = http.CanonicalHeaderKey(n)
 		}
 		for _, secret := range []string{"Cookie", "Authorization", "Proxy-Authorization"} {
@@ -239,8 +244,8 @@ func WithRequestHeaders(names ...string) ManagerOption {
 	}
 }
 
-// WithSkipper names requests that have no session. skip is called with each request; if
-// it returns true, the middleware does not ask Redis, begins no session and leaves the
+// WithSkipper sets a function that says which requests need no session. The middleware
+// calls skip with each request. If skip returns true, the middleware does not ask Redis, begins no session and leaves the
 // response as it is. The handler runs without a session, and what needs one returns
 // ErrSessionWithheld. Use it for health checks, static files, favicons, and pages that
 // shared caches are to keep. Default none.
@@ -254,9 +259,9 @@ func WithSkipper(skip func(c *gin.Context) bool) ManagerOption {
 	}
 }
 
-// WithCrossSite names requests from other sites in which a session may begin. The usual
-// one is the form that a login service posts back (OpenID Connect's form_post, SAML).
-// allow is called only for requests that the browser marks as cross-site and that are not
+// WithCrossSite sets a function that says in which requests from other sites a session may
+// begin. The usual one is the form that a login service posts back (OpenID Connect's
+// form_post, SAML). A session may begin if allow returns true. allow is called only for requests that the browser marks as cross-site and that are not
 // a navigation by GET. Default none. If the store's cookie has SameSite None, sessions
 // begin in all of these requests without this option.
 //

@@ -104,8 +104,9 @@ func WithIdleTimeout(d time.Duration) StoreOption {
 }
 
 // WithAbsoluteTimeout sets how long a session lives at most, with or without requests. The
-// option applies to sessions that begin after the change. Default 24 hours; 0 for no
-// limit; from 1 ms to ten years.
+// option applies to sessions that begin after the change. If it is shorter than the idle
+// timeout, every session ends at its absolute timeout, and a warning is logged. Default 24
+// hours; 0 for no limit; from 1 ms to ten years.
 func WithAbsoluteTimeout(d time.Duration) StoreOption {
 	return func(c *storeConfig) error {
 		c.absolute = d
@@ -169,7 +170,7 @@ const (
 func WithSecureCookie(s SecureCookie) StoreOption {
 	return func(c *storeConfig) error {
 		if s < SecureAuto || s > SecureNever {
-			return fmt.Errorf("WithSecureCookie(%d): unknown value", s)
+			return fmt.Errorf("WithSecureCookie(%d): must be SecureAuto, SecureAlways or SecureNever", s)
 		}
 		c.secure = s
 		return nil

@@ -18,9 +18,10 @@ import (
 //
 // The context ends after the time of WithHookTimeout; that of a destroyed hook also ends
 // when another instance takes the end over, or when the context of Shutdown ends. A hook
-// that ignores its context is left running and counts as failed. The context of a created hook has the values of the
-// request's context, but it does not end with the request: a visitor who goes away does not
-// leave the hook's work half done.
+// that ignores its context is left running and counts as failed.
+//
+// The context of a created hook has the values of the request's context, but it does not end
+// with the request: the hook can finish its work although the visitor has gone away.
 //
 // A hook may use the whole API, for its own session and for others. It must not keep the
 // *http.Request of a created hook, or a gin context, after it has returned.
@@ -51,7 +52,7 @@ const (
 	// holds only what this process still knows.
 	ReasonLost Reason = "lost"
 	// ReasonShutdown: the session is still live, but this instance shuts down and calls
-	// the hooks of Context.OnSessionDestroyed that it holds.
+	// the closures (hooks of Context.OnSessionDestroyed) that it holds.
 	ReasonShutdown Reason = "shutdown"
 )
 

@@ -18,10 +18,11 @@ type Stats struct {
 	HooksFailed  uint64 // calls that returned an error, panicked or ran out of time
 	HooksRetried uint64 // how often an end was put off to another attempt because hooks failed
 	HooksHung    int    // hooks that ignore their context and have not returned yet
-	Closures     int    // hooks of Context.OnSessionDestroyed that have not run yet
+	Closures     int    // closures (hooks of Context.OnSessionDestroyed) that have not run yet
 
 	// Dead is the number of ends in the dead set, in the part of it that this instance
-	// looks after: add the figures of all instances. It is up to 15 seconds old.
+	// looks after. Add the figures of all instances to get the number of the fleet. The
+	// figure is up to 15 seconds old.
 	Dead int
 	// Buried counts the ends that this instance has put into the dead set.
 	Buried uint64
@@ -32,8 +33,8 @@ type Stats struct {
 	// Overdue is for how long the oldest ended session has been waiting to be handled,
 	// among those that this instance looks after; 0 if none is waiting. It grows while the
 	// instance cannot keep up, or Redis is away. While hung hooks keep the instance from
-	// handling ended sessions, it tells of those that the instance looked after before;
-	// 0 then means that other instances handle them.
+	// handling ended sessions, the figure is about the sessions that the instance looked
+	// after before; 0 then means that other instances handle them.
 	Overdue time.Duration
 
 	// Notifications says whether the instance gets keyspace notifications.

@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -79,6 +81,10 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		return nil, fmt.Errorf("lifecycle: NewStore: WithSessionName: %w", err)
 	}
 	s.options.Store(&f)
+	if idle, absolute := c.store.idle, c.store.absolute; absolute > 0 && idle > absolute {
+		s.warnOnce("timeouts", "lifecycle: the idle timeout is longer than the absolute timeout, so every session ends at its absolute timeout; "+
+			"lower WithIdleTimeout, or raise WithAbsoluteTimeout", "idle", idle, "absolute", absolute)
+	}
 	return s, nil
 }
 
@@ -170,8 +176,13 @@ func (s *Store) warnOptions(o *gsessions.Options, f cookie.Form) {
 
 // warnOnce logs a warning, once for each topic.
 func (s *Store) warnOnce(topic, text string, args ...any) {
+	s.logOnce(slog.LevelWarn, topic, text, args...)
+}
+
+// logOnce logs a line, once for each topic.
+func (s *Store) logOnce(level slog.Level, topic, text string, args ...any) {
 	if _, said := s.warned.LoadOrStore(topic, true); !said {
-		s.managers.logger().Warn(text, args...)
+		s.managers.logger().Log(context.Background(), level, text, args...)
 	}
 }
 

@@ -142,8 +142,8 @@ func TestMiddlewareBehindAnothersSession(t *testing.T) {
 			t.Errorf("a request of admin: %d", w.Code)
 		}
 	}
-	if n := strings.Count(a.log.String(), logWrongName); n != 1 {
-		t.Errorf("the log says %d times that requests are refused, want once", n)
+	if n := strings.Count(a.log.String(), "level=ERROR msg=\""+logWrongName); n != 1 {
+		t.Errorf("the log says %d times that requests are refused, want one error", n)
 	}
 }
 
@@ -253,6 +253,10 @@ func TestOptionsAreMentioned(t *testing.T) {
 		if n := strings.Count(a.log.String(), text); n != 1 {
 			t.Errorf("the log says %q %d times, want once", text, n)
 		}
+	}
+	c := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithIdleTimeout(time.Hour), lifecycle.WithAbsoluteTimeout(time.Minute))
+	if n := strings.Count(c.log.String(), logLongIdle); n != 1 {
+		t.Errorf("the log says %q %d times, want once", logLongIdle, n)
 	}
 	b := newApp(t, shared(t), redistest.Prefix())
 	b.store.Options(week)

@@ -104,7 +104,7 @@ func TestRegistrationAfterServing(t *testing.T) {
 		func() {
 			defer func() {
 				text, _ := recover().(string)
-				if !strings.Contains(text, name) || !strings.Contains(text, "before router.Run") || !strings.Contains(text, "c.OnSessionDestroyed in a handler") {
+				if !strings.Contains(text, name) || !strings.Contains(text, "before lifecycle.Start and before the first request") || !strings.Contains(text, "c.OnSessionDestroyed in a handler") {
 					t.Errorf("%s: panic %q", name, text)
 				}
 			}()
@@ -113,12 +113,13 @@ func TestRegistrationAfterServing(t *testing.T) {
 	}
 }
 
-// A registration of a nil hook panics.
+// A registration of a nil hook or handler panics.
 func TestNilHooksPanic(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix())
 	mustPanic(t, "nil", func() { a.m.OnSessionCreated(nil) })
 	mustPanic(t, "nil", func() { a.m.OnSessionDestroyed(nil) })
+	mustPanic(t, "nil", func() { lifecycle.Handler(nil) })
 	a.get("/nil", func(c *lifecycle.Context) {
 		mustPanic(t, "nil", func() { _ = c.OnSessionDestroyed(nil) })
 	})

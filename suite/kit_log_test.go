@@ -10,7 +10,8 @@ const (
 	logOtherBuckets    = "use WithBuckets("
 
 	logSeveralCookies = "several cookies of the session's name"
-	logWrongName      = "the middleware refuses every request"
+	logWrongName      = "lifecycle: the middleware refuses every request"
+	logLongIdle       = "the idle timeout is longer than the absolute timeout"
 	logLongMaxAge     = "MaxAge is longer than the absolute timeout"
 	logInsecureNone   = "SameSite=None is sent with Secure"
 	logRelativePath   = "Path must begin"

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -14,9 +15,10 @@ type clusterClient interface{ Options() *redis.ClusterOptions }
 // CheckClient returns nil if sessions can be kept with this client, and otherwise an error
 // that says why not and what to use instead.
 func CheckClient(client redis.UniversalClient) error {
+	if v := reflect.ValueOf(client); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("the Redis client is nil: make one with redis.NewClient")
+	}
 	switch c := client.(type) {
-	case nil:
-		return errors.New("a Redis client is needed")
 	case *redis.Ring:
 		return errors.New("a *redis.Ring moves keys to other servers whenever a server comes or goes, and sessions are lost: " +
 			"use a Redis Cluster, Sentinel or a single server")
