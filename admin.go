@@ -54,7 +54,7 @@ func (m *Manager) found(f ledger.LiveSession) (*Session, error) {
 	return liveSession(m.store.config.codec, f.ID, rec, m.store.ledger.ClockOf(f.ID).Unix(), max(f.Left, 0)), nil
 }
 
-// scanCount is about how many sessions All reads in one round trip.
+// scanCount is about how many sessions All reads at a time.
 const scanCount = 256
 
 // All returns the live sessions of the whole fleet, in no particular order. It does not
@@ -65,9 +65,9 @@ const scanCount = 256
 // its error appears in its place and the iteration goes on. After any other error,
 // ErrUnavailable or ctx's, the iteration stops.
 //
-// All reads every session from Redis, about 256 in one round trip. Use it in background jobs
-// and on pages for administrators, and not in the requests of visitors: the more sessions
-// there are, the longer it takes.
+// All reads every session from Redis, bucket by bucket. It takes three round trips for
+// about 256 sessions of a bucket, and one for an empty bucket. Use it in background jobs and
+// on pages for administrators, and not in the requests of visitors.
 func (m *Manager) All(ctx context.Context) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		l, err := m.open(ctx)
@@ -175,8 +175,8 @@ const deadPage = 128
 // not appear either; every other end appears exactly once. After an error, ErrUnavailable
 // with the cause, the iteration stops.
 //
-// Dead reads 128 ends in one round trip. Use it in background jobs and on pages for
-// administrators, and not in the requests of visitors.
+// Dead reads 128 ends at a time. Use it in background jobs and on pages for administrators,
+// and not in the requests of visitors.
 func (m *Manager) Dead(ctx context.Context) iter.Seq2[*DeadEnd, error] {
 	return func(yield func(*DeadEnd, error) bool) {
 		l, err := m.open(ctx)

@@ -22,6 +22,7 @@ var checks = map[string]func() error{
 	"remember me":                          rememberMe,
 	"several managers":                     severalManagers,
 	"queries":                              queries,
+	"all sessions of one user":             sessionsOfOneUser,
 	"the dead set":                         deadSet,
 }
 
@@ -78,7 +79,7 @@ func cleanup() error {
 		}
 	}
 	if n := manager.Stats().Closures; n != 1 {
-		return fmt.Errorf("%d hooks for one session", n)
+		return fmt.Errorf("%d closures for one session", n)
 	}
 	foreign := httptest.NewRequest(http.MethodGet, "/editor", nil)
 	foreign.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -90,11 +91,11 @@ func cleanup() error {
 	if err := manager.Destroy(ctx, v.id(), ""); err != nil {
 		return err
 	}
-	if _, err := s.next(); err != nil { // the hooks of handlers run before it
+	if _, err := s.next(); err != nil { // the closures run before it
 		return err
 	}
 	if n := manager.Stats().Closures; n != 0 {
-		return fmt.Errorf("after the end %d hooks wait", n)
+		return fmt.Errorf("after the end %d closures wait", n)
 	}
 	if got := v.get("/editor"); got != "200 open" {
 		return fmt.Errorf("in a new session: %s", got)
@@ -168,6 +169,35 @@ func queries() error {
 	ended, err := s.next()
 	if err == nil && (ended.ID != id || ended.Reason != "banned") {
 		err = fmt.Errorf("ended: %s, %s", ended.ID, ended.Reason)
+	}
+	return err
+}
+
+func sessionsOfOneUser() error {
+	s, err := newSite()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := run("docs/guide.md#login-and-logout 1"); err != nil {
+		return err
+	}
+	for _, user := range []string{"bob", "ann"} {
+		if got := new(visitor).post("/login", "user", user); got != "200 hello "+user {
+			return fmt.Errorf("login: %s", got)
+		}
+	}
+	if err := run("docs/guide.md#all-sessions-of-one-user 1"); err != nil {
+		return err
+	}
+	ended, err := s.next()
+	if err == nil && (ended.Get("user") != "ann" || ended.Reason != "password changed") {
+		err = fmt.Errorf("ended: %v, %s", ended.Get("user"), ended.Reason)
+	}
+	for s, err := range manager.All(ctx) {
+		if err != nil || s.Get("user") != "bob" {
+			return fmt.Errorf("a session of %v is left: %w", s.Get("user"), err)
+		}
 	}
 	return err
 }
