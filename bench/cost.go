@@ -91,7 +91,7 @@ func (b *bench) reportCost(c *costs) {
 		{"save, beside its request's read", "save", c.save},
 		{fmt.Sprintf("end by timeout, hooks and ack included, %s a second", count(int(float64(b.sizes.costs)/(expiryWindows*b.sizes.window.Seconds())))), "expire", c.expire},
 		{"the same, all within one second", "expire_burst", c.burst},
-		{"asking whether a session with a handler's hook lives", "fate", c.fate},
+		{"asking whether a session with a closure lives", "fate", c.fate},
 		{"destroy, hooks and ack included, beside its request's read", "destroy", c.destroy},
 		{fmt.Sprintf("idle second of one instance, %d buckets", lifecycle.DefaultBuckets), "idle_second", c.idle},
 	} {

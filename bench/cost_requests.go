@@ -131,7 +131,7 @@ func (r *costRun) using(ctx context.Context, during func() error) (opCost, error
 }
 
 // costOfFates asks for each session whether it is still live, as an instance regularly does
-// for those sessions of which it has a handler's hook.
+// for those sessions of which it has a closure.
 func (r *costRun) costOfFates(ctx context.Context) (opCost, error) {
 	const batch = 256 // the instance asks for as many at a time
 	ids := make([]string, len(r.cookies))

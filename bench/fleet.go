@@ -23,7 +23,7 @@ type fleetCost struct {
 
 	// For one end, without what the idle fleet does in the same time:
 	expired, destroyed calls
-	held               calls // destroyed by one instance, with a handler's hook on another
+	held               calls // destroyed by one instance, with a closure on another
 
 	joins, leaves float64 // share of the buckets that move
 }
@@ -107,9 +107,9 @@ func (b *bench) costOfFleet(ctx context.Context, n int, beat calls) (c fleetCost
 	if c.destroyed, err = f.destroy(ctx, c.idle, f.begin); err != nil {
 		return c, fmt.Errorf("sessions that are destroyed: %w", err)
 	}
-	b.progress("fleet: %d sessions are destroyed, with a handler's hook each", b.sizes.fleetEnds)
+	b.progress("fleet: %d sessions are destroyed, with a closure each", b.sizes.fleetEnds)
 	if c.held, err = f.destroy(ctx, c.idle, f.visit); err != nil {
-		return c, fmt.Errorf("sessions with a handler's hook: %w", err)
+		return c, fmt.Errorf("sessions with a closure: %w", err)
 	}
 	return c, nil
 }

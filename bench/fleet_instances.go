@@ -119,7 +119,7 @@ func (f *fleet) begin(ctx context.Context) (id string, err error) {
 	return t.ID, f.p.create(ctx, t)
 }
 
-// visit begins a session with a handler's hook on the first instance.
+// visit begins a session with a closure on the first instance.
 func (f *fleet) visit(ctx context.Context) (id string, err error) {
 	w := httptest.NewRecorder()
 	f.engine.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))

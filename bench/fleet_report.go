@@ -68,10 +68,10 @@ func (b *bench) reportFleet(beat calls, fleets []fleetCost) {
 	t.flat(fmt.Sprintf("- the rest: looks at %d buckets", lifecycle.DefaultBuckets), "idle_rest", func(f fleetCost) float64 { return f.idle.total() })
 	t.flat("end of a session that times out", "end_expired", func(f fleetCost) float64 { return f.expired.total() })
 	t.flat("end of a session that is destroyed", "end_destroyed", func(f fleetCost) float64 { return f.destroyed.total() })
-	t.plain("- with a handler's hook on another instance", "end_held", "", 2, func(f fleetCost) float64 { return f.held.total() })
-	t.messages("PUBLISH per end: timed out, no handler's hook", "publish_expired", 0.01, expired)
-	t.messages("PUBLISH per end: destroyed, no handler's hook", "publish_destroyed", 0.01, destroyed)
-	t.messages("PUBLISH per end: destroyed, one handler's hook", "publish_held", 1, held)
+	t.plain("- with a closure on another instance", "end_held", "", 2, func(f fleetCost) float64 { return f.held.total() })
+	t.messages("PUBLISH per end: timed out, no closure", "publish_expired", 0.01, expired)
+	t.messages("PUBLISH per end: destroyed, no closure", "publish_destroyed", 0.01, destroyed)
+	t.messages("PUBLISH per end: destroyed, one closure", "publish_held", 1, held)
 	t.plain("buckets that move when one more instance comes, %", "joins", "1/(n+1)", 1, func(f fleetCost) float64 { return 100 * f.joins })
 	t.plain("buckets that move when an instance goes, %", "leaves", "1/n", 1, func(f fleetCost) float64 { return 100 * f.leaves })
 
@@ -93,7 +93,7 @@ func (b *bench) reportFleetCommands(beat calls, fleets ...fleetCost) {
 			[]string{"idle second" + of, f.idle.list()},
 			[]string{"end, timed out" + of, f.expired.list()},
 			[]string{"end, destroyed" + of, f.destroyed.list()},
-			[]string{"end, destroyed, with a handler's hook" + of, f.held.list()})
+			[]string{"end, destroyed, with a closure" + of, f.held.list()})
 	}
 	rows = append(rows, []string{"heartbeat", beat.list()})
 	b.report.table("Which commands these are", []string{"", "without heartbeats and PINGs"}, rows)

@@ -100,7 +100,7 @@ func (b *bench) reportNeeds(c *costs) {
 	b.report.table("And, whatever the number of buckets", []string{"", "figure"}, [][]string{
 		{fmt.Sprintf("live sessions that one server bears at %.0f %% of its core", 100*needBusy),
 			count(int(needLive * needBusy * 1e6 / plain.total.cpu))},
-		{fmt.Sprintf("cores, further, if each session had a handler's hook: asked for every %d s", needSweep),
+		{fmt.Sprintf("cores, further, if each session had a closure: asked for every %d s", needSweep),
 			fixed(c.fate.cpu*needLive/needSweep/1e6, 1)},
 		{"instances whose workers suffice, hooks of " + fixed(1000*needHook, 0) + " ms, " + count(lifecycle.DefaultConcurrency) + " at a time",
 			fixed(needEnds*needHook/lifecycle.DefaultConcurrency, 1)},
