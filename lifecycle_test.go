@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
 
 // A first program: the functions of the package, with gin-contrib's middleware in front and
-// a hook of a handler. The default manager is global, so this test is not parallel.
+// a closure. The default manager is global, so this test is not parallel.
 func TestFace(t *testing.T) {
 	defer testonly.NewDefault()()
 	rdb := redis.NewClient(&redis.Options{Addr: redistest.Shared(t), ContextTimeoutEnabled: true})

@@ -15,7 +15,7 @@ import (
 )
 
 // wantClosed fails the test unless the workspace's file is gone and both hooks have reported the end:
-// first the handler's hook, then the global hook, both with the user and the reason.
+// first the closure, then the global hook, both with the user and the reason.
 func wantClosed(t *testing.T, p *process, session, user, file string, reason lifecycle.Reason) {
 	t.Helper()
 	ends := p.ends(t, session)

@@ -82,7 +82,7 @@ func (c *trial) wrong(r event) string {
 			return "only the library had deleted live keys"
 		}
 	case lifecycle.ReasonLost:
-		// After the ack, only handlers' hooks on other instances may still get this reason.
+		// After the ack, only closures on other instances may still get this reason.
 		taken := c.e.flushed[c.id] || r.kind == closure && (c.e.tombstones[c.id] || c.tombstoneEvicted(r.at))
 		if began, _ := c.began(); !taken && !anyOverlaps(c.e.unsaved, began, r.at) {
 			return "Redis had not lost it"
@@ -98,7 +98,7 @@ func (c *trial) wrong(r event) string {
 }
 
 // tombstoneEvicted reports whether Redis may have evicted the tombstone, which the end
-// leaves for handlers' hooks on other instances once its global hooks have run.
+// leaves for closures on other instances once its global hooks have run.
 func (c *trial) tombstoneEvicted(before time.Time) bool {
 	return slices.ContainsFunc(c.outcomes, func(o event) bool {
 		return o.kind == done && o.hook == hooks[len(hooks)-1] && !o.at.After(before) && anyOverlaps(c.e.evicted, o.at, before)
@@ -108,7 +108,7 @@ func (c *trial) tombstoneEvicted(before time.Time) bool {
 // sweepTime is longer than it takes an instance to find an end whose message it missed.
 const sweepTime = time.Minute
 
-// closuresOnce is I6: a handler's hook runs once, on the instance that registered it.
+// closuresOnce is I6: a closure runs once, on the instance that registered it.
 func (c *trial) closuresOnce() {
 	for _, h := range c.held {
 		n := 0
@@ -118,7 +118,7 @@ func (c *trial) closuresOnce() {
 			}
 		}
 		if n > 1 || n == 0 && !c.diedWith(h) {
-			c.v.violate("I6: session %s: the handler's hook %s on %s ran %d times", c.id, h.hook, h.by.name, n)
+			c.v.violate("I6: session %s: the closure %s on %s ran %d times", c.id, h.hook, h.by.name, n)
 		}
 	}
 	for _, r := range c.closures {
@@ -132,7 +132,7 @@ func (c *trial) closuresOnce() {
 	}
 }
 
-// diedWith reports whether an instance was killed before it can have run a handler's hook,
+// diedWith reports whether an instance was killed before it can have run a closure,
 // which was only in its memory.
 func (c *trial) diedWith(h event) bool {
 	var first time.Time // run of a hook of the end

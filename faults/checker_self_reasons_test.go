@@ -165,11 +165,11 @@ func (x *tale) oneRun() {
 	}
 }
 
-// The checker finds handlers' hooks that run not at all, twice, on another instance, too
+// The checker finds closures that run not at all, twice, on another instance, too
 // early, or with a false reason.
 func TestCheckerClosures(t *testing.T) {
 	tales{
-		"a handler's hook": {"", func(x *tale) {
+		"a closure": {"", func(x *tale) {
 			x.born()
 			x.say(x.b, 100, held, "0", 0)
 			x.say(x.b, 1010, closure, "0", 1)

@@ -62,7 +62,7 @@ func (f *fleet) leavesNothing() {
 		if k == f.setup.Prefix+":buckets" || k == f.setup.Prefix+":instances" {
 			continue
 		}
-		// Where an instance was killed, tombstones wait for its handlers' hooks until their time to live is over.
+		// Where an instance was killed, tombstones wait for its closures until their time to live is over.
 		if left := f.rdb.PTTL(context.Background(), k).Val(); left < 0 || !f.anyKilled() {
 			f.t.Errorf("I8: left in Redis: %s, time to live %v", k, left)
 		}

@@ -20,7 +20,7 @@ const (
 	failed  kind = "failed"  // the destroyed hook returned an error, or panicked
 	alive   kind = "alive"   // a destroyed hook asked for its session, and Get returned it as live
 	held    kind = "held"    // a handler registered a hook for its session
-	closure kind = "closure" // a handler's hook was called
+	closure kind = "closure" // a closure was called
 	claimed kind = "claimed" // Redis gave the instance a claim; the time is that of the instance's call
 	acked   kind = "acked"   // Redis accepted the instance's ack
 )
@@ -30,7 +30,7 @@ type event struct {
 	at      time.Time
 	kind    kind
 	id      string // of the session
-	hook    string // the hook's name; for a handler's hook the number that the visitor gave, for a claim its token
+	hook    string // the hook's name; for a closure the number that the visitor gave, for a claim its token
 	attempt int
 	reason  string
 	ended   time.Time

@@ -95,11 +95,11 @@ func (m *model) checkHooks(t *rapid.T) {
 	}
 }
 
-// checkHold compares the runs of one handler's hook with those that it may have had. The
+// checkHold compares the runs of one closure with those that it may have had. The
 // caller holds mu.
 func (m *model) checkHold(t *rapid.T, s *modelSession, h *modelHold) {
 	if len(h.runs) > 1 || h.refused && len(h.runs) > 0 {
-		t.Fatalf("session %s: a handler's hook, refused: %v, ran: %v", s.id, h.refused, h.runs)
+		t.Fatalf("session %s: a closure, refused: %v, ran: %v", s.id, h.refused, h.runs)
 	}
 	if h.done {
 		return
@@ -111,13 +111,13 @@ func (m *model) checkHold(t *rapid.T, s *modelSession, h *modelHold) {
 	for _, r := range h.runs {
 		right := s.ended && r.reason == s.reason || h.shut && r.reason == lifecycle.ReasonShutdown
 		if !right || r.early || !maps.Equal(r.values, want) {
-			t.Fatalf("session %s: a handler's hook: %v; ended: %v, %q, %v", s.id, r, s.ended, s.reason, want)
+			t.Fatalf("session %s: a closure: %v; ended: %v, %q, %v", s.id, r, s.ended, s.reason, want)
 		}
 	}
 }
 
 // settle waits until all hooks have run that should have. If no instance runs, none can. While
-// messages are lost, handlers' hooks may be late, and settle does not wait for them.
+// messages are lost, closures may be late, and settle does not wait for them.
 func (m *model) settle(t *rapid.T) {
 	if len(m.instances) == 0 {
 		return

@@ -60,14 +60,14 @@ func (m *model) kill(i *modelInstance) {
 // doShutdown shuts an instance down.
 func (m *model) doShutdown(t *rapid.T) { m.shutdown(m.instance(t)) }
 
-// shutdown shuts an instance down and checks that its handlers' hooks have run.
+// shutdown shuts an instance down and checks that its closures have run.
 func (m *model) shutdown(i *modelInstance) {
 	m.holds(i, func(_ *modelSession, h *modelHold) { h.shut = true })
 	i.shutdown()
 	m.remove(i)
 	m.holds(i, func(s *modelSession, h *modelHold) {
 		if len(h.runs) != 1 && !h.refused {
-			m.t.Fatalf("session %s: after the shutdown of %s a handler's hook had run %d times", s.id, i.name, len(h.runs))
+			m.t.Fatalf("session %s: after the shutdown of %s a closure had run %d times", s.id, i.name, len(h.runs))
 		}
 		m.checkHold(m.t, s, h)
 		h.done = true

@@ -195,7 +195,7 @@ type modelHold struct {
 	done     bool        // it was checked after the shutdown; what happens to the session later does not matter
 }
 
-// hook is the handler's hook.
+// hook is the closure.
 func (h *modelHold) hook(_ context.Context, s *lifecycle.Session) error {
 	m := h.instance.m
 	m.mu.Lock()

@@ -202,7 +202,7 @@ func (m *model) doHold(t *rapid.T) {
 	}
 }
 
-// hold registers a handler's hook. known are the session's values as the request has read them.
+// hold registers a closure. known are the session's values as the request has read them.
 func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, known map[any]any) {
 	h := &modelHold{instance: i}
 	m.must(c.OnSessionDestroyed(h.hook))

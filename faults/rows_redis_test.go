@@ -202,7 +202,7 @@ func TestRow11ScriptsForgotten(t *testing.T) {
 	}
 }
 
-// Everything in Redis is deleted. Handlers' hooks in living instances run once, with the
+// Everything in Redis is deleted. Closures in living instances run once, with the
 // reason lost, and the application goes on.
 func TestRow12FlushAll(t *testing.T) {
 	t.Parallel()
@@ -211,7 +211,7 @@ func TestRow12FlushAll(t *testing.T) {
 	ps := f.together("a", "b")
 	crowd := f.crowd(100, ps...)
 	f.flush()
-	f.eventually("the handlers' hooks have run", func() bool {
+	f.eventually("the closures have run", func() bool {
 		return ps[0].stats().Closures+ps[1].stats().Closures == 0
 	})
 	var wg sync.WaitGroup
@@ -235,6 +235,6 @@ func TestRow12FlushAll(t *testing.T) {
 		}
 	}
 	if len(closures) != 25 {
-		t.Errorf("%d handlers' hooks ran, want 25", len(closures))
+		t.Errorf("%d closures ran, want 25", len(closures))
 	}
 }

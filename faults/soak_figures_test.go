@@ -43,7 +43,7 @@ func (s *soak) figures(v verdict) {
 	say := s.t.Logf
 	say("sessions begun   %d, of which Redis lost %d by FLUSHALL", v.sessions, v.excused)
 	say("ends handled     %d", v.ends)
-	say("hook runs        %d of destroyed hooks, %d of created hooks, %d of handlers' hooks", v.runs, v.created, v.closures)
+	say("hook runs        %d of destroyed hooks, %d of created hooks, %d of closures", v.runs, v.created, v.closures)
 	say("repeats          %d, each after a kill or a freeze", v.repeats)
 	say("again elsewhere  %d, because another hook of the attempt had failed", v.again)
 	say("lost             %d", v.lost)

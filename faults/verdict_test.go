@@ -12,7 +12,7 @@ type verdict struct {
 	ends       int // sessions of these that ended, and whose hooks all succeeded
 	created    int // runs of created hooks
 	runs       int // runs of destroyed hooks
-	closures   int // runs of handlers' hooks
+	closures   int // runs of closures
 	repeats    int // further runs of a destroyed hook that had not failed; each needs a kill or a freeze as its cause
 	again      int // further runs, on another instance, of a destroyed hook that had succeeded while another hook had failed
 	cutOff     int // runs on the instance that was cut off from the rest together with a Redis master

@@ -115,7 +115,7 @@ func (v *visitor) ok(p *process, path string) string {
 	return body
 }
 
-// hold registers a handler's hook for the end of the visitor's session.
+// hold registers a closure for the end of the visitor's session.
 func (v *visitor) hold(p *process) {
 	v.f.t.Helper()
 	v.ok(p, "/hold?n=0")
@@ -143,7 +143,7 @@ func (f *fleet) unavailable(p *process) {
 	}
 }
 
-// crowd begins n sessions, spread over ps. Every fourth has a handler's hook.
+// crowd begins n sessions, spread over ps. Every fourth has a closure.
 func (f *fleet) crowd(n int, ps ...*process) []*visitor {
 	f.t.Helper()
 	crowd := make([]*visitor, n)
