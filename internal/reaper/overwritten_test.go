@@ -84,7 +84,7 @@ func TestManyImpossibleTimes(t *testing.T) {
 			if k.round(); k.sink.got[behind] != 1 {
 				t.Errorf("claims by session after one round: %v", k.sink.got)
 			}
-			k.c.Lease = time.Millisecond // the times that are corrected from now on are soon over
+			k.c.Lease = time.Second // the times that are corrected from now on are soon over, but not before a round ends
 			for _, id := range ids {
 				k.put(id, at)
 			}
