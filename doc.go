@@ -101,7 +101,8 @@ that have the same Redis and the same prefix.
 
 What Redis itself loses cannot be restored: by FLUSHALL, by a crash before the last writes
 were synced to the append-only file, or by a failover without the last writes. For such
-sessions only the closures in running instances are called, with [ReasonLost]. All limits are listed in docs/guarantees.md of the repository.
+sessions only the closures in running instances are called, with [ReasonLost]. All limits
+are listed in docs/guarantees.md of the repository.
 
 # Concurrency
 

@@ -227,9 +227,9 @@ func (m *Manager) serve(store *Store) error {
 // If ctx ends first, Shutdown returns its error. The contexts of running hooks end then,
 // and their ends are given back as far as Redis can be reached; a hook that ignores its
 // context is left running. The remaining closures still start, with a context that has
-// ended: in their order for a quarter of a second, then all at once. So the time that Shutdown takes beyond ctx does not grow with the number of
-// sessions: it is a moment for the hooks, and a few times WithRedisTimeout if Redis does
-// not answer.
+// ended: in their order for a quarter of a second, then all at once. So the time that
+// Shutdown takes beyond ctx does not grow with the number of sessions: it is a moment for
+// the hooks, and a few times WithRedisTimeout if Redis does not answer.
 //
 // A second call returns the same as the first. After Shutdown the manager cannot be
 // started again, even if it had not been started before.

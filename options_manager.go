@@ -74,11 +74,12 @@ func (c *managerConfig) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// WithLogger sets the logger of the hooks and of the background work. Given to NewStore it is
-// also the logger of the store, which warns of cookies and options. It logs one line when something
-// stops working and one when it works again, one line for each hook that fails, and at the
-// start one line for each setting of Redis that breaks a guarantee. Secrets and values of
-// sessions are never logged. Default slog.Default(); for silence use slog.DiscardHandler.
+// WithLogger sets the logger of the hooks and of the background work. Given to NewStore it
+// is also the logger of the store, which warns of cookies and options. It logs one line
+// when something stops working and one when it works again, one line for each hook that
+// fails, and at the start one line for each setting of Redis that breaks a guarantee.
+// Secrets and values of sessions are never logged. Default slog.Default(); for silence use
+// slog.DiscardHandler.
 func WithLogger(log *slog.Logger) ManagerOption {
 	return func(c *managerConfig) error {
 		if log == nil {
@@ -245,10 +246,10 @@ func WithRequestHeaders(names ...string) ManagerOption {
 }
 
 // WithSkipper sets a function that says which requests need no session. The middleware
-// calls skip with each request. If skip returns true, the middleware does not ask Redis, begins no session and leaves the
-// response as it is. The handler runs without a session, and what needs one returns
-// ErrSessionWithheld. Use it for health checks, static files, favicons, and pages that
-// shared caches are to keep. Default none.
+// calls skip with each request. If skip returns true, the middleware does not ask Redis,
+// begins no session and leaves the response as it is. The handler runs without a session,
+// and what needs one returns ErrSessionWithheld. Use it for health checks, static files,
+// favicons, and pages that shared caches are to keep. Default none.
 func WithSkipper(skip func(c *gin.Context) bool) ManagerOption {
 	return func(c *managerConfig) error {
 		if skip == nil {
@@ -261,9 +262,10 @@ func WithSkipper(skip func(c *gin.Context) bool) ManagerOption {
 
 // WithCrossSite sets a function that says in which requests from other sites a session may
 // begin. The usual one is the form that a login service posts back (OpenID Connect's
-// form_post, SAML). A session may begin if allow returns true. allow is called only for requests that the browser marks as cross-site and that are not
-// a navigation by GET. Default none. If the store's cookie has SameSite None, sessions
-// begin in all of these requests without this option.
+// form_post, SAML). A session may begin if allow returns true. allow is called only for
+// requests that the browser marks as cross-site and that are not a navigation by GET.
+// Default none. If the store's cookie has SameSite None, sessions begin in all of these
+// requests without this option.
 //
 // The request must prove in another way that the visitor asked for it, for example by the
 // state parameter of OpenID Connect. Otherwise any site can sign a visitor out of his
