@@ -19,6 +19,7 @@
 //     data, is busy, or has too many clients): Run asks again after a pause, which grows
 //     up to about 15 seconds, until there is an answer or the context ends. It logs
 //     nothing: the heartbeat already logs that Redis is away.
+//   - The server refuses the client's user name or password: as above.
 //   - The server refuses INFO, as a user with few rights sees it: nothing is known about
 //     the server, so nothing is logged, and Run returns.
 //   - The server refuses CONFIG, as many managed offerings do: only persistence cannot be

@@ -19,8 +19,8 @@ type Config struct {
 }
 
 // Run checks one server and logs each finding in one line. It returns when the server
-// has answered. A refusal is an answer too, of which Run logs nothing. Until the server
-// answers Run asks again, as long as ctx does not end.
+// has answered. A refused command is an answer too, of which Run logs nothing. A refused
+// login is none. Until the server answers Run asks again, as long as ctx does not end.
 func Run(ctx context.Context, c Config) {
 	retry := backoff.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}
 	for {
@@ -31,7 +31,7 @@ func Run(ctx context.Context, c Config) {
 			}
 			return
 		}
-		// The error is not logged: the heartbeat logs that Redis is away.
+		// The error is not logged: the heartbeat logs that Redis is away, or refuses the login.
 		select {
 		case <-ctx.Done():
 			return

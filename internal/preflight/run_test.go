@@ -53,6 +53,7 @@ func TestRun(t *testing.T) {
 		"away between the two":        {[]any{off, away, off, none}, "info config info config", 1},
 		"loading":                     {[]any{redistest.ErrorReply("LOADING Redis is loading the dataset in memory"), info("maxmemory_policy", "allkeys-lru")}, "info info", 1},
 		"busy":                        {[]any{redistest.ErrorReply("BUSY Redis is busy running a script."), info()}, "info info", 0},
+		"login refused, then right":   {[]any{redistest.ErrorReply("WRONGPASS invalid username-password pair or user is disabled."), off, redistest.ErrorReply("NOAUTH Authentication required."), off, none}, "info info config info config", 1},
 		"INFO refused":                {[]any{redistest.ErrorReply("NOPERM this user has no permissions to run the 'info' command")}, "info", 0},
 		"INFO unknown":                {[]any{redistest.ErrorReply("ERR unknown command 'info'")}, "info", 0},
 		"CONFIG refused":              {[]any{off, redistest.ErrorReply("ERR unknown command 'CONFIG'")}, "info config", 0},

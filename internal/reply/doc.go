@@ -9,10 +9,14 @@
 //     no master (MASTERDOWN), its cluster is down (CLUSTERDOWN), a slot is being moved
 //     (TRYAGAIN), it has too many clients, or a script is running (BUSY). Trying again may
 //     help.
+//   - Login refused: the server refuses the client's user name or password (WRONGPASS,
+//     NOAUTH), because the password was changed or the user was removed. It says nothing
+//     about the command, which the server has not executed. Trying again helps once somebody
+//     has put the password right. LoginRefused is true.
 //   - Refused: the server does not have the command, or does not allow it. Trying again is
 //     of no use until somebody changes the server or the user's rights. Refuses is true; it
 //     is for single commands such as CONFIG and INFO, and takes every answer for a refusal
-//     that does not mean later.
+//     that means neither later nor a refused login.
 //   - Overwritten: a key has a value that lifecycle cannot have written: one of another type
 //     or, where a script expects a number, another text. Overwritten is true. The same call
 //     fails until somebody deletes the key; calls for other sessions do not fail.
@@ -25,5 +29,5 @@
 //
 // # What it may touch
 //
-// Nothing. Both functions look at an error and are safe for concurrent use.
+// Nothing. The functions look at an error and are safe for concurrent use.
 package reply

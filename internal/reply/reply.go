@@ -9,7 +9,8 @@ import (
 
 // Refuses reports whether err is the answer of a server that does not have the command, or
 // does not allow it, so that trying again is of no use. It is false if there was no answer,
-// and if the answer means that the server cannot serve the command now.
+// if the answer means that the server cannot serve the command now, and if the server has
+// refused the client's login: then it has not executed the command.
 func Refuses(err error) bool {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
@@ -17,6 +18,7 @@ func Refuses(err error) bool {
 	}
 	for _, later := range []func(error) bool{
 		redis.IsLoadingError, redis.IsMasterDownError, redis.IsClusterDownError, redis.IsTryAgainError, redis.IsMaxClientsError,
+		LoginRefused,
 	} {
 		if later(answer) {
 			return false
