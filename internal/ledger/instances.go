@@ -96,6 +96,10 @@ func (l *Ledger) Channels(instance string, buckets []int) []string {
 	return channels
 }
 
+// ChannelPattern returns a pattern that matches all of these channels, as Redis's ACL rules
+// take it.
+func (l *Ledger) ChannelPattern() string { return l.keys.prefix + ":*" }
+
 // Message is a message of another instance, or an event of Redis. Messages are hints:
 // anybody who may publish in Redis can send them, and any of them may be lost.
 type Message struct {

@@ -43,7 +43,13 @@
 // # What happens at each failure
 //
 //   - Redis is away: the subscription breaks and connects again, after a pause that grows
-//     and is spread by chance, so that not all instances connect in the same moment.
+//     and is spread by chance, so that not all instances connect in the same moment. An
+//     outage takes all subscriptions to a server, so the log has one warning for it, and one
+//     line when the last of them works again. See outages.
+//   - Redis refuses the user name or the password of the client: as above, and the warning
+//     says so, if it was not Redis that went away first.
+//   - Redis does not permit the user to subscribe to a channel: as above, but the log says
+//     which right the user lacks.
 //   - The connection is half open, and nothing arrives any more: each subscription sends a
 //     PING every 3 seconds, and is replaced when nothing has come back for two of them.
 //   - The process was stopped for long, or reads too slowly: Redis closes the connection,

@@ -2,7 +2,7 @@ package listener
 
 import (
 	"context"
-	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,13 +29,21 @@ type keyEvents struct {
 	wg      sync.WaitGroup
 }
 
-// newKeyEvents returns a keyEvents that is not started.
-func newKeyEvents(s ledger.Server, db int, log *slog.Logger, on Events, parse func(*redis.Message) ledger.Message) *keyEvents {
-	e := &keyEvents{server: s, setting: notifications{rdb: s.Client, log: log}}
+// newKeyEvents returns a keyEvents that is not started. address is that of the server, for
+// the log.
+func newKeyEvents(s ledger.Server, address string, c Config, out *outages) *keyEvents {
+	channels, on := eventChannels(c.DB), c.On
+	e := &keyEvents{server: s, setting: notifications{rdb: s.Client, log: s.Log(c.Log)}}
 	e.link = &link{
-		server: func() redis.UniversalClient { return s.Client },
-		log:    log,
-		wanted: eventChannels(db),
+		server:  func() (string, redis.UniversalClient) { return address, s.Client },
+		outages: out,
+		purpose: purpose{
+			what:    "keyspace notifications",
+			without: noticedLate,
+			advice: "give the user +subscribe and the channels &" + strings.Join(channels, " &") +
+				" (see ACL in docs/deployment.md), or use WithNotifications(false)",
+		},
+		wanted: channels,
 		onSubscribed: func(ctx context.Context) {
 			// With each connection: before it no server could be asked, and the one that
 			// answers now may be another one than before.
@@ -43,7 +51,7 @@ func newKeyEvents(s ledger.Server, db int, log *slog.Logger, on Events, parse fu
 			on.Subscribed()
 		},
 		onMessage: func(m *redis.Message) {
-			if msg := parse(m); msg.Kind == ledger.LiveKeyEvent {
+			if msg := c.Ledger.Parse(m); msg.Kind == ledger.LiveKeyEvent {
 				e.setting.eventCame()
 				on.Message(msg)
 			}

@@ -3,7 +3,6 @@ package listener
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -20,8 +19,9 @@ const probeInterval = 3 * time.Second
 // link is a subscription that is kept alive: when its connection breaks, the link
 // connects again.
 type link struct {
-	server func() redis.UniversalClient // returns the server for the next connection
-	log    *slog.Logger
+	server  func() (address string, client redis.UniversalClient) // returns the server for the next connection
+	outages *outages
+	purpose purpose
 
 	// Both are called from the link's own goroutine.
 	onSubscribed func(ctx context.Context) // all channels are subscribed; messages may have been missed before
@@ -35,6 +35,13 @@ type link struct {
 	wanted    []string      // the channels to listen to, sorted
 	conn      *redis.PubSub // nil while there is no connection
 	requested []string      // the channels that conn was asked for, sorted
+}
+
+// purpose says, for the log, what a link is for. All three are parts of a sentence.
+type purpose struct {
+	what    string // what it listens to
+	without string // what happens without it
+	advice  string // what to do if Redis does not permit it
 }
 
 // connected reports whether there is a connection with its channels subscribed.
@@ -81,16 +88,15 @@ func (k *link) updateChannels(ctx context.Context) {
 func (k *link) run(ctx context.Context) {
 	retry := backoff.Backoff{Min: 50 * time.Millisecond, Max: 3 * time.Second}
 	for {
-		subscribed, err := k.listenOnce(ctx)
+		address, client := k.server()
+		subscribed, err := k.listenOnce(ctx, address, client)
 		if ctx.Err() != nil {
 			return
 		}
 		if subscribed {
 			retry.Reset()
 		}
-		if !retry.Failing() {
-			k.log.Warn("lifecycle: subscription lost, or not possible yet; hooks still run, but some later than usual; subscribing again", "error", err)
-		}
+		k.outages.failed(k, address, err)
 		select {
 		case <-ctx.Done():
 			return
@@ -110,10 +116,10 @@ var canceled = func() context.Context {
 	return ctx
 }()
 
-// listenOnce listens on one connection until that breaks or ctx ends. subscribed is true if
-// it got as far as being subscribed to all channels.
-func (k *link) listenOnce(ctx context.Context) (subscribed bool, err error) {
-	conn := k.server().Subscribe(ctx)
+// listenOnce listens on one connection to a server until that breaks or ctx ends. subscribed
+// is true if it got as far as being subscribed to all channels.
+func (k *link) listenOnce(ctx context.Context, address string, client redis.UniversalClient) (subscribed bool, err error) {
+	conn := client.Subscribe(ctx)
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	k.mu.Lock()
@@ -148,6 +154,7 @@ func (k *link) listenOnce(ctx context.Context) (subscribed bool, err error) {
 				k.mu.Lock()
 				k.conn, k.requested = conn, channels
 				k.mu.Unlock()
+				k.outages.subscribed(k, address)
 				k.updateChannels(ctx) // setChannels may have been called meanwhile
 				k.onSubscribed(ctx)
 			} else if pending < 0 { // a channel that was added later

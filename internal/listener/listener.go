@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -32,7 +33,8 @@ type Events struct {
 // Run. Its methods are safe for concurrent use.
 type Listener struct {
 	c            Config
-	messages     *link         // the messages of other instances
+	messages     *link // the messages of other instances
+	outages      *outages
 	serversKnown chan struct{} // closed by the first SetServers
 
 	mu        sync.Mutex
@@ -45,10 +47,15 @@ type Listener struct {
 
 // New returns a listener that is not connected.
 func New(c Config) *Listener {
-	l := &Listener{c: c, serversKnown: make(chan struct{}), keyEvents: make(map[string]*keyEvents)}
+	l := &Listener{c: c, outages: newOutages(c.Log), serversKnown: make(chan struct{}), keyEvents: make(map[string]*keyEvents)}
 	l.messages = &link{
-		server:       l.anyServer,
-		log:          c.Log,
+		server:  l.anyServer,
+		outages: l.outages,
+		purpose: purpose{
+			what:    "the messages of other instances",
+			without: "some hooks run later than usual, those that handlers registered up to 30 seconds later",
+			advice:  "give the user +subscribe and the channels &" + c.Ledger.ChannelPattern() + " (see ACL in docs/deployment.md)",
+		},
 		wanted:       c.Ledger.Channels(c.Instance, nil),
 		onSubscribed: func(context.Context) { c.On.Subscribed() },
 		onMessage:    func(m *redis.Message) { c.On.Message(c.Ledger.Parse(m)) },
@@ -58,11 +65,15 @@ func New(c Config) *Listener {
 
 // anyServer returns a server to receive messages from. Every server of a cluster passes
 // them on. A random one is returned each time, in case the last one is away.
-func (l *Listener) anyServer() redis.UniversalClient {
+func (l *Listener) anyServer() (address string, client redis.UniversalClient) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.servers[rand.N(len(l.servers))].Client
+	s := l.servers[rand.N(len(l.servers))]
+	return l.address(s), s.Client
 }
+
+// address returns the address of a server, for the log.
+func (l *Listener) address(s ledger.Server) string { return cmp.Or(s.Name, l.c.Ledger.Address()) }
 
 // State reports what has become of keyspace notifications. In a cluster it is the state
 // of the server where it is worst.
@@ -127,10 +138,15 @@ func (l *Listener) updateKeyEvents() {
 			continue
 		}
 		delete(l.keyEvents, name)
-		l.stopping.Go(e.stop)
+		goesOn := l.ctx != nil && l.ctx.Err() == nil
+		l.stopping.Go(func() {
+			if e.stop(); goesOn {
+				l.outages.stopped(e.link)
+			}
+		})
 	}
 	for name, s := range wanted {
-		e := newKeyEvents(s, l.c.DB, s.Log(l.c.Log), l.c.On, l.c.Ledger.Parse)
+		e := newKeyEvents(s, l.address(s), l.c, l.outages)
 		e.start(l.ctx)
 		l.keyEvents[name] = e
 	}

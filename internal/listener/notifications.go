@@ -49,6 +49,9 @@ const (
 	needed = "Exeg"
 )
 
+// noticedLate is what happens without notifications, for the log.
+const noticedLate = "sessions still end on time, but one that somebody deletes or Redis evicts is noticed only at its idle timeout"
+
 // configTimeout is the longest time that reading or changing the setting may take.
 const configTimeout = 2 * time.Second
 
@@ -92,22 +95,26 @@ func (n *notifications) current() State {
 // set changes the state, and logs it if it is another one than before.
 func (n *notifications) set(s State, err error) {
 	n.mu.Lock()
-	old := n.state
+	old, byEvent := n.state, n.getRefused
 	n.state = s
 	n.mu.Unlock()
 	if old == s {
 		return
 	}
-	const without = "sessions still end on time, but one that somebody deletes or Redis evicts is noticed only at its idle timeout; " +
-		"set " + parameter + " " + needed + " in redis.conf or in the parameter group, or use WithNotifications(false)"
+	const without = noticedLate + "; set " + parameter + " " + needed + " in redis.conf or in the parameter group, or use WithNotifications(false)"
 	switch s {
 	case Refused:
 		n.log.Warn("lifecycle: Redis refuses CONFIG, so keyspace notifications stay off unless an operator has switched them on: "+without, "error", err)
 	case Missing:
 		n.log.Warn("lifecycle: keyspace notifications are off: " + without)
 	case On:
-		if old == Missing || old == Refused {
-			n.log.Info("lifecycle: keyspace notifications are on again")
+		const atOnce = "; a session that somebody deletes or that Redis evicts is noticed at once"
+		switch {
+		case old != Missing && old != Refused:
+		case byEvent:
+			n.log.Info("lifecycle: a keyspace notification has arrived, so Redis sends them" + atOnce)
+		default:
+			n.log.Info("lifecycle: the setting " + parameter + " of Redis has all flags that are needed now, so Redis sends keyspace notifications" + atOnce)
 		}
 	}
 }

@@ -115,6 +115,9 @@ func TestStateIsLoggedOnce(t *testing.T) {
 			if n.current() != c.state || warns != c.warns || infos != c.infos {
 				t.Errorf("state %d with %d warnings and %d notes in the log, want %d, %d and %d:\n%s", n.current(), warns, infos, c.state, c.warns, c.infos, &log)
 			}
+			if n := strings.Count(log.String(), "is noticed at once"); n != c.infos {
+				t.Errorf("%d of %d notes say what is better now:\n%s", n, c.infos, &log)
+			}
 			if n := strings.Count(log.String(), "set notify-keyspace-events Exeg"); n != c.warns {
 				t.Errorf("%d of %d warnings say what to do:\n%s", n, c.warns, &log)
 			}
@@ -133,6 +136,8 @@ func TestTryAgainLaterIsNoRefusal(t *testing.T) {
 		"CLUSTERDOWN The cluster is down",
 		"TRYAGAIN Multiple keys request during rehashing of slot",
 		"ERR max number of clients reached",
+		"WRONGPASS invalid username-password pair or user is disabled.",
+		"NOAUTH Authentication required.",
 	} {
 		for name, s := range map[string]*server{"GET": {get: later}, "SET": {set: later}} {
 			var log strings.Builder
