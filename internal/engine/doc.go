@@ -21,7 +21,8 @@
 // An Engine runs from Start until Stop; it cannot be started again. While it runs it is
 //
 //   - healthy: heartbeats succeed, and the instance looks after its buckets.
-//   - without Redis: heartbeats fail. The instance keeps its buckets, and every part tries
+//   - without Redis: heartbeats fail, because Redis is away or refuses the client's user
+//     name or password; the log says which. The instance keeps its buckets, and every part tries
 //     again. Ends wait in Redis. When heartbeats succeed again it looks at everything.
 //   - full: as many hooks ignore their context as may run at the same time. The instance
 //     gives up its buckets, and the other instances look after them, until some hooks

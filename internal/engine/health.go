@@ -7,20 +7,28 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
 // health is what the instance last found out about itself.
 type health struct {
 	failing bool // the last heartbeat failed
+	refused bool // since heartbeats fail, the log has said that Redis refuses the login
 	full    bool // of hooks that ignore their context
 }
 
 // heartbeat is called with the outcome of every heartbeat. The log gets one line when
-// heartbeats begin to fail, and one when they succeed again.
+// heartbeats begin to fail, and one when they succeed again. It gets another line if Redis
+// refuses the client's login and heartbeats failed for another reason before: after a restart
+// with another password, say.
 func (e *Engine) heartbeat(err error) {
-	was := e.health.failing
+	was, refused := e.health.failing, reply.LoginRefused(err)
 	e.health.failing = err != nil
 	switch {
+	case refused && !e.health.refused:
+		e.c.Log.Warn("lifecycle: Redis at "+e.c.Ledger.Address()+" refuses the user name or the password of the client; "+
+			"destroyed hooks will run when Redis accepts them again; check Username and Password of the Redis client, "+
+			"and SentinelUsername and SentinelPassword if it uses Sentinel", "error", err)
 	case errors.Is(err, ledger.ErrBucketMismatch):
 		e.c.OnMismatch(err)
 	case ledger.IsOverwritten(err) && !was:
@@ -36,6 +44,7 @@ func (e *Engine) heartbeat(err error) {
 		e.c.Log.Info("lifecycle: the heartbeat works again, and destroyed hooks run again")
 		e.reapers.LookAtAll()
 	}
+	e.health.refused = err != nil && (e.health.refused || refused)
 }
 
 // ready reports whether this instance can run hooks. It cannot while as many hooks ignore

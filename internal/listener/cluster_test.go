@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ type kit struct {
 	*Listener
 	received
 	t      *testing.T
+	log    redistest.Log
 	rdb    *redis.ClusterClient
 	ledger *ledger.Ledger
 	prefix string
@@ -67,7 +69,7 @@ func startKit(t *testing.T, c *redistest.Cluster) *kit {
 	}
 	k.ledger = ledgertest.Open(t, ledger.New(k.rdb, ledger.Config{Prefix: k.prefix, Buckets: 32, Timeout: 2 * time.Second}))
 	k.Listener = New(Config{
-		Ledger: k.ledger, Instance: "i", Notifications: true, Log: slog.New(slog.DiscardHandler),
+		Ledger: k.ledger, Instance: "i", Notifications: true, Log: slog.New(slog.NewTextHandler(&k.log, nil)),
 		On: Events{Message: k.message, Subscribed: func() {}},
 	})
 	servers := topology.New(topology.Config{
@@ -138,6 +140,9 @@ func TestEveryMasterIsHeard(t *testing.T) {
 	})
 	redistest.Eventually(t, "the listener is subscribed everywhere again", func() bool { return k.State() == On })
 	k.checkAllServers(3)
+	if n := strings.Count(k.log.String(), "the subscription to Redis at "+killed.Addr+" is lost"); n != 1 {
+		t.Errorf("%d lines say that the subscriptions to the killed server are lost, want 1:\n%s", n, &k.log)
+	}
 	for _, s := range k.servers {
 		if flags := s.Client.ConfigGet(t.Context(), parameter).Val()[parameter]; missingFlags(flags) != "" {
 			t.Errorf("%s: the notification flags are %q, which lacks some", s.Name, flags)
