@@ -117,7 +117,10 @@ const (
 	logHeartbeatFails     = "cannot reach Redis at"
 	logHeartbeatWorks     = "the heartbeat works again"
 	logLookFails          = "looking for ended sessions fails"
-	logSubscriptionLost   = "subscription lost"
+	logLoginRefused       = "destroyed hooks will run when Redis accepts them again"
+	logConfigRefused      = "Redis refuses CONFIG"
+	logSubscriptionLost   = "the subscription to Redis at"
+	logSubscribedAgain    = "lifecycle: subscribed again to Redis at"
 	logNotificationsOff   = "keyspace notifications are off"
 	logDestroyedHookFails = "a destroyed hook failed"
 	logAnyError           = " error=" // every line about a call that failed has it

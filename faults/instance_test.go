@@ -35,6 +35,8 @@ type setup struct {
 	Sentinels []string          // instead of Redis: the addresses of the sentinels
 	Cluster   []string          // instead of Redis: the addresses of the cluster's nodes
 	Via       map[string]string // with Sentinels: which address to dial instead of the one that Sentinel gives
+	User      string            // of a single server; "" is Redis's user default
+	Password  string            // of a single server; "" is none
 	Prefix    string
 	Buckets   int
 	Journal   string // path of the journal
@@ -154,7 +156,7 @@ func (in *instance) connect() {
 		})
 	default:
 		in.rdb = redis.NewClient(&redis.Options{
-			Addr: in.Redis, ContextTimeoutEnabled: true,
+			Addr: in.Redis, Username: in.User, Password: in.Password, ContextTimeoutEnabled: true,
 			ReadTimeout: patience, WriteTimeout: patience, // so that only the library's own timeout counts
 			MinRetryBackoff: in.RetryPause, MaxRetryBackoff: in.RetryPause,
 		})

@@ -40,6 +40,7 @@ func TestRow05RedisKilledUnderLoad(t *testing.T) {
 					f.awaitLogged(logHeartbeatFails, i+1, ps...)
 					f.redis.Restart(t)
 					f.awaitLogged(logHeartbeatWorks, i+1, ps...)
+					f.awaitLogged(logSubscribedAgain, i+1, ps...)
 				}
 				if fsync == "always" {
 					crash()
@@ -53,6 +54,9 @@ func TestRow05RedisKilledUnderLoad(t *testing.T) {
 				t.Errorf("%d ends", v.ends)
 			}
 			t.Logf("%d sessions, %d excused", v.sessions, v.excused)
+			// One instance has two subscriptions.
+			f.loggedExactly(logSubscriptionLost, 3, ps...)
+			f.loggedExactly(logSubscribedAgain, 3, ps...)
 		})
 	}
 }
@@ -68,6 +72,16 @@ func (f *fleet) awaitLogged(text string, n int, ps ...*process) {
 		}
 		return true
 	})
+}
+
+// loggedExactly fails the test unless each of these instances has logged text n times.
+func (f *fleet) loggedExactly(text string, n int, ps ...*process) {
+	f.t.Helper()
+	for _, p := range ps {
+		if got := p.countLogged(text); got != n {
+			f.t.Errorf("%s has logged %q %d times, want %d", p.name, text, got, n)
+		}
+	}
 }
 
 // The sessions' timeouts pass while Redis is down. Redis then loads a snapshot that still

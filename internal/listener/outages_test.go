@@ -187,6 +187,25 @@ func TestKilledServerIsLoggedOnce(t *testing.T) {
 	}
 }
 
+// During an outage another instance becomes the leader. The outage ends for this instance
+// though it never subscribes to notifications again.
+func TestOutageEndsWithoutTheLeadership(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	var log redistest.Log
+	l := startLeader(t, redistest.Client(t, server.Addr), &log)
+	redistest.Eventually(t, "both links are connected", func() bool { return l.connections() == 2 })
+	server.Kill()
+	redistest.Eventually(t, "both links have noticed", func() bool { return l.connections() == 0 })
+	l.SetBuckets(t.Context(), []int{0}, false)
+	server.Restart(t)
+	want := []string{"lost " + server.Addr, "again " + server.Addr}
+	redistest.Eventually(t, "the log says that the server is back", func() bool { return len(outageLines(log.String())) >= len(want) })
+	if got := outageLines(log.String()); !slices.Equal(got, want) {
+		t.Errorf("the lines are %q, want %q:\n%s", got, want, &log)
+	}
+}
+
 // The user of the client lacks a channel permission, from the beginning or since somebody
 // has taken it away. The log says which one, once, and says when it is there.
 func TestMissingChannelPermission(t *testing.T) {
