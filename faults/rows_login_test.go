@@ -48,7 +48,7 @@ func loginRefused(t *testing.T, x loginFault) {
 	ps := f.together("a", "b")
 	f.eventually("an instance gets notifications", func() bool { return hearsNotifications(ps) })
 	stop := f.load(f.living)
-	f.crowd(100, ps...)
+	crowd := f.crowd(100, ps...)
 
 	f.do(x.refuse...)
 	f.do("client", "kill", "type", "normal")
@@ -56,6 +56,7 @@ func loginRefused(t *testing.T, x loginFault) {
 	f.awaitLogged(logLoginRefused, 1, ps...)
 	f.awaitLogged(logSubscriptionLost, 1, ps...)
 	f.unavailable(ps[0])
+	crowd[99].turnedAway(ps[0])
 	f.awaitTime("all timeouts have passed", time.Now().Add(f.setup.Idle))
 	f.unavailable(ps[1])
 

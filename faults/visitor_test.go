@@ -138,8 +138,14 @@ func (f *fleet) serves(p *process) bool {
 // unavailable fails the test unless a new visitor of p gets a 503.
 func (f *fleet) unavailable(p *process) {
 	f.t.Helper()
-	if status, body := f.newVisitor().visit(p, "/"); status != http.StatusServiceUnavailable {
-		f.t.Errorf("a new visitor of %s got %d %s, want %d", p.name, status, body, http.StatusServiceUnavailable)
+	f.newVisitor().turnedAway(p)
+}
+
+// turnedAway fails the test unless the visitor gets a 503 from p.
+func (v *visitor) turnedAway(p *process) {
+	v.f.t.Helper()
+	if status, body := v.visit(p, "/"); status != http.StatusServiceUnavailable {
+		v.f.t.Errorf("a visitor of %s got %d %s, want %d", p.name, status, body, http.StatusServiceUnavailable)
 	}
 }
 
