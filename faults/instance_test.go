@@ -48,6 +48,7 @@ type setup struct {
 	RetryPause   time.Duration // between the client's attempts at one call; 0 is go-redis's default
 	HookTimeout  time.Duration
 	Heartbeat    time.Duration
+	Sweep        time.Duration // between two queries for all sessions with hooks of handlers; 0 is the library's default
 	Skew         time.Duration // how far the instance's clock is ahead
 	Concurrency  int
 	Attempts     int           // at the hooks of one end
@@ -175,7 +176,7 @@ func (in *instance) dial(ctx context.Context, network, addr string) (net.Conn, e
 
 // manage makes the store and the manager, and registers the global hooks.
 func (in *instance) manage() error {
-	tuning := testonly.Tuning{Heartbeat: in.Heartbeat}
+	tuning := testonly.Tuning{Heartbeat: in.Heartbeat, Sweep: in.Sweep}
 	if in.Skew != 0 {
 		tuning.Now = func() time.Time { return time.Now().Add(in.Skew) }
 	}
