@@ -112,7 +112,7 @@ func (n *notifications) set(s State, err error) {
 		switch {
 		case old != Missing && old != Refused:
 		case byEvent:
-			n.log.Info("lifecycle: a keyspace notification has arrived, so Redis sends them" + atOnce)
+			n.log.Info("lifecycle: a notification has arrived, so Redis sends keyspace notifications" + atOnce)
 		default:
 			n.log.Info("lifecycle: the setting " + parameter + " of Redis has all flags that are needed now, so Redis sends keyspace notifications" + atOnce)
 		}
