@@ -48,7 +48,7 @@ type setup struct {
 	RetryPause   time.Duration // between the client's attempts at one call; 0 is go-redis's default
 	HookTimeout  time.Duration
 	Heartbeat    time.Duration
-	Sweep        time.Duration // between two queries for all sessions with hooks of handlers; 0 is the library's default
+	Sweep        time.Duration // between two queries for all sessions with closures; 0 is the library's default
 	Skew         time.Duration // how far the instance's clock is ahead
 	Concurrency  int
 	Attempts     int           // at the hooks of one end

@@ -45,7 +45,7 @@ func loginRefused(t *testing.T, x loginFault) {
 	f.setup.User, f.setup.Password = x.user, "right"
 	f.setup.RedisTimeout = shortRedisTimeout
 	f.setup.Idle = 5 * time.Second
-	f.setup.Sweep = time.Second // so that the sessions of handlers' hooks are asked for while Redis refuses the login
+	f.setup.Sweep = time.Second // so that the instances ask for the sessions with closures while Redis refuses the login
 	ps := f.together("a", "b")
 	f.eventually("an instance gets notifications", func() bool { return hearsNotifications(ps) })
 	stop := f.load(f.living)
