@@ -22,8 +22,8 @@
 //
 //   - healthy: heartbeats succeed, and the instance looks after its buckets.
 //   - without Redis: heartbeats fail, because Redis is away or refuses the client's user
-//     name or password; the log says which. The instance keeps its buckets, and every part tries
-//     again. Ends wait in Redis. When heartbeats succeed again it looks at everything.
+//     name or password; the log says which. The instance keeps its buckets, and every part
+//     tries again. Ends wait in Redis. When heartbeats succeed again it looks at everything.
 //   - full: as many hooks ignore their context as may run at the same time. The instance
 //     gives up its buckets, and the other instances look after them, until some hooks
 //     have returned.
