@@ -100,17 +100,23 @@ func (d deployment) nothingRefused(t testing.TB, user string) {
 // allUsed fails the test if one of the commands in a rule was never sent.
 func (d deployment) allUsed(t testing.TB, rights []string) {
 	t.Helper()
+	for _, r := range rights {
+		if name, ok := strings.CutPrefix(r, "+"); ok && !d.used(t, name) {
+			t.Errorf("%s was not used: it is not needed, or this test does too little", r)
+		}
+	}
+}
+
+// used reports whether a client has sent a command since the servers were started.
+func (d deployment) used(t testing.TB, command string) bool {
+	t.Helper()
 	var calls strings.Builder
 	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
 		info, err := rdb.Info(ctx, "commandstats").Result()
 		calls.WriteString(info)
 		return err
 	})
-	for _, r := range rights {
-		if name, ok := strings.CutPrefix(r, "+"); ok && !strings.Contains(calls.String(), "cmdstat_"+name+":") {
-			t.Errorf("%s was not used: it is not needed, or this test does too little", r)
-		}
-	}
+	return strings.Contains(calls.String(), "cmdstat_"+command+":")
 }
 
 // The whole library works with the rights of the rule, and without its optional rights.
@@ -275,6 +281,9 @@ func startLives(t *testing.T, d deployment, p string) *lives {
 			return subscribed && len(d.channels(t, p+":{*}:wake")) > 0
 		})
 	}
+	redistest.Eventually(t, "the first instance has given up some buckets, and their channels", func() bool {
+		return d.used(t, "unsubscribe")
+	})
 	l := &lives{t, a, b, make(chan lifecycle.Reason, 10)}
 	a.hold(func(_ context.Context, s *lifecycle.Session) error {
 		l.held <- s.Reason
