@@ -70,21 +70,22 @@ type Session struct {
 	// LastSeenAt is the time of the last request, as exactly as it is known. After an
 	// absolute timeout it is the earliest time at which the last request can have come.
 	LastSeenAt time.Time
-	// EndedAt is when the session ended; zero while it is live. For a timeout it is the
-	// last recorded deadline, not the moment at which the end was noticed.
+	// EndedAt is when the session ended; zero in queries and created hooks. For a timeout
+	// it is the last recorded deadline, not the moment at which the end was noticed. With
+	// ReasonShutdown it is the time of the shutdown.
 	//
 	// If no instance was running when the session timed out, EndedAt and LastSeenAt may
 	// be too early, by up to the idle timeout: requests may have prolonged the session
 	// after the deadline was recorded. For the same reason an absolute timeout may then
 	// be reported as an idle timeout.
 	EndedAt time.Time
-	// ExpiresAt is when a live session ends if no request comes.
+	// ExpiresAt is when a live session ends if no request comes; zero in destroyed hooks.
 	ExpiresAt time.Time
 
-	// Reason says why the session ended; empty while it is live.
+	// Reason says why the destroyed hook is called; empty in queries and created hooks.
 	Reason Reason
-	// Attempt is how often the destroyed hooks of this end have been started, from 1 up;
-	// 0 while the session is live.
+	// Attempt is how often the destroyed hooks of this end have been started, from 1 up; 0
+	// in queries and created hooks.
 	Attempt int
 
 	// Request is a summary of the request that began the session.
@@ -181,7 +182,8 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	}
 	s.Attempt = e.Attempt
 	s.Reason = reasonOf(e, rec)
-	if s.Reason == ReasonAbsoluteTimeout {
+	expired := e.Reason == ledger.Expired // and not by Manager.Destroy with the text of a timeout
+	if expired && s.Reason == ReasonAbsoluteTimeout {
 		e.At = rec.Timeouts.Deadline
 	}
 	// CreatedAt is an estimate of the server's clock, and may be late by half a round trip.
@@ -190,7 +192,7 @@ func endedSession(codec Codec, e ledger.End) *Session {
 	if rec.Created != 0 {
 		seen := e.At
 		switch {
-		case s.Reason == ReasonIdleTimeout || s.Reason == ReasonAbsoluteTimeout:
+		case expired:
 			seen -= rec.Timeouts.Idle.Milliseconds()
 		case e.Left >= 0:
 			seen += e.Left - rec.Timeouts.Idle.Milliseconds()

@@ -74,6 +74,34 @@ func endsByDestroy(t *testing.T, reason lifecycle.Reason) *app {
 	return a
 }
 
+// An administrator may give the text of a timeout as the reason. The times are those of the
+// destruction all the same.
+func TestTimesOfADestroyedSession(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []lifecycle.Reason{lifecycle.ReasonAbsoluteTimeout, lifecycle.ReasonIdleTimeout, "banned"} {
+		t.Run(string(reason), func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t, shared(t), redistest.Prefix())
+			id, v := a.begin()
+			redistest.Eventually(t, "the session is used for a while", func() bool {
+				a.ok(v, "/")
+				s, err := a.m.Get(redistest.Within(t), id)
+				return err == nil && s.LastSeenAt.Sub(s.CreatedAt) > 200*time.Millisecond
+			})
+			a.end(id, reason)
+			s := a.nextDestroyed()
+			if s.Reason != reason {
+				t.Errorf("reason %q", s.Reason)
+			}
+			for name, at := range map[string]time.Time{"EndedAt": s.EndedAt, "LastSeenAt": s.LastSeenAt} {
+				if at.Sub(s.CreatedAt) < 100*time.Millisecond || at.After(s.EndedAt) || s.EndedAt.After(s.CreatedAt.Add(time.Hour)) {
+					t.Errorf("%s is %v after the session began", name, at.Sub(s.CreatedAt))
+				}
+			}
+		})
+	}
+}
+
 func endsByDeletion(t *testing.T) *app {
 	needsNotifications(t)
 	a := newApp(t, shared(t), redistest.Prefix()).start()
