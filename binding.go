@@ -60,8 +60,9 @@ type hooks interface {
 	runCreated(r *http.Request, s *Session) error
 	// end ends the session; see ledger.Ledger.End for proof and ok.
 	end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error)
-	// hold registers a hook for the end of the live session b.
-	hold(ctx context.Context, b *binding, h Hook) error
+	// hold registers a hook for the end of a live session. It calls watch to note in Redis
+	// that the instance has hooks for that end; watch returns the session's record.
+	hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error
 }
 
 // noHooks stands in where no manager is at work: no hooks run, and an ended session waits
@@ -70,7 +71,7 @@ type noHooks struct{ store *Store }
 
 func (noHooks) beginning(string) (finish func())           { return func() {} }
 func (noHooks) runCreated(*http.Request, *Session) error   { return nil }
-func (noHooks) hold(context.Context, *binding, Hook) error { return ErrShutdown }
+func (noHooks) hold(string, Hook, func(string) ([]byte, error)) error { return ErrShutdown }
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
 	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})

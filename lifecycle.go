@@ -331,11 +331,8 @@ func (m *Manager) end(ctx context.Context, id, proof string, reason Reason) (ok 
 	return ok, unavailable("end", err)
 }
 
-func (m *Manager) hold(ctx context.Context, b *binding, h Hook) error {
-	ended, err := m.runner.Hold(b.token.ID, h, func() (record []byte, err error) {
-		err = b.watch(ctx, m.instance)
-		return b.packed, err
-	})
+func (m *Manager) hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error {
+	ended, err := m.runner.Hold(id, h, func() (record []byte, err error) { return watch(m.instance) })
 	if errors.Is(err, closures.ErrClosed) {
 		return ErrShutdown
 	}

@@ -131,8 +131,8 @@ func (b *binding) use(t token.Token, packed []byte) error {
 	b.token, b.record, b.packed, b.state = t, rec, packed, live
 	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
 	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
-	stands := cookie.PlaceOf(s.canonical(b.session.Options))
-	b.place = &stands
+	place := cookie.PlaceOf(s.canonical(b.session.Options))
+	b.place = &place
 	b.resend = b.resend || b.resendDue()
 	return nil
 }

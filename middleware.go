@@ -210,10 +210,11 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
 	}
-	if err := c.binding.needLive(); err != nil {
+	b, ctx := c.binding, c.Request.Context()
+	if err := b.needLive(); err != nil {
 		return err
 	}
-	return c.binding.hooks.hold(c.Request.Context(), c.binding, h)
+	return b.hooks.hold(b.token.ID, h, func(instance string) (record []byte, err error) { return b.watch(ctx, instance) })
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is

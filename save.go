@@ -272,9 +272,11 @@ func (b *binding) reload(ctx context.Context) (ok bool, err error) {
 	return true, nil
 }
 
-// watch notes in Redis that an instance has hooks for the session's end.
-func (b *binding) watch(ctx context.Context, instance string) error {
-	return b.whileLive(ctx, "register a hook", func() (bool, error) {
+// watch notes in Redis that an instance has hooks for the session's end. It returns the
+// session's record.
+func (b *binding) watch(ctx context.Context, instance string) ([]byte, error) {
+	err := b.whileLive(ctx, "register a hook", func() (bool, error) {
 		return b.store.ledger.Watch(ctx, b.token.ID, b.token.Proof(), instance)
 	})
+	return b.packed, err
 }
