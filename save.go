@@ -104,6 +104,7 @@ func (b *binding) begin(r *http.Request, w http.ResponseWriter, values []byte) e
 	b.sendCookie(r, w)
 	if err := b.hooks.runCreated(r, b.snapshot()); err != nil {
 		_ = b.destroy(ctx, ReasonDestroyed) // if this fails, the session ends at its timeout
+		b.state = ended                     // for this request in any case
 		b.expireCookie(r, w)
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-contrib/sessions"
+
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
@@ -154,6 +156,36 @@ func TestCreatedHooksRequired(t *testing.T) {
 		t.Errorf("ended: %s", s.Reason)
 	}
 	a.begin() // other visitors get a session
+}
+
+// A refused session stays refused for its request, even if Redis goes away before the
+// session can be ended.
+func TestARefusedSessionStaysRefused(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	a := newApp(t, onServer(t, server), redistest.Prefix(), lifecycle.WithCreatedHooksRequired(), lifecycle.WithLazyCreation())
+	a.m.OnSessionCreated(func(context.Context, *lifecycle.Session) error {
+		server.Kill()
+		return errors.New("no seat left")
+	})
+	a.get("/twice", func(c *lifecycle.Context) {
+		s := sessions.Default(c.Context)
+		s.Set("user", "bob")
+		if err := s.Save(); !errors.Is(err, lifecycle.ErrRefused) {
+			t.Errorf("the first Save: %v", err)
+		}
+		if c.Session() != nil {
+			t.Error("the request has the refused session")
+		}
+		s.Set("user", "eve")
+		if err := s.Save(); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("the second Save: %v", err)
+		}
+	})
+	v := new(visitor)
+	if a.visit(v, "/twice"); v.cookie != "" {
+		t.Errorf("the visitor has the cookie %s", v.cookie)
+	}
 }
 
 // A retry runs only the hooks that have not succeeded yet.
