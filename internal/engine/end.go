@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
@@ -14,7 +14,7 @@ func (e *Engine) End(ctx context.Context, id, proof, reason string) (ok bool, er
 	var terms ledger.ClaimTerms
 	if !e.stopping.Load() {
 		// The "d" keeps these names apart from those of the reapers' claims.
-		terms.Token = fmt.Sprintf("%s:d%d", e.c.Instance, e.claims.Add(1))
+		terms.Token = ledger.ClaimToken(e.c.Instance, "d"+strconv.FormatInt(e.claims.Add(1), 10))
 		terms.Lease = e.c.Lease
 	}
 	claim, ok, err := e.c.Ledger.End(ctx, id, proof, reason, terms)

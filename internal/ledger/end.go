@@ -42,9 +42,13 @@ type Claim struct {
 
 // ClaimTerms are the terms under which a call claims ends.
 type ClaimTerms struct {
-	Token string        // the name of the claim, unique for each call; "" claims nothing
+	Token string        // the name of the claim, unique for each call (see ClaimToken); "" claims nothing
 	Lease time.Duration // how long the claim lasts; then another instance may take it over
 }
+
+// ClaimToken returns the name of a claim of an instance. The instance gives each number
+// once.
+func ClaimToken(instance, number string) string { return instance + ":" + number }
 
 // End ends a live session for the given reason, and claims the end under terms. ok is false
 // if the session is not live; c is nil then, and also if terms claim nothing.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,6 +16,12 @@ type Fate struct {
 	End   End    // if Ended; its Reason is Lost if neither an end nor a record is left
 	Claim string // the claim of the end that is in force, or ""
 	Err   error  // Redis did not answer, or answered with an error
+}
+
+// ClaimedBy reports whether an instance has the claim of the end.
+func (f Fate) ClaimedBy(instance string) bool {
+	by, _, _ := strings.Cut(f.Claim, ":")
+	return by == instance
 }
 
 // Fates reads what became of sessions that an instance holds closures of. It changes

@@ -196,7 +196,7 @@ func (r *Reaper) lookAt(ctx context.Context, buckets []int, suspects [][]ledger.
 	// The look goes on even if ctx ends: a claim whose reply is not read would be nobody's
 	// until its lease is over.
 	found, err := r.c.Ledger.Look(context.WithoutCancel(ctx), buckets, suspects, ledger.ClaimTerms{
-		Token: r.c.Instance + ":" + strconv.FormatInt(r.fleet.claims.Add(1), 10),
+		Token: ledger.ClaimToken(r.c.Instance, strconv.FormatInt(r.fleet.claims.Add(1), 10)),
 		Lease: r.c.Lease,
 	})
 	for _, f := range found {

@@ -21,7 +21,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +29,12 @@ import (
 
 // batch is how many sessions are queried in one round trip.
 const batch = 256
+
+// Ledger is what a Sweeper needs of a *ledger.Ledger.
+type Ledger interface {
+	ServerOf(id string) string
+	Fates(ctx context.Context, ids []string) []ledger.Fate
+}
 
 // Closures tells which sessions have closures in this process.
 type Closures interface {
@@ -41,7 +46,7 @@ type Closures interface {
 
 // Config is what a Sweeper is made of.
 type Config struct {
-	Ledger   *ledger.Ledger
+	Ledger   Ledger
 	Instance string
 	Closures Closures
 	// Submit takes ends that other instances handle, as claims without a token.
@@ -177,7 +182,7 @@ func (s *Sweeper) submitEnded(fates []ledger.Fate, ids []string) (unanswered []s
 			unanswered = append(unanswered, ids[i])
 		// Where this instance has the claim, its delivery runs the closures before the
 		// global hooks: there is nothing to submit.
-		case f.Ended && !strings.HasPrefix(f.Claim, s.c.Instance+":"):
+		case f.Ended && !f.ClaimedBy(s.c.Instance):
 			ended = append(ended, &ledger.Claim{End: f.End})
 		}
 	}
