@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
@@ -13,38 +11,51 @@ import (
 // health is what the instance last found out about itself.
 type health struct {
 	failing bool // the last heartbeat failed
-	refused bool // since heartbeats fail, the log has said that Redis refuses the login
 	full    bool // of hooks that ignore their context
+
+	// What the log has said since heartbeats fail.
+	saidLogin       bool // Redis refuses the client's login
+	saidOverwritten bool // a key of the whole fleet was overwritten
 }
 
 // heartbeat is called with the outcome of every heartbeat. The log gets one line when
-// heartbeats begin to fail, and one when they succeed again. It gets another line if Redis
-// refuses the client's login and heartbeats failed for another reason before: after a restart
-// with another password, say.
+// heartbeats begin to fail, and one when they succeed again. It gets another line if it
+// turns out meanwhile that somebody must put something right: the client's login, after a
+// restart with another password, say, or a key that was overwritten.
 func (e *Engine) heartbeat(err error) {
-	was, refused := e.health.failing, reply.LoginRefused(err)
-	e.health.failing = err != nil
+	h := &e.health
+	if err == nil {
+		if h.failing {
+			e.c.Log.Info("lifecycle: the heartbeat works again, and destroyed hooks run again")
+			e.reapers.LookAtAll()
+		}
+		h.failing, h.saidLogin, h.saidOverwritten = false, false, false
+		return
+	}
+	first := !h.failing
+	h.failing = true
 	switch {
-	case refused && !e.health.refused:
-		e.c.Log.Warn("lifecycle: Redis at "+e.c.Ledger.Address()+" refuses the user name or the password of the client; "+
-			"destroyed hooks will run when Redis accepts them again; check Username and Password of the Redis client, "+
-			"and SentinelUsername and SentinelPassword if it uses Sentinel", "error", err)
+	case reply.LoginRefused(err):
+		if !h.saidLogin {
+			e.c.Log.Warn("lifecycle: Redis at "+e.c.Ledger.Address()+" refuses the user name or the password of the client; "+
+				"destroyed hooks will run when Redis accepts them again; check Username and Password of the Redis client, "+
+				"and SentinelUsername and SentinelPassword if it uses Sentinel", "error", err)
+		}
+		h.saidLogin = true
 	case errors.Is(err, ledger.ErrBucketMismatch):
 		e.c.OnMismatch(err)
-	case ledger.IsOverwritten(err) && !was:
-		e.c.Log.Error("lifecycle: the heartbeat fails because another program has overwritten a key of the whole fleet; "+
-			"instances cannot divide the work until you delete it", "error", err)
-	case err != nil && !was:
-		text := "cannot reach Redis at " + e.c.Ledger.Address() + "; destroyed hooks will run when it is back"
-		if answer := redis.Error(nil); errors.As(err, &answer) {
-			text = "Redis at " + e.c.Ledger.Address() + " refuses the heartbeat; destroyed hooks may wait until it works again"
+	case ledger.IsOverwritten(err):
+		if !h.saidOverwritten {
+			e.c.Log.Error("lifecycle: the heartbeat fails because another program has overwritten a key of the whole fleet; "+
+				"instances cannot divide the work until you delete it", "error", err)
 		}
-		e.c.Log.Warn("lifecycle: "+text, "error", err)
-	case err == nil && was:
-		e.c.Log.Info("lifecycle: the heartbeat works again, and destroyed hooks run again")
-		e.reapers.LookAtAll()
+		h.saidOverwritten = true
+	case first && reply.IsReply(err):
+		e.c.Log.Warn("lifecycle: Redis at "+e.c.Ledger.Address()+" refuses the heartbeat; destroyed hooks may wait until it works again; "+
+			"the error says what Redis lacks", "error", err)
+	case first:
+		e.c.Log.Warn("lifecycle: cannot reach Redis at "+e.c.Ledger.Address()+"; destroyed hooks will run when it is back", "error", err)
 	}
-	e.health.refused = err != nil && (e.health.refused || refused)
 }
 
 // ready reports whether this instance can run hooks. It cannot while as many hooks ignore

@@ -14,27 +14,23 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// refusal is an error that a server replies with.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-func (refusal) RedisError()     {}
-
-// The log says once why heartbeats fail and once that they succeed again. A refused login is
-// not what Redis says about the heartbeat, and is said even if Redis was away before.
+// The log says once why heartbeats fail and once that they succeed again. A refused login and
+// an overwritten key are said even if Redis was away before: somebody must put them right.
 func TestHeartbeatIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	const (
 		unreachable = "cannot reach Redis at localhost:6379"
 		login       = "Redis at localhost:6379 refuses the user name or the password of the client; destroyed hooks will run when Redis accepts them again; check Username and Password"
 		refused     = "Redis at localhost:6379 refuses the heartbeat"
+		overwritten = "another program has overwritten a key of the whole fleet"
 		works       = "the heartbeat works again"
 	)
 	var (
-		away  = errors.New("dial tcp: connection refused")
-		wrong = fmt.Errorf("failed to authenticate: %w", refusal("WRONGPASS invalid username-password pair or user is disabled."))
-		none  = refusal("NOAUTH Authentication required.")
-		perm  = refusal("NOPERM User app has no permissions to run the 'zadd' command")
+		away      = errors.New("dial tcp: connection refused")
+		wrong     = fmt.Errorf("failed to authenticate: %w", redistest.ErrorReply("WRONGPASS invalid username-password pair or user is disabled."))
+		none      = redistest.ErrorReply("NOAUTH Authentication required.")
+		wrongType = redistest.ErrorReply("WRONGTYPE Operation against a key holding the wrong kind of value")
+		perm      = redistest.ErrorReply("NOPERM User app has no permissions to run the 'zadd' command")
 	)
 	for name, c := range map[string]struct {
 		beats []error
@@ -47,7 +43,9 @@ func TestHeartbeatIsLoggedOnce(t *testing.T) {
 		"away, then refused":     {[]error{away, away, wrong, away, wrong, nil}, []string{unreachable, login, works}},
 		"refused, then away":     {[]error{wrong, away, nil, away}, []string{login, works, unreachable}},
 		"login, then a command":  {[]error{wrong, perm, nil}, []string{login, works}},
-		"loading, then no login": {[]error{refusal("LOADING Redis is loading"), none, nil}, []string{refused, login, works}},
+		"overwritten":            {[]error{wrongType, wrongType, nil, wrongType}, []string{overwritten, works, overwritten}},
+		"away, then overwritten": {[]error{away, wrongType, away, wrongType, nil}, []string{unreachable, overwritten, works}},
+		"loading, then no login": {[]error{redistest.ErrorReply("LOADING Redis is loading"), none, nil}, []string{refused, login, works}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +62,7 @@ func TestHeartbeatIsLoggedOnce(t *testing.T) {
 			}
 			var got []string
 			for line := range strings.Lines(log.String()) {
-				for _, text := range []string{unreachable, login, refused, works} {
+				for _, text := range []string{unreachable, login, refused, overwritten, works} {
 					if strings.Contains(line, text) {
 						got = append(got, text)
 					}

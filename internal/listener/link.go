@@ -2,7 +2,6 @@ package listener
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/backoff"
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
 // probeInterval is the pause between two PINGs on a subscription. A connection on which
@@ -138,8 +138,7 @@ func (k *link) listenOnce(ctx context.Context, address string, client redis.Univ
 	for {
 		m, err := conn.ReceiveTimeout(canceled, 2*probeInterval)
 		if err != nil {
-			var answer redis.Error
-			if errors.As(err, &answer) && subscribed {
+			if reply.IsReply(err) && subscribed {
 				continue // Redis refuses our PING: the connection is alive
 			}
 			return subscribed, err

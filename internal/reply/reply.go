@@ -7,6 +7,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// IsReply reports whether err is an error that a server has replied with, and not one of the
+// connection or of a deadline.
+func IsReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
 // Refuses reports whether err is the answer of a server that does not have the command, or
 // does not allow it, so that trying again is of no use. It is false if there was no answer,
 // if the answer means that the server cannot serve the command now, and if the server has
