@@ -40,7 +40,11 @@ func (o *outages) failed(k *link, server string, err error) {
 		return // a server that is away takes nothing from a link without the right
 	}
 	if redis.IsPermissionError(err) {
-		o.forget(k)
+		for _, over := range o.forget(k) {
+			if o.anyAt(over) {
+				o.logSubscribed(over)
+			}
+		}
 		o.forbidden[k] = true
 		o.log.Warn("lifecycle: Redis at "+server+" does not permit the client's user to subscribe to "+k.purpose.what+"; "+
 			k.purpose.without+"; "+k.purpose.advice, "error", err)
@@ -66,11 +70,12 @@ func (o *outages) failed(k *link, server string, err error) {
 func (o *outages) subscribed(k *link, server string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	late := o.forbidden[k]
+	delete(o.forbidden, k)
 	over := o.forget(k)
-	if len(over) > 0 || o.forbidden[k] {
+	if len(over) > 0 || late {
 		o.logSubscribed(server)
 	}
-	delete(o.forbidden, k)
 	o.at[k] = server
 }
 
@@ -91,7 +96,11 @@ func (o *outages) stopped(k *link) {
 }
 
 func (o *outages) logSubscribed(server string) {
-	o.log.Info("lifecycle: subscribed again to Redis at " + server + "; hooks run on time again")
+	text := "lifecycle: subscribed again to Redis at " + server
+	if len(o.lost) == 0 && len(o.forbidden) == 0 {
+		text += "; hooks run on time again"
+	}
+	o.log.Info(text)
 }
 
 // forget removes link k from all outages, and returns the servers whose outage is over with

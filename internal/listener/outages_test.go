@@ -92,6 +92,14 @@ func TestOutagesAreLoggedOnce(t *testing.T) {
 			[]step{{"m", works, "A"}, {"a", works, "A"}, {"m", lost, "A"}, {"a", lost, "A"}, {"a", forbidden, "A"}, {"m", works, "A"}},
 			[]string{"lost A", "forbidden A", "again A"},
 		},
+		"not permitted after an outage": {
+			[]step{{"m", lost, "A"}, {"m", forbidden, "A"}, {"m", works, "A"}},
+			[]string{"lost A", "forbidden A", "again A"},
+		},
+		"not permitted at another server": {
+			[]step{{"m", lost, "A"}, {"a", lost, "A"}, {"a", works, "A"}, {"m", forbidden, "B"}},
+			[]string{"lost A", "again A", "forbidden B"},
+		},
 		"an outage while one is not permitted": {
 			[]step{{"a", forbidden, "A"}, {"m", lost, "A"}, {"m", works, "A"}},
 			[]string{"forbidden A", "lost A", "again A"},
