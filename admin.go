@@ -49,7 +49,7 @@ func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
 func (m *Manager) found(f ledger.LiveSession) (*Session, error) {
 	rec, err := decodeRecord(f.Record)
 	if err != nil {
-		return nil, fmt.Errorf("session %s: %w", f.ID, err)
+		return nil, fmt.Errorf("%w (session %s)", err, f.ID)
 	}
 	return liveSession(m.store.config.codec, f.ID, rec, m.store.ledger.ClockOf(f.ID).Unix(), max(f.Left, 0)), nil
 }

@@ -41,6 +41,9 @@ func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
 // Save writes the session to Redis and sets its cookie. Call it before the response's body.
 // It returns ErrSessionEnded if the session has ended since the request read it; Save never
 // revives a session.
+//
+// A session that was made by gorilla's NewSession, and not by Get or New, begins anew with
+// each Save, without created hooks. Use Get, as gin-contrib does.
 func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.Session) error {
 	if b, ok := session.Store().(*binding); ok && b.store == s {
 		return b.Save(r, w, session)
