@@ -26,7 +26,8 @@
 //     tries again. Ends wait in Redis. When heartbeats succeed again it looks at everything.
 //   - full: as many hooks ignore their context as may run at the same time. The instance
 //     gives up its buckets, and the other instances look after them, until some hooks
-//     have returned.
+//     have returned. It sends no heartbeats meanwhile, so the log says nothing of Redis
+//     going away or coming back in that time.
 //
 // # Failures
 //
