@@ -36,7 +36,7 @@
 //
 // The leader adds the flags that are missing to the server's notify-keyspace-events with
 // every new connection, because a restart forgets the setting and a failover leaves it
-// behind. Later it only reads the setting, every 10 seconds, and reports if somebody has
+// behind. Later it only reads the setting, every 12 seconds, and reports if somebody has
 // changed it: it does not fight an operator. Where the server refuses CONFIG, the first
 // notification that comes shows that they are on.
 //

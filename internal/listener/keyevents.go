@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// checkInterval is the pause between two readings of a server's notification setting.
-	checkInterval = 10 * time.Second
 	// retryInterval is the pause before the setting is asked for again where the server
 	// has not answered.
 	retryInterval = 3 * time.Second
+	// checkEvery says with which retryInterval the setting is read: every 12 seconds.
+	checkEvery = 4
 )
 
 // keyEvents listens to the keyspace notifications of one server, which publishes those of
@@ -72,12 +72,11 @@ func (e *keyEvents) stop() {
 	e.wg.Wait()
 }
 
-// checkSetting checks the server's setting every checkInterval until ctx ends.
+// checkSetting checks the server's setting every checkEvery intervals until ctx ends.
 func (e *keyEvents) checkSetting(ctx context.Context) {
 	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
-	checked := time.Now()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -87,8 +86,8 @@ func (e *keyEvents) checkSetting(ctx context.Context) {
 		case !e.link.connected():
 		case e.setting.unanswered():
 			e.setting.enable(ctx)
-		case time.Since(checked) >= checkInterval:
-			checked = time.Now()
+		case n >= checkEvery:
+			n = 0
 			e.setting.check(ctx)
 		}
 	}
