@@ -1,6 +1,7 @@
 package reaper
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -21,11 +22,11 @@ func (r *Reaper) run(ctx context.Context) {
 		wait, wake := r.pause(), r.wake
 		if err != nil {
 			if !retry.Failing() {
-				r.c.Log.Warn("lifecycle: looking for ended sessions fails, so destroyed hooks wait; this instance tries again until it works", "error", err)
+				r.c.Log.Warn("lifecycle: looking for ended sessions fails at Redis "+r.address()+", so destroyed hooks wait; this instance tries again until it works", "error", err)
 			}
 			wait, wake = retry.Next(), nil
 		} else if retry.Failing() {
-			r.c.Log.Info("lifecycle: looking for ended sessions works again")
+			r.c.Log.Info("lifecycle: looking for ended sessions works again at Redis " + r.address())
 			retry.Reset()
 		}
 		var room <-chan struct{}
@@ -43,6 +44,9 @@ func (r *Reaper) run(ctx context.Context) {
 		}
 	}
 }
+
+// address returns the address of the reaper's server, for the log.
+func (r *Reaper) address() string { return cmp.Or(r.server, r.c.Ledger.Address()) }
 
 // pause returns for how long there is nothing to do.
 func (r *Reaper) pause() time.Duration {

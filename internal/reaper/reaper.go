@@ -36,9 +36,10 @@ type Config struct {
 // Reaper looks for the ended sessions of one server. Its methods are safe for concurrent
 // use and never wait for Redis, except for run.
 type Reaper struct {
-	c     Config
-	fleet *shared
-	wake  chan struct{} // gets a value when there is something new to look at
+	c      Config
+	server string // the server's name; "" without a cluster
+	fleet  *shared
+	wake   chan struct{} // gets a value when there is something new to look at
 
 	mu          sync.Mutex
 	next        map[int]int64       // this reaper's buckets, with when their next entry is due, or never

@@ -63,6 +63,7 @@ func (r *Reapers) SetServers(servers []ledger.Server) {
 			c := r.c
 			c.Log = s.Log(c.Log)
 			x = &serverReaper{Reaper: newReaper(c, &r.shared)}
+			x.server = s.Name
 			if r.startOne != nil {
 				r.startOne(x)
 			}
