@@ -1,24 +1,3 @@
-// Package closures keeps the hooks that handlers of this process have registered for
-// single sessions, the closures, until they run. It keeps them in memory only: they end
-// with the process.
-//
-// # States
-//
-// A closure is registering until Redis has noted that this instance has closures of the
-// session, then held, then taken. Take and Close take closures out before they run, so
-// each runs at most once, whoever reports the end and however often.
-//
-// A session may end while a registration awaits Redis's reply. Take then notes the end,
-// and Register returns it: the caller must deliver that end once more, for the closure
-// that was not there at the first time.
-//
-// # Failures
-//
-// If Redis does not take the note that this instance has closures of the session, the
-// closure is not kept, and Register returns the error. After Refuse and Close nothing more
-// is kept, and Register returns ErrClosed.
-//
-// The package does not talk to Redis itself.
 package closures
 
 import (

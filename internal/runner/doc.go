@@ -15,6 +15,15 @@
 // Within a process the destroyed hooks of a session wait for its created hooks: see
 // Beginning.
 //
+// # States
+//
+// A Runner accepts closures from New until Refuse or RunLeft. After Refuse it still holds
+// the closures that it has, and Deliver and RunLeft run them. After RunLeft it holds none.
+// Created hooks and Deliver work in all states.
+//
+// A session is beginning from Beginning until finish is called; its destroyed hooks wait
+// here. A closure is held until Deliver or RunLeft takes it; see package closures.
+//
 // # Failures
 //
 // A hook that returns an error, panics or ignores its context stops no other hook; see
@@ -25,6 +34,8 @@
 // If the lease is over before a global hook starts, that hook does not start: another
 // instance may run it by now. Closures do not depend on the claim. They run to their end
 // even if the lease is lost.
+//
+// # What it may touch
 //
 // The package reads records from Redis at a shutdown, sends messages to instances that
 // hold closures of an ended session, and removes this instance from the list of those

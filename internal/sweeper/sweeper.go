@@ -1,20 +1,3 @@
-// Package sweeper finds out which of the sessions that have closures in this process
-// have ended on another instance, so that the closures run here.
-//
-// # When it queries Redis
-//
-// The instance that handles an end sends a message to the other instances that have
-// closures of the session; Query queries that one session. A message may be lost, so
-// QueryAll queries every session: after each new subscription, when the data in Redis was
-// lost, and at a regular interval. A lost message delays closures and loses none.
-//
-// # Failures
-//
-// Sessions of a server that does not answer are queried again after Config.Retry. Each
-// server of a cluster is queried by itself: one that does not answer delays no other.
-//
-// The package reads from Redis and changes nothing there. It knows the IDs of sessions
-// and not their closures; what has ended it hands to Config.Submit.
 package sweeper
 
 import (
