@@ -46,7 +46,8 @@ hooks have failed for good. [Manager.Stats] is for monitoring.
 
 A session is the server-side state of one visitor. An instance is one running process of
 the application; here, one [Manager] that has been started. A fleet is all instances
-that have the same Redis and the same prefix.
+that have the same Redis and the same prefix. The prefix ([WithPrefix]) begins the names
+of all Redis keys of a store. A server is one Redis server; a cluster has several.
 
   - ID: the public name of a session, the same for its whole life. It may be logged and
     shown, and hooks may use it as an idempotency key.
@@ -57,6 +58,10 @@ that have the same Redis and the same prefix.
   - Record: the session's values and what is known about it, in a second Redis key. The
     record stays in Redis until the hooks of the ended session have run.
   - End: the moment at which a session stops being live, with a [Reason]. It happens once.
+  - Idle timeout: a session ends when no request has come for this time
+    ([WithIdleTimeout]).
+  - Absolute timeout: a session ends at this age at the latest, however busy it is
+    ([WithAbsoluteTimeout]).
   - Created hook, destroyed hook: a function that the application registered for all
     sessions, with [OnSessionCreated] and [OnSessionDestroyed]. They are called global
     where they must be distinguished from closures.
@@ -72,6 +77,9 @@ that have the same Redis and the same prefix.
     sessions in them that have ended. Each bucket has a due-index, a sorted set in Redis
     that says when each session needs a look. In a look the instance checks whether the
     session's live key still exists, and ends the session if it does not.
+  - Heartbeat: what each instance writes to Redis every second to show that it is alive.
+  - Keyspace notification: a message of Redis that a key has expired, or was deleted or
+    evicted ([WithNotifications]).
   - Claim, lease: a claim is the right of one instance to run the destroyed hooks of an
     ended session. It is valid for the time of its lease, which the instance renews. If
     the instance crashes, another one claims the end after that time. With an ack the

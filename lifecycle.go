@@ -351,6 +351,9 @@ func Default() *Manager { return std }
 // OnSessionCreated registers a hook with the default manager. The hook is called once for
 // every session that begins, in the request that begins it, before the request's handler.
 //
+// If the hook returns an error or panics, the error is logged, and the request goes on;
+// WithCreatedHooksRequired changes that.
+//
 // Register it before Start and before the first request. OnSessionCreated panics if it is
 // called later, or if h is nil. See Manager.OnSessionCreated.
 func OnSessionCreated(h Hook) { std.OnSessionCreated(h) }
@@ -368,7 +371,8 @@ func OnSessionDestroyed(h Hook) { std.OnSessionDestroyed(h) }
 // Start starts the background work of the default manager on store: it finds ended
 // sessions and runs their hooks. Call it when the program starts, so that sessions which
 // ended while the application was down are handled at once. ctx limits how long Start may
-// take; it does not stop the work. Register the hooks before Start.
+// take; it does not stop the work. Register the hooks before Start: a later registration
+// panics.
 //
 // Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
 // then. See Manager.Start for the other errors.
@@ -379,7 +383,9 @@ func Start(ctx context.Context, store *Store) error {
 	return std.start(ctx, store)
 }
 
-// Shutdown stops the background work of the default manager. It waits for running hooks
-// until ctx ends, and runs the closures (hooks of Context.OnSessionDestroyed) that are left
-// on this instance. Shut the HTTP server down first. See Manager.Shutdown.
+// Shutdown stops the background work of the default manager; it cannot be started again.
+// Shutdown waits for running hooks until ctx ends, gives the ends whose hooks have not
+// started to the other instances, and runs the closures (hooks of
+// Context.OnSessionDestroyed) that are left on this instance. If ctx ends first, Shutdown
+// returns its error. Shut the HTTP server down first. See Manager.Shutdown.
 func Shutdown(ctx context.Context) error { return std.Shutdown(ctx) }

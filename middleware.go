@@ -25,7 +25,8 @@ const contextKey = "github.com/gin-lifecycle/lifecycle"
 // WithSessionName. The default manager panics then, unless it has a store already, from an
 // earlier request or Start.
 //
-// If the session cannot be read or begun, the handler does not run; see WithErrorHandler.
+// If the session cannot be read or begun, the handler does not run. The response is a 503 if
+// Redis cannot be reached (ErrUnavailable), and a 500 otherwise; see WithErrorHandler.
 // In some requests no session may begin; the handler then runs without one. See
 // ErrSessionWithheld and WithSkipper.
 //

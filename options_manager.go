@@ -75,7 +75,8 @@ func (c *managerConfig) logger() *slog.Logger {
 }
 
 // WithLogger sets the logger of the hooks and of the background work. Given to NewStore it
-// is also the logger of the store, which warns of cookies and options. It logs one line
+// is also the logger of the store, which warns of cookies and options. Given to New, it is
+// not the logger of the store's warnings. It logs one line
 // when something stops working and one when it works again, one line for each hook that
 // fails, and at the start one line for each setting of Redis that breaks a guarantee.
 // Secrets and values of sessions are never logged. Default slog.Default(); for silence use

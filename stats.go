@@ -10,7 +10,7 @@ import (
 type Stats struct {
 	// Created counts the sessions whose created hooks ran on this instance.
 	Created uint64
-	// Ended counts, by reason, the ends that this instance was the first to handle.
+	// Ended counts, by reason, the ends whose hooks this instance was the first to start.
 	// Beyond 64 different reasons the rest is counted under "other".
 	Ended map[Reason]uint64
 
@@ -54,8 +54,8 @@ const (
 	NotificationsOn           NotificationState = "on"           // this instance listens, and the server sends them
 	NotificationsStandby      NotificationState = "standby"      // another instance listens for the fleet
 	NotificationsMissing      NotificationState = "missing"      // somebody has changed the server's setting
-	NotificationsRefused      NotificationState = "refused"      // the server refuses CONFIG, and has sent no notification yet
-	NotificationsDisconnected NotificationState = "disconnected" // the subscription is broken at the moment
+	NotificationsRefused      NotificationState = "refused"      // the server refuses CONFIG GET and has sent no notification yet, or it refuses CONFIG SET and flags are missing
+	NotificationsDisconnected NotificationState = "disconnected" // there is no subscription: it is broken, Redis does not permit it, or the instance has just started
 )
 
 var notificationStates = map[listener.State]NotificationState{

@@ -16,7 +16,7 @@ const (
 // Figures is what a runner has counted since it was made, and what it sees now.
 type Figures struct {
 	Created  uint64            // sessions whose created hooks ran here
-	Ended    map[string]uint64 // ends that this instance was the first to claim, by reason
+	Ended    map[string]uint64 // ends whose hooks this instance was the first to start, by reason
 	Run      uint64            // calls of hooks
 	Failed   uint64            // of these, errors, panics and timeouts
 	Hung     int               // hooks that ignore their context and have not returned
