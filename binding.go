@@ -69,8 +69,8 @@ type hooks interface {
 // for an instance that has been started.
 type noHooks struct{ store *Store }
 
-func (noHooks) beginning(string) (finish func())           { return func() {} }
-func (noHooks) runCreated(*http.Request, *Session) error   { return nil }
+func (noHooks) beginning(string) (finish func())                      { return func() {} }
+func (noHooks) runCreated(*http.Request, *Session) error              { return nil }
 func (noHooks) hold(string, Hook, func(string) ([]byte, error)) error { return ErrShutdown }
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {

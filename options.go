@@ -1,41 +1,40 @@
 package lifecycle
 
-import "github.com/gin-lifecycle/lifecycle/internal/testonly"
+import (
+	"fmt"
+	"strings"
+	"time"
 
-// Option is an option of NewStore: a StoreOption or a ManagerOption.
-type Option interface {
-	apply(s *settings) error
-}
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
 
-// settings is what the options of NewStore set.
-type settings struct {
-	store    storeConfig
-	managers managerConfig // what New starts from
-	tuning   testonly.Tuning
-}
-
-func (s *settings) apply(opts []Option) error {
-	for _, o := range opts {
-		if o == nil {
-			continue
-		}
-		if err := o.apply(s); err != nil {
-			return err
-		}
+// duration returns an error if the value of an option is out of range.
+func duration(option string, d, least, most time.Duration) error {
+	if d < least || d > most {
+		return fmt.Errorf("%s(%v): must be from %s to %s", option, d, readable(least), readable(most))
 	}
 	return nil
 }
 
-func (o StoreOption) apply(s *settings) error {
-	if o == nil {
+// durationOrOff is duration for an option that 0 switches off.
+func durationOrOff(option string, d, most time.Duration) error {
+	if d == 0 || d >= time.Millisecond && d <= most {
 		return nil
 	}
-	return o(&s.store)
+	return fmt.Errorf("%s(%v): must be 0, or from %s to %s", option, d, readable(time.Millisecond), readable(most))
 }
 
-func (o ManagerOption) apply(s *settings) error {
-	if o == nil {
-		return nil
+// readable returns the text of a bound: "24h" and not "24h0m0s".
+func readable(d time.Duration) string {
+	if d == token.MaxTimeout {
+		return "ten years"
 	}
-	return o(&s.managers)
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -88,6 +88,44 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
+// Option is an option of NewStore: a StoreOption or a ManagerOption.
+type Option interface {
+	apply(s *settings) error
+}
+
+// settings is what the options of NewStore set.
+type settings struct {
+	store    storeConfig
+	managers managerConfig // what New starts from
+	tuning   testonly.Tuning
+}
+
+func (s *settings) apply(opts []Option) error {
+	for _, o := range opts {
+		if o == nil {
+			continue
+		}
+		if err := o.apply(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o StoreOption) apply(s *settings) error {
+	if o == nil {
+		return nil
+	}
+	return o(&s.store)
+}
+
+func (o ManagerOption) apply(s *settings) error {
+	if o == nil {
+		return nil
+	}
+	return o(&s.managers)
+}
+
 // Options sets the form of the cookie for all sessions that have no options of their own,
 // and by MaxAge their idle timeout. It replaces the default: Path "/", HttpOnly, SameSite
 // Lax, MaxAge 0. For one session use sessions.Default(c).Options and Save; there a MaxAge
