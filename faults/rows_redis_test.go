@@ -101,6 +101,7 @@ func TestRow06TimesPassWhileRedisIsDown(t *testing.T) {
 	f.awaitTime("all timeouts have passed", f.known.seen(crowd[99].id).Add(f.setup.Idle))
 	f.redis.Restart(t)
 	f.awaitEnds(100)
+	f.awaitLogged(logHeartbeatWorks, 1, ps...) // one may have handled all ends before the other is back
 	f.finish()
 	f.allReasons(lifecycle.ReasonIdleTimeout)
 }
