@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"reflect"
 	"strings"
@@ -47,6 +48,10 @@ func (l *Ledger) Database() int {
 	}
 	return 0
 }
+
+// AddressOf returns the address of a server, for a log. server is its Server.Name, which is
+// empty without a cluster.
+func (l *Ledger) AddressOf(server string) string { return cmp.Or(server, l.Address()) }
 
 // Address names the server that the client was made for, or the servers, for a log.
 func (l *Ledger) Address() string {

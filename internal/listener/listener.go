@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -53,7 +52,7 @@ func New(c Config) *Listener {
 		outages: l.outages,
 		purpose: purpose{
 			what:    "the messages of other instances",
-			without: "some hooks run later than usual, those that handlers registered up to 30 seconds later",
+			without: "some hooks run later than usual, and closures (Context.OnSessionDestroyed) up to 30 seconds later",
 			advice:  "give the user +subscribe and the channels &" + c.Ledger.ChannelPattern() + " (see ACL in docs/deployment.md)",
 		},
 		wanted:       c.Ledger.Channels(c.Instance, nil),
@@ -69,11 +68,8 @@ func (l *Listener) anyServer() (address string, client redis.UniversalClient) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.servers[rand.N(len(l.servers))]
-	return l.address(s), s.Client
+	return l.c.Ledger.AddressOf(s.Name), s.Client
 }
-
-// address returns the address of a server, for the log.
-func (l *Listener) address(s ledger.Server) string { return cmp.Or(s.Name, l.c.Ledger.Address()) }
 
 // State reports what has become of keyspace notifications. In a cluster it is the state
 // of the server where it is worst.
@@ -146,7 +142,7 @@ func (l *Listener) updateKeyEvents() {
 		})
 	}
 	for name, s := range wanted {
-		e := newKeyEvents(s, l.address(s), l.c, l.outages)
+		e := newKeyEvents(s, l.c.Ledger.AddressOf(s.Name), l.c, l.outages)
 		e.start(l.ctx)
 		l.keyEvents[name] = e
 	}

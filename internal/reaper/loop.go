@@ -1,7 +1,6 @@
 package reaper
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -22,11 +21,11 @@ func (r *Reaper) run(ctx context.Context) {
 		wait, wake := r.pause(), r.wake
 		if err != nil {
 			if !retry.Failing() {
-				r.c.Log.Warn("lifecycle: looking for ended sessions fails at Redis "+r.address()+", so destroyed hooks wait; this instance tries again until it works", "error", err)
+				r.c.Log.Warn("lifecycle: looking for ended sessions fails at Redis "+r.c.Ledger.AddressOf(r.server)+", so destroyed hooks wait; this instance tries again until it works", "error", err)
 			}
 			wait, wake = retry.Next(), nil
 		} else if retry.Failing() {
-			r.c.Log.Info("lifecycle: looking for ended sessions works again at Redis " + r.address())
+			r.c.Log.Info("lifecycle: looking for ended sessions works again at Redis " + r.c.Ledger.AddressOf(r.server))
 			retry.Reset()
 		}
 		var room <-chan struct{}
@@ -44,9 +43,6 @@ func (r *Reaper) run(ctx context.Context) {
 		}
 	}
 }
-
-// address returns the address of the reaper's server, for the log.
-func (r *Reaper) address() string { return cmp.Or(r.server, r.c.Ledger.Address()) }
 
 // pause returns for how long there is nothing to do.
 func (r *Reaper) pause() time.Duration {
