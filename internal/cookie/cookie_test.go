@@ -71,8 +71,13 @@ func TestLines(t *testing.T) {
 	var l Lines
 	f := Canonical(Form{}, false)
 	folder := Place{Path: "/folder"}
-	l.Set(h, "session", "one", f, []Place{folder, PlaceOf(f), folder})
-	l.Set(h, "session", "two", f, []Place{folder, PlaceOf(f), folder})
+	set := func(h http.Header, value string, away ...Place) {
+		l.Set("session", value, f, away)
+		l.Apply(h)
+		l.Apply(h)
+	}
+	set(h, "one", folder, PlaceOf(f), folder)
+	set(h, "two", folder, PlaceOf(f), folder)
 	want := []string{
 		"a=1", "session=; Max-Age=0", "session=; Path=/folder; Max-Age=0; HttpOnly; SameSite=Lax", "session=two; Path=/; HttpOnly; SameSite=Lax",
 	}
@@ -86,15 +91,26 @@ func TestLines(t *testing.T) {
 	if got := h["Set-Cookie"]; !slices.Equal(got, append(want, "session2=token")) {
 		t.Errorf("after DropForeign the lines are %q, want %q and that of session2", got, want)
 	}
-	l.Set(h, "session", "", f, []Place{PlaceOf(f)})
+	set(h, "", PlaceOf(f))
 	want = []string{"a=1", "session=; Max-Age=0", "session2=token", "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"}
 	if got := h["Set-Cookie"]; !slices.Equal(got, want) {
 		t.Errorf("the lines are %q, want %q", got, want)
 	}
 	only := http.Header{}
 	l = Lines{}
-	l.Set(only, "session", "one", f, nil)
-	l.Set(only, "session", "", f, nil)
+	set(only, "one")
+	set(only, "")
+	if _, is := only["Set-Cookie"]; is {
+		t.Errorf("the header is %q, want no Set-Cookie", only)
+	}
+	set(only, "three")
+	only.Set("Set-Cookie", "a=1") // as by a middleware that copies whole fields
+	l.Apply(only)
+	if got, want := only["Set-Cookie"], []string{"a=1", "session=three; Path=/; HttpOnly; SameSite=Lax"}; !slices.Equal(got, want) {
+		t.Errorf("the lines are %q, want %q", got, want)
+	}
+	only.Del("Set-Cookie") // as by a handler whose page shared caches are to keep
+	l.Apply(only)
 	if _, is := only["Set-Cookie"]; is {
 		t.Errorf("the header is %q, want no Set-Cookie", only)
 	}

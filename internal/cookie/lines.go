@@ -10,42 +10,56 @@ const setCookie = "Set-Cookie"
 
 // Lines are the Set-Cookie lines of one session in a response. The zero value has none. It is
 // for one goroutine.
-type Lines struct{ lines []string }
+type Lines struct {
+	lines   []string // those that the response is to have
+	applied []string // those that Apply has put into the header
+}
 
-// Set replaces the session's lines in h. The new ones are first, for each place of away, a
-// line that removes the cookie there, and then a line that sets the cookie to value. If value
-// is empty, no cookie is set. Of two lines for the same place a browser heeds the later one,
-// so Set writes only one line for each place.
-func (l *Lines) Set(h http.Header, name, value string, f Form, away []Place) {
-	l.drop(h)
+// Set replaces the session's lines. The new ones are first, for each place of away, a line
+// that removes the cookie there, and then a line that sets the cookie to value. If value is
+// empty, no cookie is set. Of two lines for the same place a browser heeds the later one, so
+// there is only one line for each place. The header has them after Apply.
+func (l *Lines) Set(name, value string, f Form, away []Place) {
+	l.lines = nil // applied may be the same slice
 	for i, p := range away {
 		if p == PlaceOf(f) && value != "" || slices.Contains(away[:i], p) {
 			continue
 		}
 		gone := f
 		gone.Domain, gone.Path, gone.MaxAge = p.Domain, p.Path, -1
-		l.add(h, name, "", gone)
+		l.add(name, "", gone)
 	}
 	if value != "" {
-		l.add(h, name, value, f)
+		l.add(name, value, f)
 	}
 }
 
-// drop removes the session's lines from h.
-func (l *Lines) drop(h http.Header) {
-	if len(l.lines) == 0 {
+// Apply puts the session's lines into a header, in place of those that it has put there
+// before. What somebody has deleted there stays deleted, if no line is left at all. If
+// other lines have replaced them, they are put there again: some middlewares copy whole
+// header fields.
+func (l *Lines) Apply(h http.Header) {
+	if slices.Equal(l.lines, l.applied) && (len(h[setCookie]) == 0 || l.in(h)) {
 		return
 	}
-	h[setCookie] = slices.DeleteFunc(h[setCookie], func(line string) bool { return slices.Contains(l.lines, line) })
+	if len(l.applied) > 0 {
+		h[setCookie] = slices.DeleteFunc(h[setCookie], func(line string) bool { return slices.Contains(l.applied, line) })
+	}
+	h[setCookie] = append(h[setCookie], l.lines...)
 	if len(h[setCookie]) == 0 {
 		delete(h, setCookie)
 	}
-	l.lines = l.lines[:0]
+	l.applied = l.lines
+}
+
+// in reports whether a header has all lines.
+func (l *Lines) in(h http.Header) bool {
+	return !slices.ContainsFunc(l.lines, func(line string) bool { return !slices.Contains(h[setCookie], line) })
 }
 
 // add adds a line. A Domain, and a SameSite other than Lax, come before the other attributes.
 // The order means nothing to browsers, but gin-contrib's tests look for them there.
-func (l *Lines) add(h http.Header, name, value string, f Form) {
+func (l *Lines) add(name, value string, f Form) {
 	c := http.Cookie{
 		Name: name, Value: value, Path: f.Path, MaxAge: f.MaxAge,
 		Secure: f.Secure, HttpOnly: f.HttpOnly, Partitioned: f.Partitioned,
@@ -67,9 +81,7 @@ func (l *Lines) add(h http.Header, name, value string, f Form) {
 		return // the name is not possible, and Check has returned an error for it
 	}
 	end := strings.IndexByte(line, ';')
-	line = line[:end] + first + line[end:]
-	l.lines = append(l.lines, line)
-	h[setCookie] = append(h[setCookie], line)
+	l.lines = append(l.lines, line[:end]+first+line[end:])
 }
 
 // DropForeign removes the lines from h that set the cookie of this name to the token of

@@ -15,6 +15,8 @@
 //     the session's, and its name contains the proof.
 //   - Record: everything that is stored about a session, packed into one string. See
 //     package record.
+//   - Revision: a number that each save of a record changes. A save that was made from an
+//     older record than the present one writes nothing, see Save.
 //   - Bucket: a fixed share of all sessions, chosen by ID. All keys of a bucket have the
 //     same hash tag, so a Redis Cluster keeps them in one slot, and one script may touch
 //     them.
@@ -43,7 +45,8 @@
 //
 // P is the prefix and b the number of the bucket.
 //
-//	P:{b}:live:<id>:<proof>  string  existence means live; its time to live is the session's
+//	P:{b}:live:<id>:<proof>  string  existence means live; its time to live is the session's,
+//	                                 its value the revision of the record
 //	P:{b}:session:<id>       string  the record
 //	P:{b}:end:<id>           hash    of an ended session: reason, at, left, attempt, by, done, error
 //	P:{b}:watch:<id>         set     the watchers; exists only while there are any
@@ -111,6 +114,7 @@
 //
 //	create     nothing → live
 //	save       live → live, with another record and perhaps other timeouts
+//	restore    live → live, with the time to live from before a request
 //	rotate     live → live, with another secret
 //	watch      live → live, with one more watcher
 //	look       live → live, with a later due entry; live → claimed, if the live key is gone

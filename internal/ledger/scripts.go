@@ -18,6 +18,7 @@ var sources embed.FS
 var (
 	createScript    = script("create")
 	saveScript      = script("save")
+	restoreScript   = script("restore")
 	rotateScript    = script("rotate")
 	endScript       = script("end")
 	lookScript      = script("look")

@@ -23,6 +23,12 @@ type Loaded struct {
 	// Record is the record of the session with the token's ID, even if the token is not
 	// good for it. It is empty if there is none, or if a key was overwritten.
 	Record []byte
+	// Revision is that of the record, or an older one if the session was saved at this
+	// moment; see Save. It is empty if the session is not live.
+	Revision string
+	// Left is how long the session would have lived without Load, if it is live. It is
+	// negative if the live key had no time to live.
+	Left time.Duration
 	// Err is set if Redis did not answer, or answered with an error, other than that a key
 	// was overwritten.
 	Err error
@@ -37,8 +43,17 @@ type Loaded struct {
 // In a cluster Load asks the servers at the same time, each by itself: go-redis gives all
 // commands of a pipeline the error of a server that does not answer.
 func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
+	return l.load(ctx, true, tokens)
+}
+
+// Peek is Load, but does not prolong the sessions. Left is 0.
+func (l *Ledger) Peek(ctx context.Context, tokens ...token.Token) []Loaded {
+	return l.load(ctx, false, tokens)
+}
+
+func (l *Ledger) load(ctx context.Context, prolong bool, tokens []token.Token) []Loaded {
 	if len(tokens) == 1 || !l.Clustered() {
-		return l.loadTogether(ctx, tokens)
+		return l.loadTogether(ctx, prolong, tokens)
 	}
 	byServer := make(map[*knownServer][]int)
 	for i, t := range tokens {
@@ -53,7 +68,7 @@ func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
 			for j, i := range at {
 				some[j] = tokens[i]
 			}
-			for j, x := range l.loadTogether(ctx, some) {
+			for j, x := range l.loadTogether(ctx, prolong, some) {
 				results[at[j]] = x
 			}
 		})
@@ -62,37 +77,73 @@ func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
 	return results
 }
 
-// loadTogether is Load in one pipeline.
-func (l *Ledger) loadTogether(ctx context.Context, tokens []token.Token) []Loaded {
+// reading are the commands that read one session.
+type reading struct {
+	left *redis.Cmd       // nil if the session is not prolonged
+	live *redis.StringCmd // reads the live key, and prolongs it
+	rec  *redis.StringCmd
+}
+
+// loadTogether is load in one pipeline.
+func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.Token) []Loaded {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 
 	pipe := l.rdb.Pipeline()
 	takeSample := l.refreshClock(ctx, pipe, l.keys.bucket(tokens[0].ID), loadClockLife)
-	touches := make([]*redis.StringCmd, len(tokens))
-	gets := make([]*redis.StringCmd, len(tokens))
+	readings := make([]reading, len(tokens))
 	for i, t := range tokens {
-		b := l.keys.bucket(t.ID)
-		unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
-		touches[i] = redis.NewStringCmd(ctx, "getex", l.keys.live(b, t.ID, t.Proof()), unit, end)
-		_ = pipe.Process(ctx, touches[i])
-		gets[i] = pipe.Get(ctx, l.keys.session(b, t.ID))
+		b, x := l.keys.bucket(t.ID), &readings[i]
+		live := l.keys.live(b, t.ID, t.Proof())
+		if prolong {
+			x.left = pipe.Do(ctx, "pttl", live)
+			unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
+			x.live = redis.NewStringCmd(ctx, "getex", live, unit, end)
+			_ = pipe.Process(ctx, x.live)
+		} else {
+			x.live = pipe.Get(ctx, live)
+		}
+		x.rec = pipe.Get(ctx, l.keys.session(b, t.ID))
 	}
 	execute(ctx, pipe)
 	_ = takeSample() // without a new sample the old one will do
 	results := make([]Loaded, len(tokens))
-	for i := range tokens {
-		x := &results[i]
-		for _, err := range []error{touches[i].Err(), gets[i].Err()} {
-			if err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
-				l.reloadAfter(err)
-				x.Err = cmp.Or(x.Err, err)
-			}
-		}
-		x.Record, _ = gets[i].Bytes()
-		x.Live = touches[i].Err() == nil && gets[i].Err() == nil
+	for i, x := range readings {
+		results[i] = x.loaded()
+		l.reloadAfter(results[i].Err)
 	}
 	return results
+}
+
+// loaded returns what the commands have read.
+func (x *reading) loaded() (r Loaded) {
+	for _, err := range []error{x.live.Err(), x.rec.Err()} {
+		if err != nil && !errors.Is(err, redis.Nil) && !IsOverwritten(err) {
+			r.Err = cmp.Or(r.Err, err)
+		}
+	}
+	r.Record, _ = x.rec.Bytes()
+	r.Live = x.live.Err() == nil && x.rec.Err() == nil
+	if r.Live {
+		r.Revision = x.live.Val()
+		if x.left != nil {
+			ms, _ := x.left.Int64() // 0 if Redis has not answered that
+			r.Left = time.Duration(ms) * time.Millisecond
+		}
+	}
+	return r
+}
+
+// Restore takes back that Load has prolonged the session of t, unless another request has
+// prolonged it since. asked is ClockOf the session just before Load, and left is what Load has
+// returned.
+func (l *Ledger) Restore(ctx context.Context, t token.Token, asked int64, left time.Duration) error {
+	b := l.keys.bucket(t.ID)
+	// Half a second is more than the estimate of the clock is off.
+	latest := l.Clock(b).Unix() + t.Timeouts().Idle.Milliseconds() + 500
+	_, err := l.runBool(ctx, restoreScript, []string{l.keys.due(b), l.keys.live(b, t.ID, t.Proof())},
+		t.ID, asked+left.Milliseconds(), latest, l.keys.wake(b))
+	return err
 }
 
 // Live reports whether there is a live session that t is good for. It does not prolong
@@ -124,20 +175,6 @@ func (l *Ledger) Create(ctx context.Context, t token.Token, first time.Duration,
 	return l.runBool(ctx, createScript,
 		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof())},
 		t.ID, rec, first.Milliseconds(), t.Timeouts().Deadline, l.keys.wake(b))
-}
-
-// Save replaces the record of the live session of t by rec, and prolongs the session, by
-// idle at most. From then on next is the session's token. next may differ from t in its
-// timeouts, and in nothing else. ok is false if the session is not live, or t is not its
-// token.
-func (l *Ledger) Save(ctx context.Context, t, next token.Token, idle time.Duration, rec []byte) (ok bool, err error) {
-	b := l.keys.bucket(t.ID)
-	timeouts := next.Timeouts()
-	timeouts.Idle = min(timeouts.Idle, idle)
-	unit, end := liveUntil(timeouts, l.Clock(b).Unix())
-	return l.runBool(ctx, saveScript,
-		[]string{l.keys.due(b), l.keys.session(b, t.ID), l.keys.live(b, t.ID, t.Proof()), l.keys.live(b, t.ID, next.Proof())},
-		t.ID, rec, unit, end, l.keys.wake(b))
 }
 
 // Rotate replaces the secret of a live session: its token was old, and is next from then

@@ -32,16 +32,20 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 	ctx := context.Background()
 	k, rec := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Minute})
 	b := l.Bucket(k.ID)
+	revision := FirstRevision
 	for _, timeouts := range []token.Timeouts{
 		{Idle: 24 * time.Hour}, {Idle: time.Minute}, {Idle: time.Hour, Deadline: l.ClockOf(k.ID).Unix() + 30_000},
 	} {
 		next := k.WithTimeouts(timeouts)
 		rec = repacked(t, rec, next)
+		var x Saved
 		for range 2 { // as if the reply had been lost
-			if ok, err := l.Save(ctx, k, next, timeouts.Idle, rec); !ok || err != nil {
-				t.Fatalf("Save with other timeouts = %v, %v", ok, err)
+			var err error
+			if x, err = l.Save(ctx, Saving{k, next, timeouts.Idle, rec, revision}); !x.OK || err != nil {
+				t.Fatalf("Save with other timeouts = %+v, %v", x, err)
 			}
 		}
+		revision = x.Revision
 		if other := k.WithTimeouts(token.Timeouts{Idle: time.Second}); rdb.Exists(ctx, l.keys.live(b, k.ID, k.Proof()), l.keys.live(b, k.ID, other.Proof())).Val() != 0 {
 			t.Error("the session is live under the timeouts from before the save")
 		}
@@ -55,26 +59,31 @@ func TestDueEntryIsALowerBound(t *testing.T) {
 				t.Errorf("after %s, the due entry is %d ms later than the live key's deadline", after, due-deadline())
 			}
 		}
+		save := func() {
+			t.Helper()
+			x, err := l.Save(ctx, Saving{k, k, timeouts.Idle, rec, revision})
+			if !x.OK || err != nil {
+				t.Fatalf("Save = %+v, %v", x, err)
+			}
+			revision = x.Revision
+		}
 		notLate("a save with other timeouts")
 		look(t, l, k.ID, "i:1", Deleted) // moves the entry to the live key's deadline
 		notLate("a look")
 		rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 4e12, Member: k.ID})
-		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
-			t.Fatalf("Save = %v, %v", ok, err)
-		}
+		save()
 		notLate("the entry was moved and the session saved")
 		rdb.ZRem(ctx, l.keys.due(b), k.ID)
-		if ok, err := l.Save(ctx, k, k, timeouts.Idle, rec); !ok || err != nil {
-			t.Fatalf("Save = %v, %v", ok, err)
-		}
+		save()
 		if rdb.ZScore(ctx, l.keys.due(b), k.ID).Val() == 0 {
 			t.Error("the due entry was lost, and the save has not written it again")
 		}
 	}
 	// Nothing is written to an ended session, whatever the timeouts in its token are.
 	rdb.Del(ctx, l.keys.live(b, k.ID, k.Proof()))
-	if ok, err := l.Save(ctx, k, k.WithTimeouts(token.Timeouts{Idle: time.Minute}), time.Minute, rec); ok || err != nil {
-		t.Errorf("Save of an ended session = %v, %v, want false", ok, err)
+	x, err := l.Save(ctx, Saving{k, k.WithTimeouts(token.Timeouts{Idle: time.Minute}), time.Minute, rec, revision})
+	if x.OK || len(x.Record) > 0 || err != nil {
+		t.Errorf("Save of an ended session = %+v, %v, want nothing", x, err)
 	}
 }
 

@@ -22,7 +22,7 @@ if ttl <= 0 then return 0 end
 local at = string.format('%.0f', now + ttl)
 redis.call('ZADD', KEYS[1], at, ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[3], '1', 'PXAT', at)
+redis.call('SET', KEYS[3], '1', 'PXAT', at) -- the first revision, see save.lua
 if redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[5], ARGV[1])
 end

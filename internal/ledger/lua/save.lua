@@ -1,23 +1,43 @@
--- Replaces the record of a live session and prolongs it.
+-- Replaces the record of a live session and prolongs the session. The value of the live key
+-- is the record's revision: each save writes another one.
 --
 -- KEYS  1 due  2 session  3 live  4 live under the timeouts to be saved, the same key as 3
 --       if those stay as they are
 -- ARGV  1 id  2 record, which begins with the proof in KEYS[4]
---       3 'PX' or 'PXAT'  4 the live key's time to live, ms, or its end, Unix ms
+--       3 'PX' or 'PXAT'  4 the live key's time to live, ms, or its end, Unix ms; or
+--       3 'KEEPTTL'       4 '': the time to live stays as it is
 --       5 channel of the bucket
+--       6 revision of the record that this one was made from  7 its own revision
 -- Reply 1 saved now, or by the same call sent earlier
 --       0 not live under this secret and these timeouts: ended, rotated, or others were saved
+--       {revision, record} another save came between: nothing was written
 --
--- Invariant: nothing is written to an ended session. The due entry is never later than
--- the live key's deadline, whoever has moved it: with a later entry, nobody would notice
--- the end in time. When Redis is out of memory it refuses a script only at the script's
--- first write; here that is the live key's, so nothing is half done.
-if redis.call('SET', KEYS[3], '1', 'XX', ARGV[3], ARGV[4]) then
-  if KEYS[4] ~= KEYS[3] then redis.call('RENAME', KEYS[3], KEYS[4]) end
-elseif KEYS[4] == KEYS[3] or not redis.call('SET', KEYS[4], '1', 'XX', ARGV[3], ARGV[4]) then
-  return 0
+-- Invariant: nothing is written to an ended session, and no save overwrites one that its
+-- caller has not seen. The due entry is never later than the live key's deadline, whoever
+-- has moved it: with a later entry, nobody would notice the end in time. When Redis is out of
+-- memory it refuses a script only at the script's first write; here that is the live key's,
+-- so nothing is half done.
+local live = KEYS[3]
+local revision = redis.pcall('GET', live)
+if not revision and KEYS[4] ~= live then
+  live = KEYS[4]
+  revision = redis.pcall('GET', live)
 end
+-- A live key of another type was overwritten by something else, and counts as gone.
+if not revision or type(revision) == 'table' then return 0 end
+if revision ~= ARGV[6] then
+  local record = redis.call('GET', KEYS[2]) or ''
+  if revision == ARGV[7] and record == ARGV[2] then return 1 end
+  return {revision, record}
+end
+if ARGV[3] == 'KEEPTTL' then
+  redis.call('SET', live, ARGV[7], 'XX', 'KEEPTTL')
+else
+  redis.call('SET', live, ARGV[7], 'XX', ARGV[3], ARGV[4])
+end
+if live ~= KEYS[4] then redis.call('RENAME', live, KEYS[4]) end
 redis.call('SET', KEYS[2], ARGV[2])
+if ARGV[3] == 'KEEPTTL' then return 1 end
 local deadline = tonumber(ARGV[4])
 if ARGV[3] == 'PX' then
   local t = redis.call('TIME')
