@@ -2,10 +2,13 @@ package lifecycle
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 
@@ -16,19 +19,25 @@ import (
 )
 
 // binding is one session as one request knows it. It is the Store of the gorilla session, so
-// code that has the session can reach the binding. Like the session, it belongs to the
-// goroutine of the request.
+// code that has the session can reach the binding. The values, like those of any gorilla
+// session, belong to one goroutine at a time. The binding itself does not: a handler may have
+// left a goroutine behind, or a middleware may have answered before the handler. What uses it
+// from outside calls do, or locks mu.
 type binding struct {
 	store   *Store
 	name    string
 	session *gsessions.Session
-	state   state
-	err     error // why the session could not be read; such a session is never saved
-	loaded  bool
 
-	token  token.Token
-	record record.Record
-	packed []byte // the record as Redis has it
+	mu     sync.Mutex
+	closed bool // the middleware has returned: see do
+	state  state
+	err    error // why the session could not be read or begun; such a session is never saved
+	loaded bool
+
+	token    token.Token
+	record   record.Record
+	packed   []byte // the record as Redis has it, as far as this request knows
+	revision string // of packed; "" if it is not known
 
 	// fresh says that the session began in this request: the client has not sent its cookie
 	// back yet.
@@ -43,11 +52,66 @@ type binding struct {
 	otherPlaces []cookie.Place // where it may have others, if the request brought several
 	lines       cookie.Lines
 
-	hooks hooks
+	hooks   hooks
+	issued  *issued // of the request
+	request *http.Request
+	writer  http.ResponseWriter // that of Save; nil behind a middleware
 
 	// Set by a middleware.
-	gin     *gin.Context
-	headers []string // of WithRequestHeaders
+	bound   bool             // there is a middleware
+	sent    bool             // the header of the response has been sent
+	owner   any              // the middleware's manager
+	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
+	values  sessions.Session // gin-contrib's face of this session
+	gin     *gin.Context     // only while the request is under way: gin uses it for others afterwards
+	passive bool             // the request does not prolong the session, and none begins
+	address string           // of the client, see noteAddress
+	headers []string         // of WithRequestHeaders
+}
+
+// do calls f while nobody else uses the binding. After the request it returns ErrRequestOver,
+// and nothing of the session or the response is touched.
+func (b *binding) do(f func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrRequestOver
+	}
+	return f()
+}
+
+// close closes the binding. It waits for a call of do that is under way.
+func (b *binding) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed, b.gin = true, nil
+}
+
+// canSend reports whether the header of the response can still be changed.
+func (b *binding) canSend() bool {
+	if b.bound {
+		return !b.closed && !b.sent
+	}
+	w, ok := b.writer.(interface{ Written() bool })
+	return !b.closed && (!ok || !w.Written())
+}
+
+// issued are the tokens that go out with the response to one request.
+type issued struct {
+	mu     sync.Mutex
+	tokens []token.Token
+}
+
+func (x *issued) add(t token.Token) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.tokens = append(x.tokens, t)
+}
+
+func (x *issued) has(t token.Token) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.ContainsFunc(x.tokens, t.Same)
 }
 
 // hooks is what a session needs of a manager as it begins and ends. A Manager is one;
@@ -81,16 +145,18 @@ func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok b
 type state int
 
 const (
-	absent state = iota // there is no session; begin begins one
-	live
-	ended
+	absent     state = iota // there is no session; begin begins one
+	live                    // there is one
+	unreadable              // there is one, but it cannot be decoded: it can only be ended
+	ended                   // it has ended, or another request has rotated it
+	destroyed               // this request has ended it; begin begins another one
 )
 
 func (b *binding) needLive() error {
 	switch {
 	case b.err != nil:
 		return b.err
-	case b.state == ended:
+	case b.state == ended || b.state == destroyed:
 		return ErrSessionEnded
 	case b.state == absent && b.withheld != "":
 		return b.withheld
@@ -100,9 +166,9 @@ func (b *binding) needLive() error {
 	return nil
 }
 
-// withheldError returns an error if there is no session and none may begin.
+// withheldError returns an error if no session may begin in this request, and none is there.
 func (b *binding) withheldError() error {
-	if b.state != absent || b.withheld == "" {
+	if b.state != absent && b.state != destroyed || b.withheld == "" {
 		return nil
 	}
 	if b.withheld == withheldForeign && b.session.Options.SameSite == http.SameSiteNoneMode {
@@ -146,27 +212,41 @@ func (b *binding) snapshot() *Session {
 	return p.withValues(b.session.Values)
 }
 
-// sendCookie sets the cookie, and removes the others that the browser has.
-func (b *binding) sendCookie(r *http.Request, w http.ResponseWriter) {
+// sendCookie sets the cookie, and removes the others that the browser has. Behind a
+// middleware the header gets the lines just before it is sent, or when somebody reads it, so
+// only the goroutine that writes the response changes the header.
+func (b *binding) sendCookie() {
 	b.resend = false
-	f := b.form(r)
+	if !b.canSend() {
+		return
+	}
+	f := b.form()
 	f.MaxAge = max(f.MaxAge, 0) // a MaxAge below 0 that was not saved removes nothing
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
-	b.lines.Set(w.Header(), b.name, b.token.String(), f, b.stalePlaces())
-	cookie.MarkCached(w.Header())
+	b.issued.add(b.token)
+	b.lines.Set(b.name, b.token.String(), f, b.stalePlaces())
+	b.applyLines()
 }
 
 // expireCookie removes the cookie from every place where the browser may have it. In a
 // request in which the session is withheld the visitor's cookie stays.
-func (b *binding) expireCookie(r *http.Request, w http.ResponseWriter) {
+func (b *binding) expireCookie() {
 	b.resend = false
-	if b.withheldError() != nil {
+	if b.state == absent && b.withheldError() != nil || !b.canSend() {
 		return
 	}
-	f := b.form(r)
+	f := b.form()
 	places := append(b.stalePlaces(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
-	b.lines.Set(w.Header(), b.name, "", f, places)
-	cookie.MarkCached(w.Header())
+	b.lines.Set(b.name, "", f, places)
+	b.applyLines()
+}
+
+// applyLines puts the lines into the header at once if there is no middleware to do it later.
+func (b *binding) applyLines() {
+	if !b.bound {
+		b.lines.Apply(b.writer.Header())
+		cookie.MarkCached(b.writer.Header())
+	}
 }
 
 // stalePlaces returns the places from which to remove the cookie, unless it is set there: the
@@ -180,10 +260,48 @@ func (b *binding) stalePlaces() []cookie.Place {
 }
 
 // form returns the cookie's form for this request.
-func (b *binding) form(r *http.Request) cookie.Form {
+func (b *binding) form() cookie.Form {
 	s := b.store
 	f := s.canonical(b.session.Options)
 	f.Secure = f.Secure || cookie.NeedsSecure(b.name) || s.config.secure == SecureAlways ||
-		s.config.secure == SecureAuto && (r.TLS != nil || b.gin != nil && forwardedTLS(b.gin))
+		s.config.secure == SecureAuto && b.cameOverTLS()
 	return f
+}
+
+// noteAddress notes the address of the client, for a session that may begin later in the
+// request.
+func (b *binding) noteAddress() {
+	if c := b.ginContext(); c != nil {
+		b.address = c.ClientIP()
+	}
+}
+
+// clientIP returns the address of the client.
+func (b *binding) clientIP() string {
+	if b.address != "" {
+		return b.address
+	}
+	host, _, err := net.SplitHostPort(b.request.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+func (b *binding) cameOverTLS() bool {
+	if b.request.TLS != nil {
+		return true
+	}
+	c := b.ginContext()
+	return c != nil && forwardedTLS(c)
+}
+
+// ginContext returns gin's context of the request, nil if there is none any more. A middleware
+// before this one may have answered already (gin-contrib/timeout does), and gin may use its
+// context for another request. The server has cancelled the request's context then.
+func (b *binding) ginContext() *gin.Context {
+	if b.request.Context().Err() != nil {
+		return nil
+	}
+	return b.gin
 }

@@ -1,8 +1,7 @@
 package lifecycle
 
 import (
-	"errors"
-
+	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 )
 
@@ -21,8 +20,9 @@ func Handler(h func(c *Context)) gin.HandlerFunc {
 	return func(c *gin.Context) { h(From(c)) }
 }
 
-// From returns the Context of a request, for use in a plain gin handler. It panics if no
-// lifecycle middleware has run before the handler.
+// From returns the Context of a request, for use in a plain gin handler. If several managers
+// have a middleware on the route, it is the Context of the last one; see Manager.From. It
+// panics if no lifecycle middleware has run before the handler.
 func From(c *gin.Context) *Context {
 	b, ok := c.Value(contextKey).(*binding)
 	if !ok {
@@ -31,15 +31,45 @@ func From(c *gin.Context) *Context {
 	return &Context{Context: c, binding: b}
 }
 
+// From returns the Context of a request with the session of this manager, where several
+// managers have a middleware on the route: one for the site and one for its administrators,
+// for example. It panics if the middleware of this manager has not run before the handler.
+func (m *Manager) From(c *gin.Context) *Context {
+	b, _ := c.Value(contextKey).(*binding)
+	for ; b != nil; b = b.outer {
+		if b.owner == any(m) {
+			return &Context{Context: c, binding: b}
+		}
+	}
+	panic("lifecycle: no session of this manager in this request: put router.Use(manager.Middleware()) before the handler")
+}
+
+// Handler turns a function that takes a *Context into a gin handler. The Context has the
+// session of this manager; see Manager.From. It panics if h is nil.
+func (m *Manager) Handler(h func(c *Context)) gin.HandlerFunc {
+	if h == nil {
+		panic("lifecycle: Handler: the function is nil")
+	}
+	return func(c *gin.Context) { h(m.From(c)) }
+}
+
+// Values returns the session as gin-contrib/sessions shows it: Get, Set, Save and so on. It
+// is the same as sessions.Default(c.Context) if the request has one session. If the
+// middleware has failed, the session has no values, and Save returns the error.
+func (c *Context) Values() sessions.Session { return c.binding.values }
+
 // Session returns the request's session as it is now. It returns nil if the session has
-// ended, or has not begun: with WithLazyCreation before the first Save, and in requests in
-// which no session may begin (see ErrSessionWithheld). So check for nil. To change values
-// use sessions.Default(c) and Save.
+// ended, could not be read, or has not begun: with WithLazyCreation before the first Save, and
+// in requests in which no session may begin (see ErrSessionWithheld). So check for nil. To
+// change values use Values and Save.
 func (c *Context) Session() *Session {
-	if c.binding.state != live {
+	b := c.binding
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != live || b.err != nil {
 		return nil
 	}
-	return c.binding.snapshot()
+	return b.snapshot()
 }
 
 // OnSessionDestroyed registers a hook for the end of the request's session: a closure, in
@@ -59,11 +89,15 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
 	}
-	b, ctx := c.binding, c.Request.Context()
-	if err := b.needLive(); err != nil {
-		return err
-	}
-	return b.hooks.hold(b.token.ID, h, func(instance string) (record []byte, err error) { return b.watch(ctx, instance) })
+	b := c.binding
+	return b.do(func() error {
+		if err := b.needLive(); err != nil {
+			return err
+		}
+		return b.hooks.hold(b.token.ID, h, func(instance string) (record []byte, err error) {
+			return b.watch(b.request.Context(), instance)
+		})
+	})
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is
@@ -77,24 +111,55 @@ func (c *Context) OnSessionDestroyed(h Hook) error {
 // nothing needs to be rotated then, because the session begins with a new secret. It
 // returns ErrSessionWithheld if no session may begin in this request; errors.Is reports
 // that as ErrNoSession too, so look for it first.
-func (c *Context) RotateSession() error {
-	if c.Writer.Written() {
-		return ErrHeadersWritten
-	}
-	return c.binding.rotate(c.Request, c.Writer)
-}
+func (c *Context) RotateSession() error { return c.binding.do(c.binding.rotate) }
 
 // DestroySession ends the session with ReasonDestroyed and removes the cookie: a logout. The
 // hooks run in the background. The session also ends if another request has rotated it. If
 // the response's body has begun, the session ends, but the cookie cannot be removed: the
 // browser keeps a cookie that no longer gives it a session.
 //
+// The request goes on without a session and without its values. If the handler sets values
+// afterwards, a flash for example, Save begins a new session in the same request, as
+// RenewSession does.
+//
 // It returns ErrSessionEnded if the session had ended before, ErrNoSession or
-// ErrSessionWithheld if there is none, and ErrUnavailable if Redis cannot be reached.
+// ErrSessionWithheld if there is none, and ErrUnavailable if Redis cannot be reached. In
+// WithErrorHandler it also ends a session that cannot be decoded.
 func (c *Context) DestroySession() error {
-	err := c.binding.destroy(c.Request.Context(), ReasonDestroyed)
-	if err == nil || errors.Is(err, ErrSessionEnded) {
-		c.binding.expireCookie(c.Request, c.Writer)
-	}
-	return err
+	return c.binding.do(func() error { return c.binding.destroy(ReasonDestroyed) })
+}
+
+// RenewSession ends the session with ReasonDestroyed, and begins a new one without values in
+// the same request: to log out and go on, or to log in another user. The destroyed hooks of
+// the old session run in the background, and the created hooks of the new one before
+// RenewSession returns. If the request has no session, or it has ended, a new one begins.
+//
+// Call it before the response's body; later it returns ErrHeadersWritten and does nothing. It
+// returns ErrSessionWithheld if no session may begin in this request, and the session stays
+// as it is then. It returns ErrRefused if a created hook has failed and
+// WithCreatedHooksRequired is set, and ErrUnavailable if Redis cannot be reached; the old
+// session may have ended then. It takes two round trips.
+func (c *Context) RenewSession() error { return c.binding.do(c.binding.renew) }
+
+// Begin begins a session, if the request has none: with WithLazyCreation, where a session
+// otherwise begins with the first Save of a value. The created hooks run before Begin
+// returns. If there is a session, Begin does nothing.
+//
+// Call it before the response's body; later it returns ErrHeadersWritten. It returns
+// ErrSessionEnded if the session has ended while the request had it (see RenewSession),
+// ErrSessionWithheld if no session may begin in this request, ErrRefused, or ErrUnavailable. It
+// takes one round trip.
+func (c *Context) Begin() error {
+	b := c.binding
+	return b.do(func() error {
+		switch {
+		case b.err != nil:
+			return b.err
+		case b.state == live:
+			return nil
+		case b.state == ended:
+			return ErrSessionEnded
+		}
+		return b.begin()
+	})
 }

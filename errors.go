@@ -27,6 +27,13 @@ var (
 	// reports such an error as ErrNoSession too.
 	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
+	// ErrRequestOver is returned by everything that changes the session if the request is
+	// over: the lifecycle middleware has returned. A goroutine that the handler has started
+	// may still run then, or a handler whose request another middleware has answered. Neither
+	// Redis nor the response is touched. What has been read of the session can still be read.
+	// For changes after the request use the methods of Manager with the session's ID.
+	ErrRequestOver = errors.New("lifecycle: the request is over, its session cannot be changed any more")
+
 	// ErrUnavailable is returned if Redis cannot be reached or refuses a command, or if
 	// the context ends before Redis answers. The cause is wrapped too. By default the
 	// middleware answers 503 (see WithErrorHandler).

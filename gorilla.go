@@ -8,8 +8,6 @@ import (
 
 	"github.com/gin-contrib/sessions"
 	gsessions "github.com/gorilla/sessions"
-
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 var _ sessions.Store = (*Store)(nil) // its methods here and Store.Options
@@ -20,9 +18,9 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 	all := bindingsOf(r)
 	b := all.find(s, name)
 	if b == nil {
-		b = s.bind(name)
+		b = s.bind(all, r, name)
 		if !all.deferred {
-			b.load(r)
+			b.load()
 		}
 		all.add(b)
 	}
@@ -32,15 +30,19 @@ func (s *Store) Get(r *http.Request, name string) (*gsessions.Session, error) {
 // New reads the session from Redis, even if this request has read it before. If New returns
 // an error, the session is not nil but cannot be saved.
 func (s *Store) New(r *http.Request, name string) (*gsessions.Session, error) {
-	b := s.bind(name)
-	b.load(r)
-	bindingsOf(r).issue(b)
+	all := bindingsOf(r)
+	b := s.bind(all, r, name)
+	b.load()
+	all.note(b)
 	return b.session, b.err
 }
 
 // Save writes the session to Redis and sets its cookie. Call it before the response's body.
 // It returns ErrSessionEnded if the session has ended since the request read it; Save never
-// revives a session.
+// revives a session. It returns ErrRequestOver if the middleware has returned.
+//
+// If another request has saved the session since this one read it, Save keeps what that
+// request has changed: see Store.
 //
 // A session that was made by gorilla's NewSession, and not by Get or New, begins anew with
 // each Save, without created hooks. Use Get, as gin-contrib does.
@@ -49,9 +51,10 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 		return b.Save(r, w, session)
 	}
 	// A session that gorilla's NewSession made: it begins here.
-	b := s.bind(session.Name())
-	b.decideWithheld(r)
-	bindingsOf(r).issue(b)
+	all := bindingsOf(r)
+	b := s.bind(all, r, session.Name())
+	b.decideWithheld()
+	all.note(b)
 	b.session.Values, b.session.Options = session.Values, session.Options
 	if err := b.Save(r, w, b.session); err != nil {
 		return err
@@ -61,11 +64,14 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 }
 
 // bind returns a binding whose session has not been read yet.
-func (s *Store) bind(name string) *binding {
-	b := &binding{store: s, name: name, hooks: noHooks{s}}
+func (s *Store) bind(all *bindings, r *http.Request, name string) *binding {
+	b := &binding{store: s, request: r, issued: &all.issued, name: name, hooks: noHooks{s}}
 	b.session = gsessions.NewSession(b, name)
 	*b.session.Options = *s.options.Load()
 	b.session.IsNew = true
+	if all.over() {
+		b.loaded, b.closed, b.err = true, true, ErrRequestOver
+	}
 	return b
 }
 
@@ -82,12 +88,15 @@ type bindingsKey struct{}
 
 // bindings are the sessions that one request has asked for: mostly one.
 type bindings struct {
-	first    *binding
-	more     []*binding
 	deferred bool // a middleware decides first whether to read them
 
+	issued issued
+
 	mu     sync.Mutex
-	issued []*binding // others, of sessions that gorilla's own functions made
+	first  *binding
+	more   []*binding // the others, for find
+	extra  []*binding // of sessions that gorilla's own functions made
+	closed bool
 }
 
 // bindingsOf returns the request's bindings. They are kept in the request's context. The
@@ -102,6 +111,8 @@ func bindingsOf(r *http.Request) *bindings {
 }
 
 func (all *bindings) find(s *Store, name string) *binding {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	if b := all.first; b != nil && b.store == s && b.name == name {
 		return b
 	}
@@ -113,7 +124,10 @@ func (all *bindings) find(s *Store, name string) *binding {
 	return nil
 }
 
+// add adds a binding that find is to find.
 func (all *bindings) add(b *binding) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	if all.first == nil {
 		all.first = b
 		return
@@ -121,17 +135,29 @@ func (all *bindings) add(b *binding) {
 	all.more = append(all.more, b)
 }
 
-// issue notes that the token of a binding may go out with the response of this request.
-func (all *bindings) issue(b *binding) {
+// note adds a binding that find is not to find.
+func (all *bindings) note(b *binding) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.issued = append(all.issued, b)
+	all.extra = append(all.extra, b)
 }
 
-// has reports whether a token belongs to one of the request's sessions.
-func (all *bindings) has(t token.Token) bool {
+// close closes all bindings. Those that the request asks for later are closed too.
+func (all *bindings) close() {
+	all.mu.Lock()
+	open := slices.Concat([]*binding{all.first}, all.more, all.extra)
+	all.closed = true
+	all.mu.Unlock()
+	for _, b := range open {
+		if b != nil {
+			b.close()
+		}
+	}
+}
+
+// over reports whether close was called.
+func (all *bindings) over() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	is := func(b *binding) bool { return b != nil && b.token.Same(t) }
-	return is(all.first) || slices.ContainsFunc(all.more, is) || slices.ContainsFunc(all.issued, is)
+	return all.closed
 }

@@ -28,6 +28,7 @@ import (
 // A Manager is safe for concurrent use.
 type Manager struct {
 	instance string
+	implicit bool // the default manager: it serves the store of the session that it finds
 
 	mu        sync.Mutex
 	created   []Hook
@@ -43,13 +44,20 @@ type Manager struct {
 	engine     atomic.Pointer[engine.Engine] // nil until Start, or the first request
 	closed     atomic.Bool                   // by Shutdown; set with mu held
 	mismatched sync.Once                     // the log says that Redis has another number of buckets
+	wrong      sync.Map                      // what usedWrongly has logged
 
 	shutdown sync.Once
 	stopped  error // what Shutdown returns
 }
 
 func newManager() *Manager {
-	return &Manager{instance: strings.ToLower(rand.Text()[:16])}
+	return &Manager{instance: strings.ToLower(rand.Text()[:16]), config: defaultManager()}
+}
+
+func newDefault() *Manager {
+	m := newManager()
+	m.implicit = true
+	return m
 }
 
 // New returns a manager for store. Its settings are the manager options that NewStore
@@ -342,7 +350,7 @@ func (m *Manager) hold(id string, h Hook, watch func(instance string) (record []
 	return err
 }
 
-var std = newManager()
+var std = newDefault()
 
 // Default returns the manager that the package-level functions use. It serves the store
 // of the first request, or of Start, with the manager options that NewStore got.

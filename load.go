@@ -14,14 +14,17 @@ import (
 )
 
 // load reads the session that the request's cookie names, if there is one.
-func (b *binding) load(r *http.Request) {
-	s := b.store
+func (b *binding) load() {
+	if b.loaded {
+		return
+	}
+	s, r := b.store, b.request
 	b.loaded = true
 	if err := s.checkCookie(b.name, *s.options.Load()); err != nil {
 		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
 		return
 	}
-	b.decideWithheld(r)
+	b.decideWithheld()
 	tokens, all := s.readTokens(r, b.name)
 	if len(tokens) > 0 {
 		b.err = b.read(r.Context(), tokens)
@@ -68,8 +71,8 @@ func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, 
 }
 
 // decideWithheld decides whether a session may begin in this request.
-func (b *binding) decideWithheld(r *http.Request) {
-	switch {
+func (b *binding) decideWithheld() {
+	switch r := b.request; {
 	case cookie.IsPreflight(r):
 		b.withheld = withheldPreflight
 	case cookie.IsForeign(r):
@@ -86,20 +89,25 @@ func (b *binding) decideWithheld(r *http.Request) {
 const maxReadings = 2
 
 // read uses the first of the tokens that names a live session. If none does, the visitor
-// gets a new session with a new ID; but if one of the tokens could not be looked up, read
-// returns that error.
+// gets a new session with a new ID; but if one of the tokens could not be looked up, or its
+// session cannot be decoded, read returns that error.
 func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error) {
-	if err := b.store.ledger.Open(ctx); err != nil {
+	l := b.store.ledger
+	if err := l.Open(ctx); err != nil {
 		return unavailable("open", err)
 	}
 	readings := maxReadings
-	for i, x := range b.store.ledger.Load(ctx, tokens...) {
+	asked := l.ClockOf(tokens[0].ID).Unix()
+	for i, x := range b.loadAll(ctx, tokens...) {
 		t, err := tokens[i], unavailable("load", x.Err)
 		if err == nil && !x.Live {
 			t, x, err = b.reissued(ctx, t, x.Record, &readings)
 		}
 		if err == nil && x.Live {
-			err = b.use(t, x.Record)
+			if err = b.use(t, x); err != nil && x.Left > 0 {
+				// What cannot be used is not prolonged either, or it would never end.
+				_ = l.Restore(context.WithoutCancel(ctx), t, asked, x.Left)
+			}
 		}
 		if b.state == live {
 			b.resend = b.resend || !t.Same(tokens[i])
@@ -112,27 +120,42 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 	return failed
 }
 
-// use makes the session of t, whose live key exists, the request's session.
-func (b *binding) use(t token.Token, packed []byte) error {
-	s := b.store
-	rec, err := decodeRecord(packed)
-	if err != nil {
-		return err
+// loadAll reads sessions, and prolongs them unless the request is passive.
+func (b *binding) loadAll(ctx context.Context, tokens ...token.Token) []ledger.Loaded {
+	if b.passive {
+		return b.store.ledger.Peek(ctx, tokens...)
 	}
+	return b.store.ledger.Load(ctx, tokens...)
+}
+
+// use makes the session of t, whose live key exists, the request's session. If the session
+// cannot be decoded, it is the request's all the same, but can only be ended.
+func (b *binding) use(t token.Token, x ledger.Loaded) error {
+	s := b.store
+	rec, err := decodeRecord(x.Record)
+	readable := err == nil
 	if d := rec.Timeouts.Deadline; d != 0 && s.ledger.ClockOf(t.ID).Unix() > d {
 		return nil
 	}
-	values := map[any]any{}
-	if len(rec.Values) > 0 {
-		if values, err = decodeValues(s.config.codec, rec.Values); err != nil {
-			return err
-		}
+	var values map[any]any
+	if readable {
+		values, err = decodeIfAny(s.config.codec, rec.Values)
 	}
-	b.token, b.record, b.packed, b.state = t, rec, packed, live
-	b.session.ID, b.session.Values, b.session.IsNew = t.ID, values, false
-	b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
-	place := cookie.PlaceOf(s.canonical(b.session.Options))
-	b.place = &place
+	if err != nil && b.state == unreadable {
+		return err // the first one is the request's
+	}
+	b.token, b.record, b.packed, b.revision = t, rec, x.Record, x.Revision
+	b.session.ID, b.session.IsNew = t.ID, false
+	if readable {
+		b.session.Options = cookieOptions(rec.Cookie, s.options.Load())
+		place := cookie.PlaceOf(s.canonical(b.session.Options))
+		b.place = &place
+	}
+	if err != nil {
+		b.state = unreadable
+		return err
+	}
+	b.state, b.session.Values = live, values
 	b.resend = b.resend || b.resendDue()
 	return nil
 }
@@ -160,7 +183,7 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 			return t, ledger.Loaded{}, fmt.Errorf("%w: load: other requests change the session's timeouts all the time", ErrUnavailable)
 		}
 		now = next
-		if x = b.store.ledger.Load(ctx, now)[0]; x.Err != nil {
+		if x = b.loadAll(ctx, now)[0]; x.Err != nil {
 			return t, x, unavailable("load", x.Err)
 		}
 		if x.Live {

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 
 	"github.com/gin-contrib/sessions"
@@ -30,6 +29,12 @@ const contextKey = "github.com/gin-lifecycle/lifecycle"
 // In some requests no session may begin; the handler then runs without one. See
 // ErrSessionWithheld and WithSkipper.
 //
+// When the middleware returns, the session of the request is closed: what a goroutine, or a
+// handler that runs on, does with it later returns ErrRequestOver.
+//
+// Several managers may have a middleware on one route, each with a session of its own: give
+// each a name with WithSessionName. See Manager.From.
+//
 // Every response gets "Vary: Cookie". A response that sets a cookie also gets
 // "Cache-Control: no-cache="Set-Cookie", private", so that no shared cache gives the cookie
 // to another visitor (RFC 9111, section 7.3). What the application sets in Cache-Control is
@@ -38,38 +43,69 @@ const contextKey = "github.com/gin-lifecycle/lifecycle"
 // visitor, that line is removed.
 func (m *Manager) Middleware() gin.HandlerFunc {
 	return func(c *gin.Context) {
-		b := m.session(c)
-		err := m.serve(b.store)
-		if errors.Is(err, ErrShutdown) {
-			err = nil // requests are still served
+		all := bindingsOf(c.Request)
+		outer, _ := c.Value(contextKey).(*binding)
+		if outer == nil {
+			defer all.close()
 		}
-		if own := m.config.ownName; err == nil && own != "" && b.name != own {
-			err = fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and the name of this manager's session is %q: a request can have one session", b.name, own)
-		}
+		b, err := m.session(c, all)
 		if err != nil {
-			b.store.logOnce(slog.LevelError, err.Error(), "lifecycle: the middleware refuses every request because it is used wrongly; see the error", "error", err)
+			m.usedWrongly(c, err)
+			return
 		}
-		if skip := m.config.skipper; err == nil && skip != nil && skip(c) {
+		if b.bound { // this middleware is there twice
+			c.Next()
+			return
+		}
+		b.owner, b.outer = m, outer
+		if skip := m.config.skipper; skip != nil && skip(c) {
 			b.skip()
 			c.Set(contextKey, b)
 			c.Next()
 			return
 		}
-		w := &response{ResponseWriter: c.Writer, binding: b}
-		c.Writer = w
-		if err == nil {
-			err = m.prepare(c, b)
-		}
-		if err != nil {
-			_ = c.Error(err)
-			m.config.onError(c, err)
-			c.Abort()
-		} else {
-			c.Set(contextKey, b)
-			c.Next()
-		}
-		w.finishHeader()
+		m.serveSession(c, b)
 	}
+}
+
+// serveSession runs the rest of the chain with a session.
+func (m *Manager) serveSession(c *gin.Context, b *binding) {
+	w := &response{ResponseWriter: c.Writer, binding: b}
+	c.Writer = w
+	defer m.restore(c, b)
+	err := m.prepare(c, b)
+	c.Set(contextKey, b)
+	if err != nil {
+		_ = c.Error(err)
+		m.config.onError(c, err)
+		c.Abort()
+	} else {
+		c.Next()
+	}
+	w.finishHeader(false)
+}
+
+// restore closes the session and leaves the one of the middleware around this one.
+func (m *Manager) restore(c *gin.Context, b *binding) {
+	b.close()
+	if b.outer != nil {
+		c.Set(contextKey, b.outer)
+		c.Set(sessions.DefaultKey, b.outer.values)
+	}
+}
+
+// usedWrongly answers a request for which the middleware has no session because of how the
+// application is written.
+func (m *Manager) usedWrongly(c *gin.Context, err error) {
+	m.mu.Lock()
+	log, onError := m.config.logger(), m.config.onError
+	m.mu.Unlock()
+	if _, said := m.wrong.LoadOrStore(err.Error(), true); !said {
+		log.Error("lifecycle: the middleware refuses every request because it is used wrongly; see the error", "error", err)
+	}
+	_ = c.Error(err)
+	onError(c, err)
+	c.Abort()
 }
 
 // Middleware returns the middleware of the default manager. Put it behind
@@ -87,73 +123,142 @@ func Middleware() gin.HandlerFunc { return std.Middleware() }
 // prepare starts the background work, unless it has been started, and reads or begins the
 // session.
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
-	b.hooks, b.gin, b.headers = m, c, m.config.headers
-	if !b.loaded {
-		b.load(c.Request)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hooks, b.gin, b.request, b.headers = m, c, c.Request, m.config.headers
+	b.bound, b.sent = true, c.Writer.Written()
+	b.load()
+	if b.err == nil || b.state == unreadable {
+		// After Shutdown requests are still served and created hooks run: only the background
+		// work has stopped.
+		if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
+			b.err = err
+		}
+	}
+	if b.state == unreadable && m.config.endUnreadable && errors.Is(b.err, ErrUndecodable) {
+		if err := b.destroy(ReasonUndecodable); err != nil && !errors.Is(err, ErrSessionEnded) {
+			b.err = err
+		}
 	}
 	if b.err != nil {
 		m.logMismatch(b.err)
 		return b.err
 	}
-	// After Shutdown requests are still served and created hooks run: only the background
-	// work has stopped.
-	if err := m.start(c.Request.Context(), b.store); err != nil && !errors.Is(err, ErrShutdown) {
-		return err
-	}
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
 		b.withheld = ""
+	}
+	if b.state != live {
+		b.noteAddress()
 	}
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
 	// would replace his own.
 	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
-	if b.state == absent && !m.config.lazy && !stray && b.withheldError() == nil {
-		values, err := b.encode(b.session.Values)
-		if err != nil {
-			return err
+	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !b.passive && !stray && b.withheldError() == nil {
+		b.err = b.begin()
+	}
+	return b.err
+}
+
+// session returns the request's session. It is not read from Redis yet, unless a handler
+// before the middleware has read it. The error says how the middleware is used wrongly.
+func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
+	all.deferred = true
+	defer func() { all.deferred = false }()
+	found, _ := c.Get(sessions.DefaultKey)
+	store, err := m.storeFor(found)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.serve(store); err != nil && !errors.Is(err, ErrShutdown) { // requests are still served
+		return nil, err
+	}
+	name, own := m.config.sessionName, m.config.ownName
+	if many, ok := found.(map[string]sessions.Session); ok {
+		if found, ok = many[name]; !ok {
+			return nil, fmt.Errorf("lifecycle: Middleware: sessions.SessionsMany before it has no session %q: name one of its sessions with WithSessionName", name)
 		}
-		if err := b.begin(c.Request, c.Writer, values); err != nil {
-			return err
+	}
+	b := bindingOf(found)
+	switch {
+	case b != nil && b.store == store && (own == "" || b.name == own):
+		b.values = found.(sessions.Session)
+		return b, nil
+	case b != nil && m.implicit:
+		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and WithSessionName says %q: give both the same name, or use the Middleware of a manager made by lifecycle.New", b.name, own)
+	case nameOf(found) == name:
+		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request a session %q of another store, and this manager's session has the same name: give one of them another name, with WithSessionName", name)
+	}
+	return install(c, store, name), nil
+}
+
+// storeFor returns the manager's store. The default manager takes that of the session before
+// it, if it has none yet.
+func (m *Manager) storeFor(found any) (*Store, error) {
+	m.mu.Lock()
+	store := m.store
+	m.mu.Unlock()
+	if store != nil && !m.implicit {
+		return store, nil
+	}
+	if many, ok := found.(map[string]sessions.Session); ok {
+		for _, s := range many {
+			if found = s; bindingOf(s) != nil {
+				break
+			}
 		}
+	}
+	switch b := bindingOf(found); {
+	case b != nil:
+		return b.store, nil
+	case found != nil:
+		return nil, fmt.Errorf("lifecycle: Middleware: the gin-contrib session before it is kept by a %T: make its store with lifecycle.NewStore, or use the Middleware of a manager made by lifecycle.New", keptBy(found))
+	case store == nil:
+		return nil, errors.New("lifecycle: Middleware: there is no session: put router.Use(sessions.Sessions(\"session\", store)) before it, or use the Middleware of a manager made by lifecycle.New")
+	}
+	return store, nil
+}
+
+// gorillaSession returns the gorilla session behind a session of gin-contrib, nil if there is
+// none. gin-contrib's interface does not give it; its type does.
+func gorillaSession(found any) *gsessions.Session {
+	s, ok := found.(interface{ Session() *gsessions.Session })
+	if !ok {
+		return nil
+	}
+	return s.Session()
+}
+
+func bindingOf(found any) *binding {
+	if g := gorillaSession(found); g != nil {
+		b, _ := g.Store().(*binding)
+		return b
 	}
 	return nil
 }
 
-// session returns the request's session. It is not read from Redis yet, unless a handler
-// before the middleware has read it.
-func (m *Manager) session(c *gin.Context) *binding {
-	v, ok := c.Get(sessions.DefaultKey)
-	if !ok {
-		v = m.install(c)
+func keptBy(found any) any {
+	if g := gorillaSession(found); g != nil {
+		return g.Store()
 	}
-	all := bindingsOf(c.Request)
-	all.deferred = true
-	defer func() { all.deferred = false }()
-	// gin-contrib's interface does not give the store; its type does.
-	s, ok := v.(interface{ Session() *gsessions.Session })
-	if !ok {
-		panic(fmt.Sprintf("lifecycle: Middleware: the gin-contrib session is a %T; one session of sessions.Sessions is needed, not several of SessionsMany", v))
+	return found
+}
+
+func nameOf(found any) string {
+	if g := gorillaSession(found); g != nil {
+		return g.Name()
 	}
-	b, ok := s.Session().Store().(*binding)
-	if !ok {
-		panic(fmt.Sprintf("lifecycle: Middleware: the gin-contrib session is kept by a %T; make its store with lifecycle.NewStore", s.Session().Store()))
-	}
-	return b
+	return ""
 }
 
 // install puts a session of gin-contrib into the request's context, as sessions.Sessions
 // does. That function also runs the rest of the chain, which must wait for the session. So
 // it gets a gin context without a chain.
-func (m *Manager) install(c *gin.Context) any {
-	m.mu.Lock()
-	store := m.store
-	name := m.config.sessionName
-	m.mu.Unlock()
-	if store == nil {
-		panic("lifecycle: Middleware: there is no session: put router.Use(sessions.Sessions(\"session\", store)) before it, or use the Middleware of a manager made by lifecycle.New")
-	}
+func install(c *gin.Context, store *Store, name string) *binding {
 	bare := &gin.Context{Request: c.Request, Writer: c.Writer}
 	sessions.Sessions(name, store)(bare)
-	v, _ := bare.Get(sessions.DefaultKey)
-	c.Set(sessions.DefaultKey, v)
-	return v
+	found, _ := bare.Get(sessions.DefaultKey)
+	c.Set(sessions.DefaultKey, found)
+	b := bindingOf(found)
+	b.values = found.(sessions.Session)
+	return b
 }

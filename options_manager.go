@@ -36,6 +36,7 @@ type managerConfig struct {
 	onError       func(*gin.Context, error)
 	skipper       func(*gin.Context) bool
 	crossSite     func(*gin.Context) bool
+	endUnreadable bool
 }
 
 // Defaults of the manager options.
@@ -281,9 +282,30 @@ func WithCrossSite(allow func(c *gin.Context) bool) ManagerOption {
 	}
 }
 
+// WithEndUndecodable ends a session that cannot be decoded, with ReasonUndecodable, in the
+// request that finds it so. The destroyed hooks run; Session.Err says what is wrong. The
+// visitor gets a new session in the same request. Default: the request fails with
+// ErrUndecodable, and the session stays as it is.
+//
+// Do not use it while instances of two builds run that cannot read each other's values, as
+// during a rolling update that changes a type: each of them would end the sessions of the
+// other.
+func WithEndUndecodable() ManagerOption {
+	return func(c *managerConfig) error {
+		c.endUnreadable = true
+		return nil
+	}
+}
+
 // WithErrorHandler sets what the middleware does if it cannot give the request its
-// session. The request's handler does not run, and err is added to c.Errors in any case.
-// Default: status 503 for ErrUnavailable, else 500.
+// session. The request's handler does not run, unless handle calls c.Next: for public pages,
+// for example. err is added to c.Errors in any case. Default: status 503 for ErrUnavailable,
+// else 500.
+//
+// From works in handle, and in the handlers that it lets run: Context.Session returns nil,
+// and what needs a session returns err. There is one exception: if err is ErrUndecodable,
+// Context.DestroySession ends the session and removes the cookie, and so does a Save with a
+// MaxAge below 0. The request that fails does not prolong the session.
 //
 // err wraps ErrUnavailable, ErrUndecodable, ErrRefused or ErrBucketMismatch. It wraps
 // ErrHeadersWritten if something before the middleware has already answered. Otherwise its

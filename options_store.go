@@ -23,6 +23,7 @@ type storeConfig struct {
 	unconfirmed    time.Duration
 	grace          time.Duration // after a rotation
 	summary        func(*Request)
+	endCleared     bool // a Save that clears the session ends it
 }
 
 // Defaults of the store options.
@@ -227,6 +228,20 @@ func WithRequestSummary(edit func(*Request)) StoreOption {
 			return fmt.Errorf("WithRequestSummary(nil): a function is needed")
 		}
 		c.summary = edit
+		return nil
+	}
+}
+
+// WithEndWhenCleared makes a Save that leaves no values of a session that had some end the
+// session, with ReasonDestroyed. Its destroyed hooks get the values from before. Many
+// applications log out by Clear and Save, without Options{MaxAge: -1}: with this option that
+// is a logout. Default: such a session goes on without values.
+//
+// A Save that follows in the same request begins a new session if there are values again,
+// such as a flash.
+func WithEndWhenCleared() StoreOption {
+	return func(c *storeConfig) error {
+		c.endCleared = true
 		return nil
 	}
 }

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,20 +32,16 @@ const (
 	maxHeader      = 2048 // names and values of all lines together
 )
 
-// summary returns what is kept of the request that begins a session. c is nil if no
-// middleware has seen the request. headers names the header fields to keep. edit is the
-// application's function to change the summary, or nil.
-func summary(r *http.Request, c *gin.Context, headers []string, edit func(*Request)) record.Request {
+// summary returns what is kept of the request that begins a session. clientIP is the address
+// of the client. headers names the header fields to keep. edit is the application's function
+// to change the summary, or nil.
+func summary(r *http.Request, clientIP string, headers []string, edit func(*Request)) record.Request {
 	sum := Request{
 		Method:    r.Method,
 		URI:       r.URL.RequestURI(),
 		Host:      r.Host,
+		ClientIP:  clientIP,
 		UserAgent: r.UserAgent(),
-	}
-	if c != nil {
-		sum.ClientIP = c.ClientIP()
-	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		sum.ClientIP = host
 	}
 	if len(headers) > 0 {
 		sum.Header = make(http.Header)

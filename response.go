@@ -19,26 +19,47 @@ import (
 type response struct {
 	gin.ResponseWriter
 	binding *binding
-	sent    bool
 }
 
-// finishHeader completes the header, unless it has been sent.
-func (w *response) finishHeader() {
-	if w.sent || w.Written() {
+// Header returns the header, with the session's cookie. Some code must have the cookie before
+// the header is sent: gorilla/websocket, for example, sends a header of its own.
+func (w *response) Header() http.Header {
+	h := w.ResponseWriter.Header()
+	w.binding.mu.Lock()
+	defer w.binding.mu.Unlock()
+	if !w.binding.sent {
+		w.binding.lines.Apply(h)
+	}
+	return h
+}
+
+// finishHeader completes the header, unless it has been sent. sending says that the header is
+// about to be sent.
+func (w *response) finishHeader(sending bool) {
+	b := w.binding
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sent {
 		return
 	}
-	b, h := w.binding, w.Header()
-	if b.gin != nil {
-		b.resendCookie(b.gin.Request, w)
+	if w.Written() {
+		b.sent = true
+		return
 	}
+	h := w.ResponseWriter.Header()
+	if !b.closed {
+		b.resendCookie()
+	}
+	b.lines.Apply(h)
 	if len(h["Set-Cookie"]) > 0 {
 		mark := token.MarkOf(b.store.config.prefix, b.name)
 		cookie.DropForeign(h, b.name, func(value string) bool {
 			t, is := token.Parse(value, mark)
-			return is && !b.token.Same(t) && (b.gin == nil || !bindingsOf(b.gin.Request).has(t))
+			return is && !b.token.Same(t) && !b.issued.has(t)
 		})
 	}
 	cookie.MarkCached(h)
+	b.sent = sending
 }
 
 // setLongAgo is the time after which a cookie that was set, but not sent yet, is checked
@@ -54,26 +75,23 @@ const liveTimeout = 250 * time.Millisecond
 // would lose the new cookie. For the same reason it withdraws a cookie that was set long
 // before the response is sent. A session that began in this request needs no check: no other
 // request has its token.
-func (b *binding) resendCookie(r *http.Request, w http.ResponseWriter) {
+func (b *binding) resendCookie() {
 	set := !b.setAt.IsZero()
 	if b.state != live || b.fresh || !b.resend && (!set || time.Since(b.setAt) < setLongAgo) {
 		return
 	}
 	b.resend = false
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), liveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.request.Context()), liveTimeout)
 	defer cancel()
 	switch ok, err := b.store.ledger.Live(ctx, b.token); {
 	case err == nil && !ok:
-		b.lines.Set(w.Header(), b.name, "", cookie.Form{}, nil)
+		b.lines.Set(b.name, "", cookie.Form{}, nil)
 	case err == nil && !set:
-		b.sendCookie(r, w)
+		b.sendCookie()
 	}
 }
 
-func (w *response) send() {
-	w.finishHeader()
-	w.sent = true
-}
+func (w *response) send() { w.finishHeader(true) }
 
 func (w *response) Write(b []byte) (int, error) {
 	w.send()
@@ -96,7 +114,9 @@ func (w *response) Flush() {
 }
 
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.sent = true // from now on the application writes everything itself
+	w.binding.mu.Lock()
+	w.binding.sent = true // from now on the application writes everything itself
+	w.binding.mu.Unlock()
 	return w.ResponseWriter.Hijack()
 }
 

@@ -40,6 +40,8 @@ const (
 	// ReasonDestroyed: a handler called DestroySession, or called Save with a MaxAge
 	// below 0; usually a logout.
 	ReasonDestroyed Reason = "destroyed"
+	// ReasonUndecodable: the session could not be decoded, and WithEndUndecodable is set.
+	ReasonUndecodable Reason = "undecodable"
 	// ReasonRevoked: Manager.Destroy was called without a reason of its own.
 	ReasonRevoked Reason = "revoked"
 	// ReasonDeleted: somebody deleted the session's live key in Redis. Without keyspace
@@ -92,6 +94,7 @@ type Session struct {
 	Request Request
 
 	httpRequest *http.Request // of a created hook
+	setting     *setting      // of a created hook
 
 	decode sync.Once
 	codec  Codec
@@ -118,6 +121,9 @@ func (s *Session) Values() map[any]any {
 			s.values, s.err = decodeValues(s.codec, s.raw)
 		}
 	})
+	if s.setting != nil {
+		return s.setting.over(s.values)
+	}
 	return s.values
 }
 
@@ -131,6 +137,70 @@ func (s *Session) Err() error {
 // HTTPRequest returns the request that begins the session to a created hook. It returns nil
 // to everybody else. Do not use the request after the created hook has returned.
 func (s *Session) HTTPRequest() *http.Request { return s.httpRequest }
+
+// setting is what created hooks set.
+type setting struct {
+	mu     sync.Mutex
+	values map[any]any
+	sealed bool
+}
+
+// Set sets a value of a session that begins, in a created hook only. The created hooks after
+// this one see it, and so do the handler and all later requests. The values are saved when
+// all created hooks have run, in one round trip to Redis. If they cannot be saved, the request
+// fails with the error of Save.
+//
+// Set panics if key is not comparable, such as a slice, and everywhere else than in a created
+// hook that is running: there a Session shows what was, and does not change. A handler uses
+// sessions.Default(c) and Save.
+func (s *Session) Set(key, value any) {
+	if !reflect.ValueOf(key).Comparable() {
+		panic(fmt.Sprintf("lifecycle: Session.Set: a value of type %T cannot be a key", key))
+	}
+	if s.setting == nil || !s.setting.set(key, value) {
+		panic("lifecycle: Session.Set works in a created hook only, until the hook returns: use sessions.Default(c) and Save in a handler")
+	}
+}
+
+// set reports whether values can still be set.
+func (x *setting) set(key, value any) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sealed {
+		return false
+	}
+	if x.values == nil {
+		x.values = make(map[any]any)
+	}
+	x.values[key] = value
+	return true
+}
+
+// over returns values together with what was set.
+func (x *setting) over(values map[any]any) map[any]any {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.values) == 0 {
+		return values
+	}
+	all := maps.Clone(values)
+	maps.Copy(all, x.values)
+	return all
+}
+
+// settable lets created hooks set values of the session.
+func (s *Session) settable() *Session {
+	s.setting = new(setting)
+	return s
+}
+
+// seal ends that, and returns what was set.
+func (s *Session) seal() map[any]any {
+	s.setting.mu.Lock()
+	defer s.setting.mu.Unlock()
+	s.setting.sealed = true
+	return s.setting.values
+}
 
 // decodeValues never returns nil without an error. A panic of the codec, which may be the
 // application's own, becomes an error: Values is called in goroutines of the application,
@@ -149,6 +219,14 @@ func decodeValues(codec Codec, raw []byte) (values map[any]any, err error) {
 		values = map[any]any{}
 	}
 	return values, nil
+}
+
+// decodeIfAny is decodeValues for values that may be none.
+func decodeIfAny(codec Codec, raw []byte) (map[any]any, error) {
+	if len(raw) == 0 {
+		return map[any]any{}, nil
+	}
+	return decodeValues(codec, raw)
 }
 
 func decodeRecord(b []byte) (record.Record, error) {

@@ -26,7 +26,7 @@ func init() {
 	testonly.Instance = func(m any) string { return m.(*Manager).instance }
 	testonly.NewDefault = func() (restore func()) {
 		old := std
-		std = newManager()
+		std = newDefault()
 		return func() { std = old }
 	}
 }

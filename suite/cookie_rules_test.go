@@ -124,29 +124,6 @@ func TestOptionsInFrontOfTheMiddleware(t *testing.T) {
 	}
 }
 
-// A request has one session. A manager with another session name refuses a request that
-// already has a session from a middleware in front of it.
-func TestMiddlewareBehindAnothersSession(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("shop"))
-	admin, err := lifecycle.New(a.store, lifecycle.WithSessionName("admin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.router.Group("/admin", admin.Middleware()).GET("/", func(c *gin.Context) {
-		t.Errorf("the session %s of the shop is accepted as a session of admin", sessions.Default(c).ID())
-	})
-	_, v := a.begin()
-	for range 2 {
-		if w := a.visit(v, "/admin/"); w.Code != http.StatusInternalServerError {
-			t.Errorf("a request of admin: %d", w.Code)
-		}
-	}
-	if n := strings.Count(a.log.String(), "level=ERROR msg=\""+logWrongName); n != 1 {
-		t.Errorf("the log says %d times that requests are refused, want one error", n)
-	}
-}
-
 // The functions of gorilla/sessions work behind the middleware, and their cookie is sent.
 // A cookie that the application sets itself is sent too.
 func TestGorillaBehindTheMiddleware(t *testing.T) {

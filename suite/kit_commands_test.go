@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -45,6 +46,19 @@ func (h onRoundTrip) around(r roundTrip, send func() error) error {
 		h.after(r)
 	}
 	return err
+}
+
+// tripsOf returns a function that says how many round trips of an app have named a session
+// since then.
+func (a *app) tripsOf(id string) func() int {
+	var n atomic.Int64
+	a.rdb.AddHook(onRoundTrip{before: func(r roundTrip) {
+		named := func(arg any) bool { s, ok := arg.(string); return ok && strings.Contains(s, id) }
+		if slices.ContainsFunc(r.commands, func(c redis.Cmder) bool { return slices.ContainsFunc(c.Args(), named) }) {
+			n.Add(1)
+		}
+	}})
+	return func() int { return int(n.Load()) }
 }
 
 // frugal fails the test if the client of an app sends a command that the library must

@@ -10,7 +10,6 @@ const (
 	logOtherBuckets    = "use WithBuckets("
 
 	logSeveralCookies = "several cookies of the session's name"
-	logWrongName      = "lifecycle: the middleware refuses every request"
 	logLongIdle       = "the idle timeout is longer than the absolute timeout"
 	logLongMaxAge     = "MaxAge is longer than the absolute timeout"
 	logInsecureNone   = "SameSite=None is sent with Secure"

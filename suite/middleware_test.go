@@ -3,6 +3,7 @@ package suite_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,31 +14,51 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
-// The middleware panics, or fails the request, if it is installed in a wrong way. The message
-// says what is wrong.
-func TestMiddlewareWithoutASession(t *testing.T) {
+// The middleware fails every request if it is used wrongly. The error, and one line of the
+// log, say what is wrong. A handler that needs the middleware panics without it.
+func TestMiddlewareUsedWrongly(t *testing.T) {
 	t.Parallel()
-	serve := func(use ...gin.HandlerFunc) func() {
-		return func() {
-			r := gin.New()
-			r.Use(use...)
-			r.GET("/", func(*gin.Context) {})
-			r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	a := newApp(t, shared(t), redistest.Prefix())
+	other := newApp(t, shared(t), redistest.Prefix())
+	serve := func(use ...gin.HandlerFunc) {
+		r := gin.New()
+		r.Use(use...)
+		r.GET("/", func(*gin.Context) { t.Error("the handler runs") })
+		for range 2 {
+			w := httptest.NewRecorder()
+			if r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusInternalServerError {
+				t.Errorf("answered with %d, want 500", w.Code)
+			}
 		}
 	}
-	a := newApp(t, shared(t), redistest.Prefix())
-	mustPanic(t, "SessionsMany", serve(sessions.SessionsMany([]string{"a", "b"}, a.store), a.m.Middleware()))
-	mustPanic(t, "lifecycle.NewStore", serve(sessions.Sessions("s", foreignStore{}), a.m.Middleware()))
-	mustPanic(t, "lifecycle.Middleware()", serve(lifecycle.Handler(func(*lifecycle.Context) {})))
-	other := newApp(t, shared(t), redistest.Prefix())
-	var failure error
-	m, err := lifecycle.New(a.store, lifecycle.WithErrorHandler(func(_ *gin.Context, err error) { failure = err }))
-	if err != nil {
-		t.Fatal(err)
+	for want, before := range map[string]gin.HandlerFunc{
+		"another store":                  sessions.Sessions("session", other.store),
+		"has no session":                 sessions.SessionsMany([]string{"a", "b"}, a.store),
+		`session \"session\" of another`: sessions.Sessions("session", foreignStore{}),
+	} {
+		var failure error
+		m, err := lifecycle.New(a.store, lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+			failure = err
+			c.AbortWithStatus(http.StatusInternalServerError)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Count(a.log.String(), want)
+		serve(before, m.Middleware())
+		if failure == nil || !strings.Contains(strconv.Quote(failure.Error()), want) {
+			t.Errorf("the error is %v, want one with %s", failure, want)
+		}
+		if n := strings.Count(a.log.String(), want) - said; n != 1 {
+			t.Errorf("the log has %d more lines with %s, want one", n, want)
+		}
 	}
-	serve(sessions.Sessions("s", other.store), m.Middleware())()
-	if failure == nil || !strings.Contains(failure.Error(), "another store") {
-		t.Errorf("with the session of another store: %v", failure)
+	for _, h := range []gin.HandlerFunc{lifecycle.Handler(func(*lifecycle.Context) {}), other.m.Handler(func(*lifecycle.Context) {})} {
+		mustPanic(t, "Middleware()", func() {
+			r := gin.New()
+			r.GET("/", h)
+			r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		})
 	}
 }
 

@@ -167,32 +167,6 @@ func TestUndecodable(t *testing.T) {
 	}
 }
 
-// Two requests save the same session. The later Save replaces all values of the first one.
-func TestLaterSaveWins(t *testing.T) {
-	t.Parallel()
-	a := newApp(t, shared(t), redistest.Prefix())
-	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	a.get("/slow", func(c *lifecycle.Context) {
-		s := sessions.Default(c.Context)
-		s.Set("slow", "yes")
-		close(entered)
-		<-resume
-		a.answer(c, s.Save())
-	})
-	_, v := a.begin()
-	go func() {
-		defer close(done)
-		a.visit(&visitor{v.cookie}, "/slow")
-	}()
-	<-entered
-	a.ok(v, "/set?fast=yes")
-	close(resume)
-	<-done
-	if slow, fast := a.ok(v, "/get?key=slow"), a.ok(v, "/get?key=fast"); slow != "yes" || fast != "<nil>" {
-		t.Errorf("slow %s, fast %s", slow, fast)
-	}
-}
-
 // A store without the middleware of lifecycle begins a session at the first Save. Destroyed
 // hooks run for it, created hooks do not.
 func TestBareStore(t *testing.T) {

@@ -1,0 +1,162 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"maps"
+
+	"github.com/gin-lifecycle/lifecycle/internal/merge"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+)
+
+// rotate gives the session a new secret.
+func (b *binding) rotate() error {
+	if !b.canSend() {
+		return ErrHeadersWritten
+	}
+	if err := b.needLive(); err != nil {
+		return err
+	}
+	ctx := context.WithoutCancel(b.request.Context())
+	err := b.whileLive(ctx, "rotate", func() (bool, error) {
+		next := b.token.Rotate()
+		rotated, ok, err := b.store.ledger.Rotate(ctx, b.token, next, b.store.config.grace)
+		if ok {
+			b.token = next
+			b.record.Proof, b.record.Rotated = next.Proof(), record.UnpackRotated(rotated)
+			b.packed = record.Pack(b.record)
+		}
+		return ok, unavailable("rotate", err)
+	})
+	if err != nil {
+		return err
+	}
+	b.sendCookie()
+	return nil
+}
+
+// destroy ends the session and removes the cookie; the hooks run in the background. If the
+// session seems to have ended, Redis is asked all the same: it may have been rotated, and is
+// live under another token. A later Save begins another session, so the values are cleared:
+// they must not come back with it.
+func (b *binding) destroy(reason Reason) error {
+	switch err := b.needLive(); {
+	case b.state == destroyed:
+		return ErrSessionEnded
+	case err != nil && b.state != ended && b.state != unreadable:
+		return err
+	}
+	b.noteAddress()
+	ok, err := b.hooks.end(context.WithoutCancel(b.request.Context()), b.token.ID, b.token.Proof(), reason)
+	if err != nil {
+		return err
+	}
+	b.forget()
+	if !ok {
+		return ErrSessionEnded
+	}
+	return nil
+}
+
+// forget leaves the request without a session after its own has ended. The next one may begin.
+func (b *binding) forget() {
+	b.expireCookie()
+	b.state, b.err, b.fresh = destroyed, nil, false
+	clear(b.session.Values)
+	*b.session.Options = *b.store.options.Load()
+	b.session.ID, b.session.IsNew = "", true
+}
+
+// whileLive changes the live session by calling do. do reports whether the session was live
+// under the binding's token. If it was not, another request may have saved other timeouts,
+// which changes the token and the name of the live key: whileLive then reads the record and
+// calls do again. It calls do once more even if the token is still the same: the timeouts
+// may have been changed and changed back.
+func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, error)) error {
+	for same := 0; ; {
+		ok, err := do()
+		if ok || err != nil {
+			return err
+		}
+		before := b.token
+		packed, err := b.store.ledger.Record(ctx, b.token.ID)
+		if err != nil {
+			return unavailable(op, err)
+		}
+		if ok, err = b.rebase(packed, ""); err != nil {
+			return err
+		}
+		if same++; !b.token.Same(before) {
+			same = 0
+		}
+		if !ok || same > 1 {
+			b.state = ended
+			return ErrSessionEnded
+		}
+	}
+}
+
+// rebase takes over what another request has saved meanwhile: packed is the record now, and
+// revision its revision, "" if that is not known. What this request has changed stays on top
+// of it. ok is false if there is no record, or the secret is not valid any more.
+func (b *binding) rebase(packed []byte, revision string) (ok bool, err error) {
+	rec, err := decodeRecord(packed)
+	if err != nil {
+		return false, nil // the session has ended, or its record is lost
+	}
+	t := b.token.WithTimeouts(rec.Timeouts)
+	if !t.Proves(rec.Proof) {
+		return false, nil
+	}
+	if !bytes.Equal(rec.Values, b.record.Values) {
+		if err := b.mergeValues(rec.Values); err != nil {
+			return false, err
+		}
+	}
+	store := b.store.options.Load()
+	if *b.session.Options == *cookieOptions(b.record.Cookie, store) { // this request has not changed them
+		b.session.Options = cookieOptions(rec.Cookie, store)
+	}
+	b.token, b.record, b.packed, b.revision = t, rec, packed, revision
+	return true, nil
+}
+
+// mergeValues changes the values to what this request and another one have made of them.
+// packed are the values that the other one has saved.
+func (b *binding) mergeValues(packed []byte) error {
+	codec, values := b.store.config.codec, b.session.Values
+	base, err := decodeIfAny(codec, b.record.Values)
+	if err != nil {
+		return err
+	}
+	theirs, err := decodeIfAny(codec, packed)
+	if err != nil {
+		return err
+	}
+	// Values may come back from the codec in other types than they were set in, so this
+	// request's go through it too. What cannot be encoded cannot be saved either.
+	mine := values
+	if len(values) > 0 {
+		if data, err := codec.Encode(values); err == nil {
+			if decoded, err := decodeValues(codec, data); err == nil {
+				mine = decoded
+			}
+		}
+	}
+	c := merge.Values(base, mine, theirs)
+	for _, key := range c.Delete {
+		delete(values, key)
+	}
+	maps.Copy(values, c.Set)
+	return nil
+}
+
+// watch notes in Redis that an instance has hooks for the session's end. It returns the
+// session's record.
+func (b *binding) watch(ctx context.Context, instance string) ([]byte, error) {
+	err := b.whileLive(ctx, "register a hook", func() (bool, error) {
+		ok, err := b.store.ledger.Watch(ctx, b.token.ID, b.token.Proof(), instance)
+		return ok, unavailable("register a hook", err)
+	})
+	return b.packed, err
+}
