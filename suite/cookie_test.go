@@ -175,16 +175,6 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
-// left returns the time to live of a session.
-func (a *app) left(id string) time.Duration {
-	a.t.Helper()
-	left, err := a.admin.PTTL(redistest.Within(a.t), a.liveKey(id)).Result()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return left
-}
-
 // cookieAge returns the MaxAge of the session's cookie, -1 if the response sets none.
 func cookieAge(w *httptest.ResponseRecorder) int {
 	for _, c := range w.Result().Cookies() {

@@ -3,6 +3,7 @@ package suite_test
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -112,4 +113,22 @@ func (a *app) listens() {
 	redistest.Eventually(a.t, "the instance has subscribed to all channels", func() bool {
 		return a.m.Stats().Notifications == a.on.notifications && len(a.on.channels(a.t, a.prefix+":{*}:wake")) == buckets
 	})
+}
+
+// expireIn makes a live session end after d, unless a request prolongs it.
+func (a *app) expireIn(id string, d time.Duration) {
+	a.t.Helper()
+	if err := a.admin.PExpire(redistest.Within(a.t), a.liveKey(id), d).Err(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// left returns how long a session lives unless a request prolongs it.
+func (a *app) left(id string) time.Duration {
+	a.t.Helper()
+	left, err := a.admin.PTTL(redistest.Within(a.t), a.liveKey(id)).Result()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return left
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -135,4 +136,131 @@ func TestGetOfAnyKey(t *testing.T) {
 	if got := s.Get("user"); got != "alice" {
 		t.Errorf("user %v", got)
 	}
+}
+
+// A deploy has changed a type: the values of sessions cannot be decoded any more. The visitor
+// can log out, the requests that fail do not prolong the session, and pages that need no
+// session can be served.
+func TestUndecodableSessionCanBeEnded(t *testing.T) {
+	t.Parallel()
+	for name, logOut := range map[string]func(c *lifecycle.Context) error{
+		"DestroySession": (*lifecycle.Context).DestroySession,
+		"MaxAge -1":      logout,
+		"RenewSession":   (*lifecycle.Context).RenewSession,
+	} {
+		codec := &fragile{Codec: lifecycle.Gob}
+		var a *app
+		a = newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(codec), lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+			if !errors.Is(err, lifecycle.ErrUndecodable) {
+				t.Errorf("%s: the error handler gets %v", name, err)
+			}
+			switch x := lifecycle.From(c); c.FullPath() {
+			case "/logout":
+				a.answer(x, logOut(x))
+			case "/public":
+				c.Next()
+			default:
+				c.AbortWithStatus(http.StatusInternalServerError)
+			}
+		})).start()
+		b := a.with(a.m.Middleware())
+		b.get("/", func(*lifecycle.Context) { t.Errorf("%s: the handler runs", name) })
+		b.get("/logout", func(*lifecycle.Context) { t.Errorf("%s: the handler runs", name) })
+		b.get("/public", func(c *lifecycle.Context) {
+			if c.Session() != nil {
+				t.Errorf("%s: the public page has session %s", name, c.Session().ID)
+			}
+			if got := c.Values().Get("user"); got != nil {
+				t.Errorf("%s: the public page has user %v", name, got)
+			}
+			for what, err := range map[string]error{
+				"RotateSession": c.RotateSession(), "OnSessionDestroyed": c.OnSessionDestroyed(nothing),
+				"Save": save(c, "user", "mallory"), "Begin": c.Begin(),
+			} {
+				if !errors.Is(err, lifecycle.ErrUndecodable) {
+					t.Errorf("%s: %s on a public page: %v", name, what, err)
+				}
+			}
+			c.String(http.StatusOK, "public")
+		})
+		id, v := a.begin()
+		codec.write(a, v, []byte("panic"))
+		a.expireIn(id, time.Minute)
+		for _, page := range []string{"/", "/public", "/"} {
+			w := b.visit(v, page)
+			if want := map[string]int{"/": 500, "/public": 200}[page]; w.Code != want {
+				t.Errorf("%s: %s: %d, want %d", name, page, w.Code, want)
+			}
+			if left := a.left(id); left > time.Minute {
+				t.Errorf("%s: after a request that failed the session lives for %v, want a minute", name, left)
+			}
+		}
+		if w := b.visit(v, "/logout"); w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || !errors.Is(s.Err(), lifecycle.ErrUndecodable) {
+			t.Errorf("%s: ended: %s, %s, %v", name, s.ID, s.Reason, s.Err())
+		}
+		if (v.cookie != "") != (name == "RenewSession") {
+			t.Errorf("%s: the visitor has the cookie %q", name, v.cookie)
+		}
+		if got := a.ok(v, "/"); got == id || got == "" {
+			t.Errorf("%s: the next request has session %q", name, got)
+		}
+	}
+}
+
+// With WithEndUndecodable such a session ends by itself, and the visitor gets a new one.
+func TestEndUndecodable(t *testing.T) {
+	t.Parallel()
+	codec := &fragile{Codec: lifecycle.Gob}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(codec), lifecycle.WithEndUndecodable()).start()
+	id, v := a.begin()
+	codec.write(a, v, []byte("panic"))
+	next := a.ok(v, "/")
+	if next == id || next == "" {
+		t.Errorf("the session is %q, and was %s", next, id)
+	}
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonUndecodable || !errors.Is(s.Err(), lifecycle.ErrUndecodable) {
+		t.Errorf("ended: %s, %s, %v", s.ID, s.Reason, s.Err())
+	}
+	if got := a.ok(v, "/"); got != next {
+		t.Errorf("the next request has session %s, want %s", got, next)
+	}
+	// A record that cannot be read at all does not hold its visitor either.
+	a.spoil(next)
+	if got := a.ok(v, "/"); got == next || got == "" {
+		t.Errorf("after its record was spoilt the session is %q", got)
+	}
+}
+
+// While Redis is away, an error handler may let public pages run. They have no session, and
+// what needs one returns the error.
+func TestPublicPagesWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	server := startServer(t)
+	a := newApp(t, onServer(t, server), redistest.Prefix(), lifecycle.WithRedisTimeout(100*time.Millisecond),
+		lifecycle.WithErrorHandler(func(c *gin.Context, _ error) { c.Next() }))
+	a.get("/public", func(c *lifecycle.Context) {
+		for what, err := range map[string]error{
+			"RotateSession": c.RotateSession(), "OnSessionDestroyed": c.OnSessionDestroyed(nothing), "DestroySession": c.DestroySession(),
+			"Save": save(c, "user", "mallory"), "Begin": c.Begin(), "RenewSession": c.RenewSession(),
+		} {
+			if !errors.Is(err, lifecycle.ErrUnavailable) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		c.String(http.StatusOK, "public %s", idOf(c))
+	})
+	_, v := a.begin()
+	server.Kill()
+	for _, who := range []*visitor{v, new(visitor)} {
+		if got := a.ok(who, "/public"); got != "public " {
+			t.Errorf("the page says %q", got)
+		}
+	}
+	if v.cookie == "" {
+		t.Error("the visitor has lost the cookie")
+	}
+	server.Restart(t)
 }

@@ -1,0 +1,146 @@
+package suite_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// nested makes an application whose site and whose administrators have a session each: the
+// middleware of site is on all routes, that of admin also on those under /admin. Every page
+// answers with the IDs of both sessions.
+func nested(site, admin *app) *app {
+	b := site.with(site.m.Middleware())
+	page := func(c *gin.Context) {
+		ids := idOf(site.m.From(c))
+		if c.FullPath() == "/admin/" {
+			// Without the name of a manager, the session of the inner middleware is meant.
+			if lifecycle.From(c).Session().ID != idOf(admin.m.From(c)) || sessions.Default(c).ID() != idOf(admin.m.From(c)) {
+				site.t.Error("in an administrator's page, the session is not the administrator's")
+			}
+			admin.m.From(c).Values().Set("who", "admin")
+			if err := admin.m.From(c).Values().Save(); err != nil {
+				site.t.Error(err)
+			}
+			ids += " " + idOf(admin.m.From(c))
+		}
+		site.m.From(c).Values().Set("who", "site")
+		if err := site.m.From(c).Values().Save(); err != nil {
+			site.t.Error(err)
+		}
+		c.String(http.StatusOK, ids)
+	}
+	b.router.Use(func(c *gin.Context) {
+		c.Next()
+		// After the inner middleware, the outer session is meant again.
+		if lifecycle.From(c).Session().ID != idOf(site.m.From(c)) || sessions.Default(c).ID() != idOf(site.m.From(c)) {
+			site.t.Error("after the administrator's page, the session is not the site's")
+		}
+		if err := site.m.From(c).Values().Save(); err != nil {
+			site.t.Error(err)
+		}
+	})
+	b.router.GET("/", page)
+	b.router.Group("/admin", admin.m.Middleware()).GET("/", site.m.Handler(func(c *lifecycle.Context) {
+		if c.Session().ID != idOf(site.m.From(c.Context)) {
+			site.t.Error("Manager.Handler gives another session")
+		}
+		page(c.Context)
+	}))
+	return b
+}
+
+// Two managers have a middleware on one route, each with a session, a cookie and hooks of its
+// own: with two stores, and with one store and two names.
+func TestNestedManagers(t *testing.T) {
+	t.Parallel()
+	for _, oneStore := range []bool{false, true} {
+		site := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("site")).start()
+		admin := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("admin")).start()
+		if oneStore {
+			m, err := lifecycle.New(site.store, lifecycle.WithSessionName("admin"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin = &app{t: t, store: site.store, m: m}
+			t.Cleanup(admin.shutdown)
+		}
+		b := nested(site, admin)
+		visitor := newBrowser(t, b.serve())
+		first := visitor.ok("/")
+		both := visitor.ok("/admin/")
+		if again := visitor.ok("/admin/"); again != both || len(both) != 2*len(first)+1 || both[:len(first)] != first {
+			t.Errorf("one store %v: the sessions are %q, then %q, then %q", oneStore, first, both, again)
+		}
+		if got := visitor.ok("/"); got != first {
+			t.Errorf("one store %v: the site's session is %s, want %s", oneStore, got, first)
+		}
+		if got := len(visitor.jar.Cookies(resolve(t, "/admin/"))); got != 2 {
+			t.Errorf("one store %v: the browser has %d cookies, want 2", oneStore, got)
+		}
+		for who, id := range map[string]string{"site": first, "admin": both[len(first)+1:]} {
+			m := map[string]*lifecycle.Manager{"site": site.m, "admin": admin.m}[who]
+			s, err := m.Get(redistest.Within(t), id)
+			if err != nil || s.Get("who") != who {
+				t.Errorf("one store %v: the session of %s has %v (%v)", oneStore, who, s, err)
+			}
+		}
+		if oneStore {
+			continue
+		}
+		admin.end(both[len(first)+1:], "")
+		if s := admin.nextDestroyed(); s.ID != both[len(first)+1:] {
+			t.Errorf("the administrator's hook is called for %s", s.ID)
+		}
+		site.quiet()
+	}
+}
+
+// With sessions.SessionsMany, the middleware takes the session that it is told; the others
+// are as without it.
+func TestSessionsMany(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("second")).start()
+	b := a.with(sessions.SessionsMany([]string{"first", "second"}, a.store), a.m.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		first, second := sessions.DefaultMany(c.Context, "first"), sessions.DefaultMany(c.Context, "second")
+		if c.Values() != second || second.ID() != idOf(c) {
+			t.Errorf("the session is %s, want the second one, %s", idOf(c), second.ID())
+		}
+		first.Set("k", "first")
+		second.Set("k", "second")
+		if err := first.Save(); err != nil {
+			t.Error(err)
+		}
+		if err := second.Save(); err != nil {
+			t.Error(err)
+		}
+		c.String(http.StatusOK, "%s %s", first.ID(), second.ID())
+	})
+	visitor := newBrowser(t, b.serve())
+	ids := visitor.ok("/")
+	if again := visitor.ok("/"); again != ids {
+		t.Errorf("the sessions are %q, then %q", ids, again)
+	}
+	if s := a.nextCreated(); ids[len(ids)-len(s.ID):] != s.ID || len(a.created) > 0 {
+		t.Errorf("created hook for %s, want once, for the second of %s", s.ID, ids)
+	}
+}
+
+// A middleware that is there twice does its work once.
+func TestMiddlewareTwice(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	b := a.with(a.m.Middleware(), a.m.Middleware())
+	b.pages()
+	v := new(visitor)
+	id := b.ok(v, "/set?user=alice")
+	if got := b.ok(v, "/"); got != id || len(a.created) != 1 {
+		t.Errorf("the session is %s, want %s; %d created hooks", got, id, len(a.created))
+	}
+}
