@@ -65,6 +65,7 @@ type binding struct {
 	values  sessions.Session // gin-contrib's face of this session
 	gin     *gin.Context     // only while the request is under way: gin uses it for others afterwards
 	passive bool             // the request does not prolong the session, and none begins
+	ends    time.Time        // when the session would have ended without this request
 	address string           // of the client, see noteAddress
 	headers []string         // of WithRequestHeaders
 }
@@ -203,6 +204,9 @@ func (b *binding) idle(timeout time.Duration) time.Duration {
 // snapshot returns the session as it is at this moment of the request.
 func (b *binding) snapshot() *Session {
 	now := b.store.ledger.ClockOf(b.token.ID).Unix()
+	if b.passive {
+		return liveSession(b.store.config.codec, b.token.ID, b.record, now, b.ends.UnixMilli()-now).withValues(b.session.Values)
+	}
 	left := b.idle(b.record.Timeouts.Idle).Milliseconds()
 	if d := b.record.Timeouts.Deadline; d != 0 {
 		left = min(left, d-now)

@@ -3,8 +3,13 @@ package lifecycle
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/merge"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 )
@@ -65,6 +70,77 @@ func (b *binding) forget() {
 	clear(b.session.Values)
 	*b.session.Options = *b.store.options.Load()
 	b.session.ID, b.session.IsNew = "", true
+}
+
+// update saves the live session, after edit has changed its record. While other requests come
+// between, it puts what this request has changed on top of what they have saved, and saves
+// again: edit is called each time.
+func (b *binding) update(op string, edit func(*record.Record) error) error {
+	ctx := context.WithoutCancel(b.request.Context())
+	return b.whileLive(ctx, op, func() (bool, error) {
+		for began, tries := time.Now(), 0; ; tries++ {
+			saving, rec, err := b.saving(edit)
+			if err != nil {
+				return false, err
+			}
+			x, err := b.store.ledger.Save(ctx, saving)
+			if err != nil {
+				return false, unavailable(op, err)
+			}
+			if x.OK {
+				b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
+				return true, nil
+			}
+			if len(x.Record) == 0 {
+				return false, nil
+			}
+			if ok, err := b.rebase(x.Record, x.Revision); !ok {
+				return false, err
+			}
+			if time.Since(began) > b.store.config.redisTimeout {
+				return false, fmt.Errorf("%w: %s: other requests save the session all the time", ErrUnavailable, op)
+			}
+			if err := pauseAfter(ctx, tries); err != nil {
+				return false, unavailable(op, err)
+			}
+		}
+	})
+}
+
+// saving returns what is to be saved after edit, and the record in it.
+func (b *binding) saving(edit func(*record.Record) error) (ledger.Saving, record.Record, error) {
+	rec := b.record
+	if err := edit(&rec); err != nil {
+		return ledger.Saving{}, rec, err
+	}
+	now := b.clock().UnixMilli()
+	rec.Rotated = slices.DeleteFunc(slices.Clone(rec.Rotated), func(x record.Rotated) bool { return x.Until <= now })
+	next := b.token.WithTimeouts(rec.Timeouts)
+	rec.Proof = next.Proof()
+	s := ledger.Saving{Token: b.token, Next: next, Record: record.Pack(rec), Revision: b.revision}
+	if !b.passive {
+		s.Idle = b.idle(rec.Timeouts.Idle)
+	}
+	return s, rec, nil
+}
+
+// The pause before a save is tried again is up to as many ms as there were tries before it,
+// and maxPause at most.
+const maxPause = 50 * time.Millisecond
+
+// pauseAfter waits before another try. The first two follow at once.
+func pauseAfter(ctx context.Context, tries int) error {
+	if tries < 2 {
+		return nil
+	}
+	pause := time.NewTimer(rand.N(min(time.Duration(tries)*time.Millisecond, maxPause)))
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-pause.C:
+		return nil
+	}
 }
 
 // whileLive changes the live session by calling do. do reports whether the session was live

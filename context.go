@@ -1,6 +1,8 @@
 package lifecycle
 
 import (
+	"time"
+
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 )
@@ -162,4 +164,23 @@ func (c *Context) Begin() error {
 		}
 		return b.begin()
 	})
+}
+
+// SetTimeouts gives the session timeouts of its own: for "remember me", or for shorter ones
+// from the login on, without other timeouts for all sessions. They stay with the session, until
+// SetTimeouts is called again or a Save changes the MaxAge of the cookie, which is an idle
+// timeout too.
+//
+// idle is from 1 ms to ten years. absolute counts from now on and not from the beginning of
+// the session; 0 is for no limit, else it is from 1 ms to ten years. For the values of the
+// store pass what you gave WithIdleTimeout and WithAbsoluteTimeout. The cookie still ends when
+// the browser is closed, unless it has a MaxAge: see Store.Options.
+//
+// The token changes. If the response's body has begun, the new one is sent with the response
+// to the next request. SetTimeouts saves no values that were set before it. It returns an error
+// for impossible timeouts, ErrSessionEnded if the session has ended, ErrNoSession or
+// ErrSessionWithheld if there is none, and ErrUnavailable if Redis cannot be reached. It takes
+// one round trip.
+func (c *Context) SetTimeouts(idle, absolute time.Duration) error {
+	return c.binding.do(func() error { return c.binding.setTimeouts(idle, absolute) })
 }

@@ -20,11 +20,11 @@ var (
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
 
 	// ErrSessionWithheld is returned by what needs a session, Save included, in a request
-	// in which no session may begin. There are four such requests: one that another site
+	// in which no session may begin. There are five such requests: one that another site
 	// has made the browser send (see WithCrossSite), a CORS preflight, one with a cookie
-	// from before a rotation a moment ago (see WithRotationGrace), and one for which the
-	// function of WithSkipper returns true. The visitor's cookie stays as it is. errors.Is
-	// reports such an error as ErrNoSession too.
+	// from before a rotation a moment ago (see WithRotationGrace), one for which the
+	// function of WithSkipper returns true, and one of a Passive route. The visitor's cookie
+	// stays as it is. errors.Is reports such an error as ErrNoSession too.
 	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
 	// ErrRequestOver is returned by everything that changes the session if the request is
@@ -94,6 +94,7 @@ const (
 	withheldPreflight withheld = "it is a CORS preflight"
 	withheldRotated   withheld = "its cookie has the secret from before a rotation"
 	withheldSkipped   withheld = "WithSkipper excludes it"
+	withheldPassive   withheld = "it is passive"
 )
 
 func (cause withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(cause) }

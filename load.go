@@ -73,6 +73,8 @@ func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, 
 // decideWithheld decides whether a session may begin in this request.
 func (b *binding) decideWithheld() {
 	switch r := b.request; {
+	case b.passive:
+		b.withheld = withheldPassive
 	case cookie.IsPreflight(r):
 		b.withheld = withheldPreflight
 	case cookie.IsForeign(r):
@@ -104,7 +106,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 			t, x, err = b.reissued(ctx, t, x.Record, &readings)
 		}
 		if err == nil && x.Live {
-			if err = b.use(t, x); err != nil && x.Left > 0 {
+			if err = b.use(t, x); err != nil && x.Left > 0 && !b.passive {
 				// What cannot be used is not prolonged either, or it would never end.
 				_ = l.Restore(context.WithoutCancel(ctx), t, asked, x.Left)
 			}
@@ -156,7 +158,8 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 		return err
 	}
 	b.state, b.session.Values = live, values
-	b.resend = b.resend || b.resendDue()
+	b.resend = b.resend || !b.passive && b.resendDue()
+	b.ends = b.clock().Add(x.Left)
 	return nil
 }
 

@@ -126,7 +126,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hooks, b.gin, b.request, b.headers = m, c, c.Request, m.config.headers
-	b.bound, b.sent = true, c.Writer.Written()
+	b.bound, b.sent, b.passive = true, c.Writer.Written(), isPassive(c)
 	b.load()
 	if b.err == nil || b.state == unreadable {
 		// After Shutdown requests are still served and created hooks run: only the background
@@ -153,7 +153,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
 	// would replace his own.
 	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
-	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !b.passive && !stray && b.withheldError() == nil {
+	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil {
 		b.err = b.begin()
 	}
 	return b.err

@@ -1,18 +1,15 @@
 package lifecycle
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	gsessions "github.com/gorilla/sessions"
 
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Save does what the session's options and state ask for: it destroys, begins or replaces
@@ -88,8 +85,7 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 // the browser would lose the new cookie.
 func (b *binding) replace() error {
 	had, before := b.token, b.store.canonical(cookieOptions(b.record.Cookie, b.store.options.Load()))
-	ctx := context.WithoutCancel(b.request.Context())
-	if err := b.whileLive(ctx, "save", func() (bool, error) { return b.saveMerged(ctx) }); err != nil {
+	if err := b.update("save", b.edit); err != nil {
 		return err
 	}
 	b.session.IsNew = false
@@ -99,85 +95,41 @@ func (b *binding) replace() error {
 	return nil
 }
 
-// saveMerged saves the session. While other requests come between, it puts what this request
-// has changed on top of what they have saved, and saves again. ok is false if the session is
-// not live under the binding's token.
-func (b *binding) saveMerged(ctx context.Context) (ok bool, err error) {
-	limit := b.store.config.redisTimeout
-	for began, tries := time.Now(), 0; ; tries++ {
-		saving, rec, err := b.saving()
-		if err != nil {
-			return false, err
-		}
-		x, err := b.store.ledger.Save(ctx, saving)
-		if err != nil {
-			return false, unavailable("save", err)
-		}
-		if x.OK {
-			b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
-			return true, nil
-		}
-		if len(x.Record) == 0 {
-			return false, nil
-		}
-		if ok, err := b.rebase(x.Record, x.Revision); !ok {
-			return false, err
-		}
-		if time.Since(began) > limit {
-			return false, fmt.Errorf("%w: save: other requests save the session all the time", ErrUnavailable)
-		}
-		if err := pauseAfter(ctx, tries); err != nil {
-			return false, unavailable("save", err)
-		}
+// edit puts the values and the options of the session into its record.
+func (b *binding) edit(rec *record.Record) (err error) {
+	store := b.store.options.Load()
+	if rec.Values, err = b.encode(b.session.Values); err != nil {
+		return err
 	}
+	rec.Own = rec.Own && b.session.Options.MaxAge == cookieOptions(rec.Cookie, store).MaxAge
+	if !rec.Own {
+		rec.Timeouts = b.store.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
+	}
+	rec.Cookie = ownCookie(*b.session.Options, *store)
+	return nil
 }
 
-// saving returns what is to be saved, with the record in it.
-func (b *binding) saving() (ledger.Saving, record.Record, error) {
-	s, rec := b.store, b.record
-	values, err := b.encode(b.session.Values)
-	if err != nil {
-		return ledger.Saving{}, rec, err
+// setTimeouts gives the session timeouts of its own.
+func (b *binding) setTimeouts(idle, absolute time.Duration) error {
+	if err := duration("SetTimeouts: idle", idle, time.Millisecond, token.MaxTimeout); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
 	}
-	now := s.ledger.ClockOf(b.token.ID).Unix()
-	rec.Rotated = slices.DeleteFunc(slices.Clone(rec.Rotated), func(x record.Rotated) bool { return x.Until <= now })
-	rec.Values = values
-	rec.Cookie = ownCookie(*b.session.Options, *s.options.Load())
-	rec.Timeouts = s.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
-	next := b.token.WithTimeouts(rec.Timeouts)
-	rec.Proof = next.Proof()
-	return ledger.Saving{
-		Token:    b.token,
-		Next:     next,
-		Idle:     b.prolongedBy(rec.Timeouts.Idle),
-		Record:   record.Pack(rec),
-		Revision: b.revision,
-	}, rec, nil
-}
-
-// prolongedBy returns by how much a save prolongs the session; 0 for not at all.
-func (b *binding) prolongedBy(idle time.Duration) time.Duration {
-	if b.passive {
-		return 0
+	if err := durationOrOff("SetTimeouts: absolute", absolute, token.MaxTimeout); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
 	}
-	return b.idle(idle)
-}
-
-// The pause before a save is tried again is up to as many ms as there were tries before it,
-// and maxPause at most.
-const maxPause = 50 * time.Millisecond
-
-// pauseAfter waits before another try. The first two follow at once.
-func pauseAfter(ctx context.Context, tries int) error {
-	if tries < 2 {
+	if err := b.needLive(); err != nil {
+		return err
+	}
+	t := token.Timeouts{Idle: idle.Truncate(time.Millisecond)}
+	if absolute > 0 {
+		t.Deadline = b.clock().Add(absolute).UnixMilli()
+	}
+	err := b.update("set timeouts", func(rec *record.Record) error {
+		rec.Own, rec.Timeouts = true, t
 		return nil
+	})
+	if err == nil {
+		b.sendCookie()
 	}
-	pause := time.NewTimer(rand.N(min(time.Duration(tries)*time.Millisecond, maxPause)))
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-pause.C:
-		return nil
-	}
+	return err
 }

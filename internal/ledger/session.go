@@ -46,7 +46,7 @@ func (l *Ledger) Load(ctx context.Context, tokens ...token.Token) []Loaded {
 	return l.load(ctx, true, tokens)
 }
 
-// Peek is Load, but does not prolong the sessions. Left is 0.
+// Peek is Load, but does not prolong the sessions.
 func (l *Ledger) Peek(ctx context.Context, tokens ...token.Token) []Loaded {
 	return l.load(ctx, false, tokens)
 }
@@ -79,7 +79,7 @@ func (l *Ledger) load(ctx context.Context, prolong bool, tokens []token.Token) [
 
 // reading are the commands that read one session.
 type reading struct {
-	left *redis.Cmd       // nil if the session is not prolonged
+	left *redis.Cmd
 	live *redis.StringCmd // reads the live key, and prolongs it
 	rec  *redis.StringCmd
 }
@@ -95,8 +95,8 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 	for i, t := range tokens {
 		b, x := l.keys.bucket(t.ID), &readings[i]
 		live := l.keys.live(b, t.ID, t.Proof())
+		x.left = pipe.Do(ctx, "pttl", live)
 		if prolong {
-			x.left = pipe.Do(ctx, "pttl", live)
 			unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
 			x.live = redis.NewStringCmd(ctx, "getex", live, unit, end)
 			_ = pipe.Process(ctx, x.live)
@@ -126,10 +126,8 @@ func (x *reading) loaded() (r Loaded) {
 	r.Live = x.live.Err() == nil && x.rec.Err() == nil
 	if r.Live {
 		r.Revision = x.live.Val()
-		if x.left != nil {
-			ms, _ := x.left.Int64() // 0 if Redis has not answered that
-			r.Left = time.Duration(ms) * time.Millisecond
-		}
+		ms, _ := x.left.Int64() // 0 if Redis has not answered that
+		r.Left = time.Duration(ms) * time.Millisecond
 	}
 	return r
 }

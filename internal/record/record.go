@@ -25,6 +25,7 @@ const (
 	tagRequest = 2
 	tagHeader  = 3
 	tagValues  = 4
+	tagOwn     = 5 // no content: Own
 )
 
 // ErrMalformed is returned for bytes that neither this release nor an earlier one can have
@@ -36,6 +37,7 @@ type Record struct {
 	Proof    string         // the proof of the present secret, token.ProofLength bytes
 	Created  int64          // when the session began, in Unix ms by the Redis server's clock
 	Timeouts token.Timeouts // the timeouts in force
+	Own      bool           // they are the session's own, and not those of the store's options or the cookie's age
 	Rotated  []Rotated      // the secrets that were rotated away a short while ago, the latest first
 	Cookie   *Cookie        // the form of the session's cookie; nil: the store's options
 	Request  Request        // the request that began the session
@@ -109,6 +111,9 @@ func Pack(r Record) []byte {
 	b = binary.AppendUvarint(b, uint64(r.Timeouts.Idle.Milliseconds()))
 	if r.Cookie != nil {
 		b = appendField(b, tagCookie, packCookie(r.Cookie))
+	}
+	if r.Own {
+		b = appendField(b, tagOwn, nil)
 	}
 	b = appendField(b, tagRequest, packTexts(&r.Request))
 	if len(r.Request.Header) > 0 {
@@ -215,6 +220,8 @@ func (r *Record) fields(d *decoder, rotated bool) {
 		switch tag {
 		case tagCookie:
 			r.Cookie = f.cookie()
+		case tagOwn:
+			r.Own = true
 		case tagRequest:
 			f.texts(&r.Request)
 		case tagHeader:
