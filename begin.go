@@ -105,7 +105,7 @@ const maxDraws = 4
 // this process wait until finish is called.
 func (b *binding) create(ctx context.Context, values []byte) (finish func(), err error) {
 	s := b.store
-	t := token.New(token.MarkOf(s.config.prefix, b.name), token.Timeouts{})
+	t := token.New(b.mark(), token.Timeouts{})
 	now := s.ledger.ClockOf(t.ID).Unix()
 	t = t.WithTimeouts(s.timeouts(b.session.Options, now, -1))
 	rec := record.Record{

@@ -51,6 +51,9 @@ type binding struct {
 	place       *cookie.Place  // where the browser has the session's cookie, nil if it has none
 	otherPlaces []cookie.Place // where it may have others, if the request brought several
 	lines       cookie.Lines
+	// header is the header field that has the token in this request, instead of a cookie; ""
+	// if a cookie has it.
+	header string
 
 	hooks   hooks
 	issued  *issued // of the request
@@ -224,11 +227,15 @@ func (b *binding) sendCookie() {
 	if !b.canSend() {
 		return
 	}
-	f := b.form()
-	f.MaxAge = max(f.MaxAge, 0) // a MaxAge below 0 that was not saved removes nothing
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
 	b.issued.add(b.token)
-	b.lines.Set(b.name, b.token.String(), f, b.stalePlaces())
+	if b.header != "" {
+		b.lines.SetField(b.header, b.token.String())
+	} else {
+		f := b.form()
+		f.MaxAge = max(f.MaxAge, 0) // a MaxAge below 0 that was not saved removes nothing
+		b.lines.Set(b.name, b.token.String(), f, b.stalePlaces())
+	}
 	b.applyLines()
 }
 
@@ -239,9 +246,13 @@ func (b *binding) expireCookie() {
 	if b.state == absent && b.withheldError() != nil || !b.canSend() {
 		return
 	}
-	f := b.form()
-	places := append(b.stalePlaces(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
-	b.lines.Set(b.name, "", f, places)
+	if b.header != "" {
+		b.lines.SetField(b.header, "")
+	} else {
+		f := b.form()
+		places := append(b.stalePlaces(), cookie.PlaceOf(f), cookie.PlaceOf(*b.store.options.Load()))
+		b.lines.Set(b.name, "", f, places)
+	}
 	b.applyLines()
 }
 
@@ -249,8 +260,17 @@ func (b *binding) expireCookie() {
 func (b *binding) applyLines() {
 	if !b.bound {
 		b.lines.Apply(b.writer.Header())
-		cookie.MarkCached(b.writer.Header())
+		cookie.MarkCached(b.writer.Header(), b.store.config.tokenHeader)
 	}
+}
+
+// mark returns the mark of the tokens that are good in this request.
+func (b *binding) mark() token.Mark {
+	name := b.name
+	if b.header != "" {
+		name = b.header + ": " + name // no cookie has such a name
+	}
+	return token.MarkOf(b.store.config.prefix, name)
 }
 
 // stalePlaces returns the places from which to remove the cookie, unless it is set there: the

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -24,8 +23,11 @@ func (b *binding) load() {
 		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
 		return
 	}
+	if name := s.config.tokenHeader; name != "" && len(r.Header[name]) > 0 {
+		b.header = name
+	}
 	b.decideWithheld()
-	tokens, all := s.readTokens(r, b.name)
+	tokens, all := b.readTokens()
 	if len(tokens) > 0 {
 		b.err = b.read(r.Context(), tokens)
 	}
@@ -51,12 +53,18 @@ const maxTokens = 4
 // the cookie with the longest path first, and of those the oldest (RFC 6265, section 5.4).
 // A value that cannot be a token of this name is left out. all is the number of different
 // cookies of the name.
-func (s *Store) readTokens(r *http.Request, name string) (tokens []token.Token, all int) {
-	cookies := r.CookiesNamed(name)
+func (b *binding) readTokens() (tokens []token.Token, all int) {
+	if b.header != "" {
+		if t, ok := token.Parse(b.request.Header.Get(b.header), b.mark()); ok {
+			return []token.Token{t}, 1
+		}
+		return nil, 0
+	}
+	cookies := b.request.CookiesNamed(b.name)
 	if len(cookies) == 0 {
 		return nil, 0
 	}
-	mark := token.MarkOf(s.config.prefix, name)
+	mark := b.mark()
 	for _, c := range cookies {
 		t, ok := token.Parse(c.Value, mark)
 		if ok && slices.ContainsFunc(tokens, t.Same) {
@@ -75,6 +83,7 @@ func (b *binding) decideWithheld() {
 	switch r := b.request; {
 	case b.passive:
 		b.withheld = withheldPassive
+	case b.header != "": // no foreign page can make a browser send it
 	case cookie.IsPreflight(r):
 		b.withheld = withheldPreflight
 	case cookie.IsForeign(r):
@@ -158,7 +167,7 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 		return err
 	}
 	b.state, b.session.Values = live, values
-	b.resend = b.resend || !b.passive && b.resendDue()
+	b.resend = b.resend || !b.passive && b.header == "" && b.resendDue()
 	b.ends = b.clock().Add(x.Left)
 	return nil
 }

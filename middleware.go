@@ -152,7 +152,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	}
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
 	// would replace his own.
-	stray := b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
+	stray := b.header == "" && b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
 	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil {
 		b.err = b.begin()
 	}

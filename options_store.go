@@ -2,9 +2,11 @@ package lifecycle
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/cookie"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
@@ -24,6 +26,7 @@ type storeConfig struct {
 	grace          time.Duration // after a rotation
 	summary        func(*Request)
 	endCleared     bool // a Save that clears the session ends it
+	tokenHeader    string
 }
 
 // Defaults of the store options.
@@ -242,6 +245,34 @@ func WithRequestSummary(edit func(*Request)) StoreOption {
 func WithEndWhenCleared() StoreOption {
 	return func(c *storeConfig) error {
 		c.endCleared = true
+		return nil
+	}
+}
+
+// WithTokenHeader lets clients without cookies send their token in a header field of this
+// name: mobile applications, command line tools, other services. A request that has the field
+// is served without cookies: its cookies are ignored, and no cookie is set. A client that has
+// no token yet sends any other text, such as "new". Where a browser would get a cookie, the
+// response has the token in a field of the same name; the client must keep it and send it
+// from then on. The field is empty if the session has ended. Default none: tokens are in
+// cookies only. The name is that of a header field, and not Cookie, Set-Cookie or
+// Authorization.
+//
+// Whether a session may begin in a cross-site request is decided for cookies only: no foreign
+// page can make a browser send such a field, unless the application's CORS rules allow it. A
+// page that reads the token must keep it from other scripts itself; a HttpOnly cookie does
+// that for it. So browsers should use cookies. A token that was issued in the one way is not
+// accepted in the other.
+//
+// For a page of another origin, Access-Control-Expose-Headers must name the field, and
+// Access-Control-Allow-Headers too.
+func WithTokenHeader(name string) StoreOption {
+	return func(c *storeConfig) error {
+		key := http.CanonicalHeaderKey(name)
+		if !cookie.ValidName(name) || key == "Cookie" || key == "Set-Cookie" || key == "Authorization" {
+			return fmt.Errorf("WithTokenHeader(%q): the name of a header field is needed, other than Cookie, Set-Cookie and Authorization", name)
+		}
+		c.tokenHeader = key
 		return nil
 	}
 }

@@ -51,14 +51,14 @@ func (w *response) finishHeader(sending bool) {
 		b.resendCookie()
 	}
 	b.lines.Apply(h)
-	if len(h["Set-Cookie"]) > 0 {
-		mark := token.MarkOf(b.store.config.prefix, b.name)
+	if len(h["Set-Cookie"]) > 0 && b.header == "" {
+		mark := b.mark()
 		cookie.DropForeign(h, b.name, func(value string) bool {
 			t, is := token.Parse(value, mark)
 			return is && !b.token.Same(t) && !b.issued.has(t)
 		})
 	}
-	cookie.MarkCached(h)
+	cookie.MarkCached(h, b.store.config.tokenHeader)
 	b.sent = sending
 }
 
@@ -85,7 +85,7 @@ func (b *binding) resendCookie() {
 	defer cancel()
 	switch ok, err := b.store.ledger.Live(ctx, b.token); {
 	case err == nil && !ok:
-		b.lines.Set(b.name, "", cookie.Form{}, nil)
+		b.lines.Withdraw()
 	case err == nil && !set:
 		b.sendCookie()
 	}

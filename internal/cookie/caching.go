@@ -11,14 +11,23 @@ import (
 // not keep it, and no cache may use its Set-Cookie lines again (RFC 9111, sections 5.2.2.7
 // and 5.2.2.4). What the application has set stays where it is stricter. Calling MarkCached
 // again changes nothing.
-func MarkCached(h http.Header) {
-	if !listHas(h["Vary"], "Cookie") {
-		h["Vary"] = append(h["Vary"], "Cookie")
+//
+// field is the header field that may have the token instead, "" for none. Caches must not
+// store a response with it at all: a cache would not know that it is a secret.
+func MarkCached(h http.Header, field string) {
+	const cacheControl = "Cache-Control"
+	for _, name := range []string{"Cookie", field} {
+		if name != "" && !listHas(h["Vary"], name) {
+			h["Vary"] = append(h["Vary"], name)
+		}
+	}
+	if field != "" && len(h[field]) > 0 {
+		h[cacheControl] = []string{"no-store"}
+		return
 	}
 	if len(h[setCookie]) == 0 {
 		return
 	}
-	const cacheControl = "Cache-Control"
 	directives := split(h[cacheControl])
 	has := func(name string) bool {
 		return slices.ContainsFunc(directives, func(d string) bool { return strings.EqualFold(d, name) })

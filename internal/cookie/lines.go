@@ -8,12 +8,21 @@ import (
 
 const setCookie = "Set-Cookie"
 
-// Lines are the Set-Cookie lines of one session in a response. The zero value has none. It is
-// for one goroutine.
+// Lines are the Set-Cookie lines of one session in a response, or the header field that has
+// its token instead. The zero value has none. It is for one goroutine.
 type Lines struct {
 	lines   []string // those that the response is to have
 	applied []string // those that Apply has put into the header
+	field   string   // the name of the field; "" for none
+	value   string
+	dropped string // a field that was withdrawn
 }
+
+// SetField sets the field that has the token. An empty value says that there is no session.
+func (l *Lines) SetField(name, value string) { l.field, l.value, l.dropped = name, value, "" }
+
+// Withdraw takes back what was set: the client keeps what it has.
+func (l *Lines) Withdraw() { l.lines, l.field, l.dropped = nil, "", l.field }
 
 // Set replaces the session's lines. The new ones are first, for each place of away, a line
 // that removes the cookie there, and then a line that sets the cookie to value. If value is
@@ -39,6 +48,11 @@ func (l *Lines) Set(name, value string, f Form, away []Place) {
 // other lines have replaced them, they are put there again: some middlewares copy whole
 // header fields.
 func (l *Lines) Apply(h http.Header) {
+	if l.field != "" {
+		h[l.field] = []string{l.value}
+		return
+	}
+	delete(h, l.dropped)
 	if slices.Equal(l.lines, l.applied) && (len(h[setCookie]) == 0 || l.in(h)) {
 		return
 	}

@@ -33,6 +33,7 @@ func samples() []Record {
 				Header: []Field{{"A", "1"}, {"A", "2"}}},
 			Values: []byte("values"),
 		},
+		{Proof: proof, Created: 1, Timeouts: token.Timeouts{Idle: time.Second}, Own: true, Values: []byte("v")},
 	}
 }
 
@@ -130,7 +131,8 @@ func TestGoldenFiles(t *testing.T) {
 			Cookie: full.Cookie, Request: full.Request, Values: full.Values},
 		"format-4": {Proof: full.Proof, Created: full.Created, Timeouts: token.Timeouts{Idle: time.Hour},
 			Request: Request{Method: "GET", URI: "/", Host: "example.com", ClientIP: "192.0.2.1", UserAgent: "ua"}, Values: full.Values},
-		"format-5": full,
+		"format-5":     full,
+		"own-timeouts": samples()[3],
 	} {
 		b := golden(t, name)
 		got, err := Unpack(b)

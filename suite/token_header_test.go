@@ -1,0 +1,150 @@
+package suite_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// field is the header field of a client without cookies.
+const field = "X-Session"
+
+// client is a client without cookies.
+type client struct {
+	a     *app
+	token string
+}
+
+// get requests a page and keeps the token that the response brings.
+func (c *client) get(path string, header ...string) *httptest.ResponseRecorder {
+	c.a.t.Helper()
+	w := c.a.visit(new(visitor), path, append([]string{field, c.token}, header...)...)
+	if lines := w.Header()[field]; len(lines) == 1 {
+		c.token = lines[0]
+	} else if len(lines) > 1 {
+		c.a.t.Errorf("%s: the response has the tokens %q", path, lines)
+	}
+	if lines := w.Header().Values("Set-Cookie"); len(lines) > 0 {
+		c.a.t.Errorf("%s: the response to a client without cookies sets %q", path, lines)
+	}
+	return w
+}
+
+func (c *client) ok(path string) string {
+	c.a.t.Helper()
+	w := c.get(path)
+	if w.Code != http.StatusOK {
+		c.a.t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// A client without cookies has a session by a header field. Its whole life is as that of a
+// browser's session, and no response sets a cookie.
+func TestTokenHeader(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader("x-session")).start()
+	a.get("/flash", func(c *lifecycle.Context) {
+		err := c.RenewSession()
+		c.Values().AddFlash("bye")
+		a.answer(c, err)
+	})
+	a.ages()
+	for _, first := range []string{"", "new"} {
+		c := &client{a, first}
+		w := c.get("/")
+		id := w.Body.String()
+		if id == "" || c.token == first || w.Header().Get("Cache-Control") != "no-store" {
+			t.Fatalf("the session is %q, token %q, header %v", id, c.token, w.Header())
+		}
+		had := c.token
+		if w := c.get("/"); w.Body.String() != id || len(w.Header()[field]) > 0 {
+			t.Errorf("the session is %s, want %s; header %v", w.Body, id, w.Header())
+		}
+		c.ok("/set?user=alice")
+		c.ok("/age?n=3600")
+		c.ok("/rotate")
+		if c.token == had {
+			t.Error("the rotation has brought no new token")
+		}
+		if got := c.ok("/get?key=user"); got != "alice" {
+			t.Errorf("the user is %s", got)
+		}
+		if got := (&client{a, had}).ok("/"); got == id {
+			t.Error("the token from before the rotation is good")
+		}
+		next := c.ok("/flash")
+		if s := a.nextDestroyed(); s.ID != id || next == id {
+			t.Errorf("ended: %s, the session is %s and was %s", s.ID, next, id)
+		}
+		c.ok("/destroy")
+		if a.nextDestroyed(); c.token != "" {
+			t.Errorf("after the logout the token is %q", c.token)
+		}
+	}
+}
+
+// One request has one way to bring its token. A token that was issued in the one way is not
+// good in the other.
+func TestTokenHeaderOrCookie(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field))
+	mine, v := a.begin()
+	c := &client{a, "new"}
+	its := c.ok("/")
+	w := a.visit(v, "/", field, c.token)
+	if w.Body.String() != its || len(w.Header().Values("Set-Cookie")) > 0 {
+		t.Errorf("with both, the session is %s, want %s; header %v", w.Body, its, w.Header())
+	}
+	for what, w := range map[string]*httptest.ResponseRecorder{
+		"a cookie's token in the field": a.visit(new(visitor), "/", field, v.cookie[len("session="):]),
+		"the field's token in a cookie": a.visit(&visitor{"session=" + c.token}, "/"),
+	} {
+		if got := w.Body.String(); got == mine || got == its {
+			t.Errorf("%s gives session %s", what, got)
+		}
+	}
+	for _, line := range a.visit(v, "/").Header()["Vary"] {
+		if line == field {
+			return
+		}
+	}
+	t.Error("caches are not told that responses depend on the field")
+}
+
+// A request with the field comes from a client that wants a session, whatever site its
+// page is from: no other site can make a browser send the field. Without the option the
+// field means nothing.
+func TestTokenHeaderOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	foreign := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Origin", "https://app.example"}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field))
+	c := &client{a, "new"}
+	if w := c.get("/", foreign...); w.Body.String() == "" {
+		t.Error("a page of another origin that the application allows gets no session")
+	}
+	b := newApp(t, shared(t), redistest.Prefix())
+	v := new(visitor)
+	w := b.visit(v, "/", field, "new")
+	if len(w.Header()[field]) > 0 || v.cookie == "" {
+		t.Errorf("without the option the response has %v", w.Header())
+	}
+}
+
+// It works without the middleware of lifecycle, too.
+func TestTokenHeaderOfABareStore(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field), lifecycle.WithAbsoluteTimeout(0))
+	c := &client{a.bare(), "new"}
+	id := c.ok("/set?user=alice")
+	if got := c.ok("/get?key=user"); got != "alice" {
+		t.Errorf("the user is %s", got)
+	}
+	c.ok("/destroy")
+	if c.token != "" {
+		t.Errorf("after the logout of %s the token is %q", id, c.token)
+	}
+}
