@@ -112,6 +112,48 @@ func (m *Manager) Count(ctx context.Context) (int, error) {
 	return int(n), unavailable("count", err)
 }
 
+// Touch prolongs a live session by its idle timeout, as a request of its visitor does: for
+// what happens outside of requests, such as messages on a hijacked connection. It does not
+// prolong it beyond the absolute timeout. A rotation does not matter, because id stays.
+//
+// Touch returns ErrSessionEnded if the session has ended or id is not the ID of a session,
+// ErrUndecodable if its record cannot be decoded, and ErrUnavailable, with the cause, if Redis
+// cannot be reached or ctx ends. It takes two round trips.
+func (m *Manager) Touch(ctx context.Context, id string) error {
+	l, err := m.open(ctx)
+	if err != nil {
+		return err
+	}
+	if !token.ValidID(id) {
+		return ErrSessionEnded
+	}
+	for proof := ""; ; {
+		packed, err := l.Record(ctx, id)
+		if err != nil {
+			return unavailable("touch", err)
+		}
+		if len(packed) == 0 {
+			return ErrSessionEnded
+		}
+		rec, err := decodeRecord(packed)
+		if err != nil {
+			return fmt.Errorf("%w (session %s)", err, id)
+		}
+		if rec.Proof == proof {
+			return ErrSessionEnded
+		}
+		proof = rec.Proof
+		x := l.Touch(ctx, []ledger.Touching{{ID: id, Proof: proof, Timeouts: rec.Timeouts}})[0]
+		if x.Err != nil {
+			return unavailable("touch", x.Err)
+		}
+		if x.Live {
+			return nil
+		}
+		// Another request may have rotated it, or saved other timeouts, in between.
+	}
+}
+
 // maxReason is the longest reason, in bytes.
 const maxReason = 256
 

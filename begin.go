@@ -50,6 +50,7 @@ func (b *binding) begin() error {
 	}
 	defer finish()
 	b.sendCookie()
+	b.startKeeping()
 	return b.introduce()
 }
 

@@ -57,6 +57,7 @@ type binding struct {
 
 	hooks   hooks
 	issued  *issued // of the request
+	keeping keeping
 	request *http.Request
 	writer  http.ResponseWriter // that of Save; nil behind a middleware
 
@@ -89,6 +90,7 @@ func (b *binding) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed, b.gin = true, nil
+	b.stopKeeping()
 }
 
 // canSend reports whether the header of the response can still be changed.
@@ -131,6 +133,8 @@ type hooks interface {
 	// hold registers a hook for the end of a live session. It calls watch to note in Redis
 	// that the instance has hooks for that end; watch returns the session's record.
 	hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error
+	// keep keeps a live session alive until release is called.
+	keep(x ledger.Touching) (release func(), err error)
 }
 
 // noHooks stands in where no manager is at work: no hooks run, and an ended session waits
@@ -140,6 +144,8 @@ type noHooks struct{ store *Store }
 func (noHooks) beginning(string) (finish func())                      { return func() {} }
 func (noHooks) runCreated(*http.Request, *Session) error              { return nil }
 func (noHooks) hold(string, Hook, func(string) ([]byte, error)) error { return ErrShutdown }
+
+func (noHooks) keep(ledger.Touching) (func(), error) { return nil, ErrShutdown }
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
 	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})

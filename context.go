@@ -184,3 +184,24 @@ func (c *Context) Begin() error {
 func (c *Context) SetTimeouts(idle, absolute time.Duration) error {
 	return c.binding.do(func() error { return c.binding.setTimeouts(idle, absolute) })
 }
+
+// KeepAlive keeps the session alive beyond its idle timeout until stop is called: for what
+// runs on when the handler has returned, such as a job or a hijacked connection. While the
+// handler itself runs, its session is kept alive anyway. stop may be called in any goroutine,
+// also after the request, and more than once.
+//
+// The session does not live beyond its absolute timeout. It ends by DestroySession,
+// Manager.Destroy and so on as always, and KeepAlive does not prevent that; see
+// SessionContext to learn of it. A rotation changes nothing. If stop is never called, the
+// session lives until its absolute timeout, or until this instance is gone.
+//
+// It returns ErrSessionEnded, ErrNoSession or ErrSessionWithheld if there is no session, and
+// ErrShutdown after Shutdown; stop is nil then. It sends one command to Redis at once and one
+// for each third of the idle timeout, together with those for other sessions.
+func (c *Context) KeepAlive() (stop func(), err error) {
+	err = c.binding.do(func() (err error) {
+		stop, err = c.binding.keepAlive()
+		return err
+	})
+	return stop, err
+}

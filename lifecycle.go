@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"github.com/gin-lifecycle/lifecycle/internal/closures"
 	"github.com/gin-lifecycle/lifecycle/internal/delivery"
 	"github.com/gin-lifecycle/lifecycle/internal/engine"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -312,42 +310,6 @@ func (m *Manager) engineConfig() engine.Config {
 			DeadInterval: test.DeadInterval,
 		},
 	}
-}
-
-// A Manager implements hooks, which is what a session needs of it as it begins and ends.
-
-func (m *Manager) beginning(id string) (finish func()) { return m.runner.Beginning(id) }
-
-// runCreated runs the created hooks. With WithCreatedHooksRequired a hook's error refuses
-// the session.
-func (m *Manager) runCreated(r *http.Request, s *Session) error {
-	s.httpRequest = r
-	if err := m.runner.Created(context.WithoutCancel(r.Context()), s.ID, s); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	return nil
-}
-
-// end ends a session. If the manager has been started it claims the end and runs the
-// hooks; otherwise an instance that has been started finds the end.
-func (m *Manager) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
-	e := m.engine.Load()
-	if e == nil {
-		return noHooks{m.store}.end(ctx, id, proof, reason)
-	}
-	ok, err = e.End(ctx, id, proof, string(reason))
-	return ok, unavailable("end", err)
-}
-
-func (m *Manager) hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error {
-	ended, err := m.runner.Hold(id, h, func() (record []byte, err error) { return watch(m.instance) })
-	if errors.Is(err, closures.ErrClosed) {
-		return ErrShutdown
-	}
-	if e := m.engine.Load(); ended != nil && e != nil {
-		e.SubmitNews(*ended) // the session has ended while Redis was asked
-	}
-	return err
 }
 
 var std = newDefault()

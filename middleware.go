@@ -155,6 +155,8 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	stray := b.header == "" && b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
 	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil {
 		b.err = b.begin()
+	} else {
+		b.startKeeping()
 	}
 	return b.err
 }

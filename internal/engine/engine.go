@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/delivery"
+	"github.com/gin-lifecycle/lifecycle/internal/keepalive"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/listener"
 	"github.com/gin-lifecycle/lifecycle/internal/membership"
@@ -74,6 +75,7 @@ type Engine struct {
 	reapers    *reaper.Reapers
 	sweeper    *sweeper.Sweeper
 	delivery   *delivery.Delivery
+	keeper     *keepalive.Keeper
 	dead       *deadSet
 	unattended unattended
 
@@ -101,7 +103,7 @@ func Start(c Config) *Engine {
 		e.finders.Go(func() { run(ctx) })
 	}
 	watch := topology.New(topology.Config{Ledger: c.Ledger, Log: c.Log, Changed: e.serversChanged})
-	for _, run := range []func(context.Context){e.listener.Run, watch.Run, e.membership.Run, e.dead.Run} {
+	for _, run := range []func(context.Context){e.listener.Run, watch.Run, e.membership.Run, e.dead.Run, e.keeper.Run} {
 		e.others.Go(func() { run(ctx) })
 	}
 	if c.Ledger.IgnoresDeadlines() {
@@ -158,6 +160,7 @@ func (e *Engine) makeParts() {
 		Interval: c.Timing.Sweep,
 		Retry:    c.Timing.Heartbeat,
 	})
+	e.keeper = keepalive.New(c.Ledger)
 	e.dead = &deadSet{ledger: c.Ledger, log: c.Log, limit: c.DeadLimit, interval: c.Timing.DeadInterval}
 }
 
@@ -179,3 +182,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 	return err
 }
+
+// KeepAlive keeps a live session alive until release is called, until the session has ended,
+// or until Stop.
+func (e *Engine) KeepAlive(x ledger.Touching) (release func()) { return e.keeper.Hold(x) }

@@ -1,0 +1,231 @@
+package keepalive
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+)
+
+// Ledger is what a Keeper needs of a *ledger.Ledger.
+type Ledger interface {
+	Touch(ctx context.Context, all []ledger.Touching) []ledger.Touched
+	Record(ctx context.Context, id string) ([]byte, error)
+}
+
+// Keeper is safe for concurrent use. Make it with New.
+type Keeper struct {
+	ledger Ledger
+	signal chan struct{}
+
+	mu   sync.Mutex
+	held map[string]*session
+	due  queue
+}
+
+// session is a session that is held.
+type session struct {
+	ledger.Touching
+	holders int
+	next    time.Time // when it is to be prolonged
+	at      int       // its index in the queue; -1 while it is being prolonged
+}
+
+// New returns a keeper that does not run yet.
+func New(l Ledger) *Keeper {
+	return &Keeper{ledger: l, signal: make(chan struct{}, 1), held: make(map[string]*session)}
+}
+
+// batch is how many sessions are prolonged in one round trip.
+const batch = 256
+
+// retry is the longest pause before a session is tried again that Redis did not answer for.
+const retry = time.Second
+
+// Third returns how long after a request a session with this idle timeout is to be prolonged.
+func Third(idle time.Duration) time.Duration { return max(idle/3, time.Millisecond) }
+
+// Hold keeps a live session alive until release is called, or until it has ended. It is
+// prolonged for the first time at once. A second call of release does nothing.
+func (k *Keeper) Hold(x ledger.Touching) (release func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.held[x.ID]
+	if s == nil {
+		s = &session{Touching: x, next: time.Now()}
+		k.held[x.ID] = s
+		heap.Push(&k.due, s)
+		k.wake()
+	}
+	s.holders++
+	return sync.OnceFunc(func() { k.release(s) })
+}
+
+func (k *Keeper) release(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.holders--; s.holders == 0 {
+		k.drop(s)
+	}
+}
+
+// drop forgets a session. The caller holds mu.
+func (k *Keeper) drop(s *session) {
+	if k.held[s.ID] == s {
+		delete(k.held, s.ID)
+	}
+	if s.at >= 0 {
+		heap.Remove(&k.due, s.at)
+	}
+}
+
+// Count returns how many sessions are held.
+func (k *Keeper) Count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.held)
+}
+
+func (k *Keeper) wake() {
+	select {
+	case k.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Run prolongs the sessions that are held until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-k.signal:
+		}
+		for {
+			now := k.takeDue()
+			if len(now) == 0 {
+				break
+			}
+			k.prolong(ctx, now)
+		}
+		timer.Reset(k.untilNext())
+	}
+}
+
+// takeDue takes the sessions out of the queue that are to be prolonged now.
+func (k *Keeper) takeDue() []*session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var now []*session
+	for len(now) < batch && len(k.due) > 0 && !k.due[0].next.After(time.Now()) {
+		now = append(now, heap.Pop(&k.due).(*session))
+	}
+	return now
+}
+
+// idlePause is the pause while no session is held.
+const idlePause = time.Hour
+
+func (k *Keeper) untilNext() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.due) == 0 {
+		return idlePause
+	}
+	return time.Until(k.due[0].next)
+}
+
+// prolong prolongs sessions and puts those that are live back into the queue.
+func (k *Keeper) prolong(ctx context.Context, all []*session) {
+	k.touch(ctx, all, func(s *session) {
+		// Its secret or its timeouts may be others by now.
+		if k.reread(ctx, s) {
+			k.touch(ctx, []*session{s}, k.gone)
+		}
+	})
+}
+
+// touch prolongs sessions once. It calls otherwise for those that are not live as they are
+// known.
+func (k *Keeper) touch(ctx context.Context, all []*session, otherwise func(*session)) {
+	touching := make([]ledger.Touching, len(all))
+	for i, s := range all {
+		touching[i] = s.Touching
+	}
+	for i, x := range k.ledger.Touch(ctx, touching) {
+		switch s := all[i]; {
+		case x.Err != nil:
+			k.again(s, min(Third(Third(s.Timeouts.Idle)), retry))
+		case x.Live:
+			k.again(s, Third(s.Timeouts.Idle))
+		default:
+			otherwise(s)
+		}
+	}
+}
+
+// reread takes over what the record says of a session. It returns false if that is nothing
+// new, or Redis has not answered.
+func (k *Keeper) reread(ctx context.Context, s *session) bool {
+	packed, err := k.ledger.Record(ctx, s.ID)
+	if err != nil {
+		k.again(s, min(Third(Third(s.Timeouts.Idle)), retry))
+		return false
+	}
+	rec, err := record.Unpack(packed)
+	if err != nil || rec.Proof == s.Proof {
+		k.gone(s)
+		return false
+	}
+	s.Proof, s.Timeouts = rec.Proof, rec.Timeouts
+	return true
+}
+
+// again puts a session back into the queue, unless nobody holds it any more.
+func (k *Keeper) again(s *session, after time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.holders > 0 {
+		s.next = time.Now().Add(after)
+		heap.Push(&k.due, s)
+	}
+}
+
+// gone forgets a session that has ended.
+func (k *Keeper) gone(s *session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop(s)
+}
+
+// queue is a heap of sessions, the first to be prolonged in front.
+type queue []*session
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
+
+func (q *queue) Push(x any) {
+	s := x.(*session)
+	s.at = len(*q)
+	*q = append(*q, s)
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	s := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	s.at = -1
+	return s
+}

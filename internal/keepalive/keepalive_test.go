@@ -1,0 +1,220 @@
+package keepalive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a ledger with one session for each proof in live.
+type fake struct {
+	mu      sync.Mutex
+	live    map[string]bool   // by ID and proof
+	records map[string][]byte // by ID
+	away    bool
+	touches chan []ledger.Touching
+}
+
+func newFake() *fake {
+	return &fake{live: make(map[string]bool), records: make(map[string][]byte), touches: make(chan []ledger.Touching, 10_000)}
+}
+
+// begin makes a session live, or gives it another secret or other timeouts.
+func (f *fake) begin(id, proof string, idle time.Duration) ledger.Touching {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.live)
+	f.live[id+proof] = true
+	timeouts := token.Timeouts{Idle: idle}
+	f.records[id] = record.Pack(record.Record{Proof: proof, Created: 1, Timeouts: timeouts})
+	return ledger.Touching{ID: id, Proof: proof, Timeouts: timeouts}
+}
+
+func (f *fake) set(away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = away
+}
+
+func (f *fake) end(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.live)
+	delete(f.records, id)
+}
+
+var errAway = errors.New("away")
+
+func (f *fake) Touch(_ context.Context, all []ledger.Touching) []ledger.Touched {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.touches <- all
+	results := make([]ledger.Touched, len(all))
+	for i, x := range all {
+		if f.away {
+			results[i].Err = errAway
+		} else {
+			results[i].Live = f.live[x.ID+x.Proof]
+		}
+	}
+	return results
+}
+
+func (f *fake) Record(_ context.Context, id string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away {
+		return nil, errAway
+	}
+	return f.records[id], nil
+}
+
+// run runs a keeper until the test ends.
+func run(t *testing.T, f *fake) *Keeper {
+	t.Helper()
+	k := New(f)
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { k.Run(ctx) })
+	t.Cleanup(func() { cancel(); done.Wait() })
+	return k
+}
+
+const (
+	first  = "0123456789abcdef"
+	second = "fedcba9876543210"
+)
+
+// A session is prolonged at once and again and again until its last holder has released it.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	x := f.begin("a", first, 3*time.Millisecond)
+	one, two := k.Hold(x), k.Hold(x)
+	for range 5 {
+		if got := redistest.Receive(t, f.touches); len(got) != 1 || got[0] != x {
+			t.Fatalf("prolonged %+v, want %+v once", got, x)
+		}
+	}
+	one()
+	one() // does nothing more
+	for range 5 {
+		redistest.Receive(t, f.touches)
+	}
+	if n := k.Count(); n != 1 {
+		t.Errorf("%d sessions are held, want 1", n)
+	}
+	two()
+	if n := k.Count(); n != 0 {
+		t.Errorf("after the release %d sessions are held", n)
+	}
+	// One call may have been under way.
+	for len(f.touches) > 0 {
+		<-f.touches
+	}
+	three := k.Hold(x)
+	defer three()
+	redistest.Receive(t, f.touches)
+}
+
+// A rotation or other timeouts give the live key another name. The keeper finds it.
+func TestHoldAfterARotation(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	defer k.Hold(f.begin("a", first, 3*time.Millisecond))()
+	redistest.Receive(t, f.touches)
+	next := f.begin("a", second, 6*time.Millisecond)
+	for {
+		if got := redistest.Receive(t, f.touches); got[0] == next {
+			break
+		}
+	}
+	redistest.Receive(t, f.touches)
+	if n := k.Count(); n != 1 {
+		t.Errorf("%d sessions are held, want 1", n)
+	}
+}
+
+// A session that has ended is dropped, and its holders may release it all the same.
+func TestHoldOfAnEndedSession(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	release := k.Hold(f.begin("a", first, 3*time.Millisecond))
+	redistest.Receive(t, f.touches)
+	f.end("a")
+	redistest.Eventually(t, "the session is dropped", func() bool { return k.Count() == 0 })
+	again := k.Hold(f.begin("a", first, 3*time.Millisecond))
+	defer again()
+	release() // of the earlier session: it must not release this one
+	if n := k.Count(); n != 1 {
+		t.Errorf("%d sessions are held, want 1", n)
+	}
+}
+
+// While Redis is away, the keeper tries again.
+func TestHoldWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	f.set(true)
+	x := f.begin("a", first, 9*time.Millisecond)
+	defer k.Hold(x)()
+	for range 3 {
+		redistest.Receive(t, f.touches)
+	}
+	next := f.begin("a", second, 9*time.Millisecond)
+	f.set(false)
+	for {
+		if got := redistest.Receive(t, f.touches); got[0] == next {
+			break
+		}
+	}
+}
+
+// Sessions that are due together share a round trip.
+func TestHoldManySessions(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	const n = 1000
+	var releases []func()
+	k := New(f)
+	for i := range n {
+		x := ledger.Touching{ID: string(rune(i)), Proof: first, Timeouts: token.Timeouts{Idle: time.Hour}}
+		f.live[x.ID+x.Proof] = true
+		releases = append(releases, k.Hold(x))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { k.Run(ctx) })
+	trips := 0
+	for seen := 0; seen < n; trips++ {
+		seen += len(redistest.Receive(t, f.touches))
+	}
+	if trips > n/batch+1 {
+		t.Errorf("%d sessions took %d round trips", n, trips)
+	}
+	var wg sync.WaitGroup
+	for _, release := range releases {
+		wg.Go(release)
+	}
+	wg.Wait()
+	if left := k.Count(); left != 0 {
+		t.Errorf("%d sessions are left", left)
+	}
+	cancel()
+	done.Wait()
+}
