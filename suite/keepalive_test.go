@@ -12,7 +12,7 @@ import (
 )
 
 // shortIdle is an idle timeout that a test can wait for several times.
-const shortIdle = 300 * time.Millisecond
+const shortIdle = 2 * time.Second
 
 // passes waits until several idle timeouts have passed.
 func passes(t *testing.T) {

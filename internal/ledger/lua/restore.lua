@@ -22,5 +22,5 @@ if redis.call('ZADD', KEYS[1], 'LT', 'CH', at, ARGV[1]) == 1
   and redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[4], ARGV[1])
 end
-redis.call('PEXPIREAT', KEYS[2], at)
+redis.call('PEXPIRE', KEYS[2], before - now)
 return 1
