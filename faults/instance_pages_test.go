@@ -56,6 +56,11 @@ func (in *instance) routes(before ...gin.HandlerFunc) *gin.Engine {
 		}
 		return s.Save()
 	})
+	page("/forget", func(c *lifecycle.Context) error {
+		s := sessions.Default(c.Context)
+		s.Delete(c.Query("key"))
+		return s.Save()
+	})
 	page("/hold", func(c *lifecycle.Context) error {
 		n, s := c.Query("n"), c.Session()
 		err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {

@@ -191,6 +191,7 @@ func (in *instance) manage() error {
 		lifecycle.WithHookTimeout(in.HookTimeout),
 		lifecycle.WithConcurrency(in.Concurrency),
 		lifecycle.WithRetry(in.Attempts, in.Backoff, 8*in.Backoff),
+		lifecycle.WithMaxValuesSize(0),
 		lifecycle.WithRequestHeaders(forgedHeader),
 		lifecycle.WithErrorHandler(func(c *gin.Context, err error) { c.String(http.StatusServiceUnavailable, err.Error()) }),
 		testonly.Option(tuning).(lifecycle.Option),

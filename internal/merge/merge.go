@@ -3,6 +3,7 @@ package merge
 import (
 	"math"
 	"reflect"
+	"slices"
 )
 
 // flashKey is the key under which gorilla/sessions keeps flashes, unless the application
@@ -73,25 +74,25 @@ func (e entry) same(other entry) bool {
 	return reflect.DeepEqual(e.value, other.value)
 }
 
-// lists merges a list that both have changed. ok is false if one of them is no list, or was
-// changed in another way than by appending to it and by deleting it.
+// lists merges a list that both have changed. ok is false if one of them is no list, or I have
+// changed it in another way than by appending to it and by deleting it.
 func lists(key any, base, mine, theirs entry) (merged []any, ok bool) {
-	b, isList := base.list()
-	if !isList {
-		return nil, false
-	}
-	myNew, iKept, ok := since(key, b, mine)
+	b, ok := base.list()
 	if !ok {
 		return nil, false
 	}
-	theirNew, theyKept, ok := since(key, b, theirs)
+	added, read, ok := since(key, b, mine)
 	if !ok {
 		return nil, false
 	}
-	if iKept && theyKept {
-		merged = append(merged, b...)
+	rest, ok := theirs.list()
+	if !ok {
+		return nil, false
 	}
-	return append(append(merged, theirNew...), myNew...), true
+	if read {
+		rest = without(rest, b)
+	}
+	return slices.Concat(rest, added), true
 }
 
 // list returns the list under a key; an empty one if there is nothing.
@@ -103,16 +104,29 @@ func (e entry) list() (list []any, ok bool) {
 	return list, ok
 }
 
-// since returns what was appended to a list since it was base, and whether base was kept.
-func since(key any, base []any, now entry) (added []any, kept, ok bool) {
+// since returns what was appended to a list since it was base, and whether it was read, which
+// means deleted, before.
+func since(key any, base []any, now entry) (added []any, read, ok bool) {
 	list, ok := now.list()
 	switch {
 	case !ok:
 		return nil, false, false
-	case len(list) >= len(base) && (len(base) == 0 || reflect.DeepEqual(list[:len(base)], base)):
-		return list[len(base):], true, true
+	case len(base) == 0 || len(list) >= len(base) && reflect.DeepEqual(list[:len(base)], base):
+		return list[len(base):], false, true
 	case len(list) == 0 || key == flashKey: // read, and perhaps added to afterwards
-		return list, false, true
+		return list, true, true
 	}
 	return nil, false, false
+}
+
+// without returns the list without the items of another one, each taken out once.
+func without(list, items []any) []any {
+	list = slices.Clone(list)
+	for _, item := range items {
+		i := slices.IndexFunc(list, func(x any) bool { return reflect.DeepEqual(x, item) })
+		if i >= 0 {
+			list = slices.Delete(list, i, i+1)
+		}
+	}
+	return list
 }

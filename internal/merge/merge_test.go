@@ -47,8 +47,10 @@ func TestValues(t *testing.T) {
 		"they read, I append":   {values{"_flash": list("a")}, values{"_flash": list("a", "m")}, values{}, values{"_flash": list("m")}},
 		"both read":             {values{"_flash": list("a")}, values{}, values{}, values{}},
 		"I read and append":     {values{"_flash": list("a")}, values{"_flash": list("m")}, values{"_flash": list("a", "t")}, values{"_flash": list("t", "m")}},
+		"both read, of two":     {values{"_flash": list("a", "b")}, values{}, values{"_flash": list("b", "t")}, values{"_flash": list("t")}},
+		"two that are equal":    {values{"_flash": list("a", "a")}, values{}, values{"_flash": list("a", "a", "a")}, values{"_flash": list("a")}},
 		"I replace a list":      {values{"list": list("a")}, values{"list": list("m")}, values{"list": list("a", "t")}, values{"list": list("m")}},
-		"they replace a list":   {values{"list": list("a")}, values{"list": list("a", "m")}, values{"list": list("t")}, values{"list": list("a", "m")}},
+		"they replace a list":   {values{"list": list("a")}, values{"list": list("a", "m")}, values{"list": list("t")}, values{"list": list("t", "m")}},
 		"a list and a text":     {values{"list": list("a")}, values{"list": "m"}, values{"list": list("a", "t")}, values{"list": "m"}},
 		"I append, they do not": {values{"_flash": list("a")}, values{"_flash": list("a", "m")}, values{"_flash": list("a"), "b": 1}, values{"_flash": list("a", "m"), "b": 1}},
 	} {
