@@ -240,3 +240,67 @@ func ExampleWithDeadLimit() {
 }
 
 // Helpers of the examples.
+
+// The logout of most gin applications clears the session. With this option it ends it, and the
+// destroyed hook knows who has left.
+func ExampleWithEndWhenCleared() {
+	manager, stop := newManager(lifecycle.WithEndWhenCleared())
+	defer stop()
+	ended := make(chan any, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s.Get("user")
+		return nil
+	})
+	router := shop(manager)
+	router.GET("/clear", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Clear()
+		if err := session.Save(); err != nil {
+			c.AbortWithStatus(http.StatusServiceUnavailable)
+		}
+	})
+
+	login := visit(router, "/set?user=ann")
+	visit(router, "/clear", login.Result().Cookies()...)
+	fmt.Println(<-ended, "has left")
+	// Output: ann has left
+}
+
+// After a deploy the values of old sessions cannot be decoded any more. Their visitors begin
+// anew.
+func ExampleWithEndUndecodable() {
+	broken := &changing{Codec: lifecycle.Gob}
+	manager, stop := newManager(lifecycle.WithCodec(broken), lifecycle.WithEndUndecodable())
+	defer stop()
+	ended := make(chan string, 1)
+	manager.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- fmt.Sprint("ended: ", s.Reason, ", ", errors.Is(s.Err(), lifecycle.ErrUndecodable))
+		return nil
+	})
+	router := shop(manager)
+
+	before := visit(router, "/set?user=ann")
+	broken.Codec = lifecycle.JSON // a deploy
+	after := visit(router, "/get", before.Result().Cookies()...)
+	fmt.Println(after.Code, after.Body)
+	fmt.Println(<-ended)
+	// Output:
+	// 200 <nil>
+	// ended: undecodable, true
+}
+
+// changing is a codec that a deploy changes.
+type changing struct{ lifecycle.Codec }
+
+// A command-line tool has no cookies. It sends its token in a header field.
+func ExampleWithTokenHeader() {
+	manager, stop := newManager(lifecycle.WithTokenHeader("X-Session"))
+	defer stop()
+	router := shop(manager)
+
+	first := sendWith(router, http.MethodGet, "/set?user=ann", http.Header{"X-Session": {"new"}})
+	token := first.Header().Get("X-Session")
+	again := sendWith(router, http.MethodGet, "/get", http.Header{"X-Session": {token}})
+	fmt.Println(again.Body, len(first.Result().Cookies()))
+	// Output: ann 0
+}

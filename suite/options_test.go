@@ -48,6 +48,10 @@ func TestOptionErrors(t *testing.T) {
 		`WithRequestSummary(nil)`:                 lifecycle.WithRequestSummary(nil),
 		`WithSkipper(nil)`:                        lifecycle.WithSkipper(nil),
 		`WithCrossSite(nil)`:                      lifecycle.WithCrossSite(nil),
+		`WithTokenHeader("")`:                     lifecycle.WithTokenHeader(""),
+		`WithTokenHeader("a b")`:                  lifecycle.WithTokenHeader("a b"),
+		`WithTokenHeader("cookie")`:               lifecycle.WithTokenHeader("cookie"),
+		`WithTokenHeader("authorization")`:        lifecycle.WithTokenHeader("authorization"),
 	} {
 		if _, err := lifecycle.NewStore(rdb, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
