@@ -90,7 +90,7 @@ func (b *binding) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed, b.gin = true, nil
-	b.stopKeeping()
+	b.keeping.stop()
 }
 
 // canSend reports whether the header of the response can still be changed.

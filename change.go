@@ -65,7 +65,7 @@ func (b *binding) destroy(reason Reason) error {
 
 // forget leaves the request without a session after its own has ended. The next one may begin.
 func (b *binding) forget() {
-	b.stopKeeping()
+	b.keeping.stop()
 	b.expireCookie()
 	b.state, b.err, b.fresh = destroyed, nil, false
 	clear(b.session.Values)

@@ -8,7 +8,9 @@ import (
 )
 
 // Context is a gin context with a session. As with gin's, it belongs to the request: do not
-// use it in another goroutine or after the handler has returned.
+// use it in another goroutine or after the handler has returned. When the lifecycle middleware
+// has returned, its methods return ErrRequestOver and touch nothing; Session still shows the
+// session.
 type Context struct {
 	*gin.Context
 	binding *binding

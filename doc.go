@@ -115,7 +115,7 @@ are listed in docs/guarantees.md of the repository.
 # Concurrency
 
 Store and Manager are safe for concurrent use. A [Context] and the gin-contrib session
-belong to the goroutine of their request. A [Session] shows one moment and is safe for
+belong to the goroutine of their request, and cannot change anything when it is over. A [Session] shows one moment and is safe for
 concurrent use, but all hooks that get it share its values: do not change them. The
 hooks of one end run one after the other; the hooks of different ends run at the same
 time, for as many ends as [WithConcurrency] says. Created hooks run in the request.

@@ -26,8 +26,11 @@ import (
 // Every request that reads a session prolongs it by its idle timeout, up to its absolute
 // timeout. Both are measured by the clock of the Redis server.
 //
-// Save replaces all values of the session. If two requests save the same session at the
-// same time, the later Save wins, as in the stores of gin-contrib; values are not merged.
+// If two requests save the same session at the same time, both are kept: the later Save puts
+// what its request has changed, by key, on top of what the earlier one has saved. If both have
+// changed the same key, the later Save wins. What both have appended to a list of type []any is
+// kept, so no flash is lost. To set a key to the value that it had when the request read it is
+// not a change. The usual Save takes one round trip; each one that came between takes one more.
 //
 // A store can be used without a lifecycle middleware. A session then begins with its first
 // Save, and no created hooks run.

@@ -151,7 +151,7 @@ func TestSaveTwiceBesideAnother(t *testing.T) {
 	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(lifecycle.JSON))
 	type cart struct{ Items []string }
 	var v *visitor
-	m := a.meet(func(c *lifecycle.Context) {}, func(c *lifecycle.Context) error {
+	m := a.meet(func(*lifecycle.Context) {}, func(c *lifecycle.Context) error {
 		for i := range 3 {
 			c.Values().Set("cart", cart{[]string{"apple"}}) // comes back as a map
 			c.Values().Set(fmt.Sprint("n", i), i)

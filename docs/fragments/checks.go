@@ -109,19 +109,17 @@ func rememberMe() error {
 		return err
 	}
 	defer s.close()
-	router = gin.New()
 	if err := run("docs/guide.md#remember-me 1"); err != nil {
 		return err
 	}
-	defer func() { _ = lifecycle.Shutdown(ctx) }()
-	const age = 30 * 24 * time.Hour
+	const age = 7 * 24 * time.Hour
 	v := new(visitor)
 	for range 2 { // until the cookie has come back the session is a short one
 		if got := v.post("/remember"); got != "200 " {
 			return fmt.Errorf("POST /remember: %s", got)
 		}
 	}
-	live, err := lifecycle.Default().Get(ctx, v.id())
+	live, err := manager.Get(ctx, v.id())
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,9 @@ func newFake() *fake {
 	return &fake{live: make(map[string]bool), records: make(map[string][]byte), touches: make(chan []ledger.Touching, 10_000)}
 }
 
-// begin makes a session live, or gives it another secret or other timeouts.
-func (f *fake) begin(id, proof string, idle time.Duration) ledger.Touching {
+// begin makes the session a live, or gives it another secret or other timeouts.
+func (f *fake) begin(proof string, idle time.Duration) ledger.Touching {
+	const id = "a"
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.live)
@@ -47,11 +48,11 @@ func (f *fake) set(away bool) {
 	f.away = away
 }
 
-func (f *fake) end(id string) {
+func (f *fake) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.live)
-	delete(f.records, id)
+	clear(f.records)
 }
 
 var errAway = errors.New("away")
@@ -101,7 +102,7 @@ func TestHold(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	k := run(t, f)
-	x := f.begin("a", first, 3*time.Millisecond)
+	x := f.begin(first, 3*time.Millisecond)
 	one, two := k.Hold(x), k.Hold(x)
 	for range 5 {
 		if got := redistest.Receive(t, f.touches); len(got) != 1 || got[0] != x {
@@ -134,9 +135,9 @@ func TestHoldAfterARotation(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	k := run(t, f)
-	defer k.Hold(f.begin("a", first, 3*time.Millisecond))()
+	defer k.Hold(f.begin(first, 3*time.Millisecond))()
 	redistest.Receive(t, f.touches)
-	next := f.begin("a", second, 6*time.Millisecond)
+	next := f.begin(second, 6*time.Millisecond)
 	for {
 		if got := redistest.Receive(t, f.touches); got[0] == next {
 			break
@@ -153,11 +154,11 @@ func TestHoldOfAnEndedSession(t *testing.T) {
 	t.Parallel()
 	f := newFake()
 	k := run(t, f)
-	release := k.Hold(f.begin("a", first, 3*time.Millisecond))
+	release := k.Hold(f.begin(first, 3*time.Millisecond))
 	redistest.Receive(t, f.touches)
-	f.end("a")
+	f.end()
 	redistest.Eventually(t, "the session is dropped", func() bool { return k.Count() == 0 })
-	again := k.Hold(f.begin("a", first, 3*time.Millisecond))
+	again := k.Hold(f.begin(first, 3*time.Millisecond))
 	defer again()
 	release() // of the earlier session: it must not release this one
 	if n := k.Count(); n != 1 {
@@ -171,12 +172,12 @@ func TestHoldWhileRedisIsAway(t *testing.T) {
 	f := newFake()
 	k := run(t, f)
 	f.set(true)
-	x := f.begin("a", first, 9*time.Millisecond)
+	x := f.begin(first, 9*time.Millisecond)
 	defer k.Hold(x)()
 	for range 3 {
 		redistest.Receive(t, f.touches)
 	}
-	next := f.begin("a", second, 9*time.Millisecond)
+	next := f.begin(second, 9*time.Millisecond)
 	f.set(false)
 	for {
 		if got := redistest.Receive(t, f.touches); got[0] == next {

@@ -1,0 +1,78 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/record"
+	"github.com/gin-lifecycle/lifecycle/internal/token"
+)
+
+func (b *binding) encode(values map[any]any) ([]byte, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	data, err := b.store.config.codec.Encode(values)
+	if err != nil {
+		return nil, fmt.Errorf("lifecycle: encode the session's values: %w", err)
+	}
+	if limit := b.store.config.maxValues; limit > 0 && len(data) > limit {
+		return nil, &ValuesTooLargeError{Size: len(data), Limit: limit}
+	}
+	return data, nil
+}
+
+// replace saves the values and the options of a live session. It sends the cookie only if
+// the token or the form of the cookie changes. A cookie that the browser already has is not
+// sent: this request may be answered long after another request has rotated the session, and
+// the browser would lose the new cookie.
+func (b *binding) replace() error {
+	had, before := b.token, b.store.canonical(cookieOptions(b.record.Cookie, b.store.options.Load()))
+	if err := b.update("save", b.edit); err != nil {
+		return err
+	}
+	b.session.IsNew = false
+	if !b.token.Same(had) || *b.session.Options != before || b.fresh || !b.setAt.IsZero() || !b.bound { // without a middleware it is not sent later
+		b.sendCookie()
+	}
+	return nil
+}
+
+// edit puts the values and the options of the session into its record.
+func (b *binding) edit(rec *record.Record) (err error) {
+	store := b.store.options.Load()
+	if rec.Values, err = b.encode(b.session.Values); err != nil {
+		return err
+	}
+	rec.Own = rec.Own && b.session.Options.MaxAge == cookieOptions(rec.Cookie, store).MaxAge
+	if !rec.Own {
+		rec.Timeouts = b.store.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
+	}
+	rec.Cookie = ownCookie(*b.session.Options, *store)
+	return nil
+}
+
+// setTimeouts gives the session timeouts of its own.
+func (b *binding) setTimeouts(idle, absolute time.Duration) error {
+	if err := duration("SetTimeouts: idle", idle, time.Millisecond, token.MaxTimeout); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
+	}
+	if err := durationOrOff("SetTimeouts: absolute", absolute, token.MaxTimeout); err != nil {
+		return fmt.Errorf("lifecycle: %w", err)
+	}
+	if err := b.needLive(); err != nil {
+		return err
+	}
+	t := token.Timeouts{Idle: idle.Truncate(time.Millisecond)}
+	if absolute > 0 {
+		t.Deadline = b.clock().Add(absolute).UnixMilli()
+	}
+	err := b.update("set timeouts", func(rec *record.Record) error {
+		rec.Own, rec.Timeouts = true, t
+		return nil
+	})
+	if err == nil {
+		b.sendCookie()
+	}
+	return err
+}
