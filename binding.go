@@ -130,9 +130,9 @@ type hooks interface {
 	runCreated(r *http.Request, s *Session) error
 	// end ends the session; see ledger.Ledger.End for proof and ok.
 	end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error)
-	// hold registers a hook for the end of a live session. It calls watch to note in Redis
-	// that the instance has hooks for that end; watch returns the session's record.
-	hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error
+	// hold registers a closure of a live session; remove takes it back. It calls watch to note
+	// in Redis that the instance has closures of it; watch returns the session's record.
+	hold(id string, c closure, watch func(instance string) (record []byte, err error)) (remove func() bool, err error)
 	// keep keeps a live session alive until release is called.
 	keep(x ledger.Touching) (release func(), err error)
 }
@@ -141,9 +141,12 @@ type hooks interface {
 // for an instance that has been started.
 type noHooks struct{ store *Store }
 
-func (noHooks) beginning(string) (finish func())                      { return func() {} }
-func (noHooks) runCreated(*http.Request, *Session) error              { return nil }
-func (noHooks) hold(string, Hook, func(string) ([]byte, error)) error { return ErrShutdown }
+func (noHooks) beginning(string) (finish func())         { return func() {} }
+func (noHooks) runCreated(*http.Request, *Session) error { return nil }
+
+func (noHooks) hold(string, closure, func(string) ([]byte, error)) (remove func() bool, err error) {
+	return nil, ErrShutdown
+}
 
 func (noHooks) keep(ledger.Touching) (func(), error) { return nil, ErrShutdown }
 

@@ -79,29 +79,47 @@ func (c *Context) Session() *Session {
 // OnSessionDestroyed registers a hook for the end of the request's session: a closure, in
 // the words of this package. The closure is called once, on this instance: when the
 // session ends, wherever the end is noticed, or when this instance shuts down, with
-// ReasonShutdown. It must not use c. Each call registers one more closure.
+// ReasonShutdown. It must not use c. Each call registers one more closure; with the option
+// Key a call replaces the closure of an earlier one. With NotAtShutdown the closure does not
+// run at the shutdown. A nil option is ignored.
 //
 // The closures of a session are called in reverse order of registration, before the hooks
 // of Manager.OnSessionDestroyed. A closure that fails is not called again. If the process
 // is killed, its closures are lost: use Manager.OnSessionDestroyed for what must happen.
 //
-// If OnSessionDestroyed returns an error, the closure was not registered: close the resource
-// yourself. The error is ErrSessionEnded if the session has ended, ErrNoSession or
-// ErrSessionWithheld if there is none, ErrShutdown after Shutdown, or ErrUnavailable. It
-// panics if h is nil. It takes one round trip to Redis.
-func (c *Context) OnSessionDestroyed(h Hook) error {
+// remove takes the closure back. It returns true if it has done so: the closure does not
+// run. It returns false if the closure has run or runs now, was replaced (see Key), was
+// dropped at the shutdown (see NotAtShutdown), or was taken back before. remove may be called
+// from any goroutine, also after the request. It costs nothing while the instance holds
+// other closures of the session. With the last one it takes one round trip, so that Redis
+// forgets that this instance wants to know of the end. If Redis does not answer within
+// WithRedisTimeout, remove returns true all the same; the end then costs a message for
+// nothing, and Redis keeps the session's record ten minutes longer.
+//
+// If OnSessionDestroyed returns an error, the closure was not registered and remove is nil:
+// close the resource yourself. The error is ErrSessionEnded if the session has ended,
+// ErrNoSession or ErrSessionWithheld if there is none, ErrShutdown after Shutdown,
+// ErrUnavailable, or that of a wrong option. It panics if h is nil. It takes one round trip
+// to Redis.
+func (c *Context) OnSessionDestroyed(h Hook, opts ...ClosureOption) (remove func() bool, err error) {
 	if h == nil {
 		panic("lifecycle: OnSessionDestroyed: the hook is nil")
 	}
+	closure, err := newClosure(h, opts)
+	if err != nil {
+		return nil, err
+	}
 	b := c.binding
-	return b.do(func() error {
-		if err := b.needLive(); err != nil {
+	err = b.do(func() (err error) {
+		if err = b.needLive(); err != nil {
 			return err
 		}
-		return b.hooks.hold(b.token.ID, h, func(instance string) (record []byte, err error) {
+		remove, err = b.hooks.hold(b.token.ID, closure, func(instance string) (record []byte, err error) {
 			return b.watch(b.request.Context(), instance)
 		})
+		return err
 	})
+	return remove, err
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is

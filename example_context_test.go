@@ -78,7 +78,7 @@ func ExampleContext_OnSessionDestroyed() {
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
 		for _, name := range []string{"file", "lock"} {
 			fmt.Println("open", name)
-			err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+			_, err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 				fmt.Println("close", name)
 				return nil
 			})

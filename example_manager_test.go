@@ -169,7 +169,7 @@ func ExampleManager_Shutdown() {
 	router := gin.New()
 	router.Use(manager.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		_, err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 			fmt.Println("engine closed:", s.Reason)
 			return nil
 		})

@@ -70,7 +70,7 @@ func Example() {
 // visitor in.
 func home(c *lifecycle.Context) {
 	fmt.Println("engine opened")
-	err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+	_, err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 		fmt.Println("engine closed")
 		return nil
 	})

@@ -35,15 +35,15 @@ func (m *Manager) end(ctx context.Context, id, proof string, reason Reason) (ok 
 	return ok, unavailable("end", err)
 }
 
-func (m *Manager) hold(id string, h Hook, watch func(instance string) (record []byte, err error)) error {
-	ended, err := m.runner.Hold(id, h, func() (record []byte, err error) { return watch(m.instance) })
+func (m *Manager) hold(id string, c closure, watch func(instance string) (record []byte, err error)) (remove func() bool, err error) {
+	remove, ended, err := m.runner.Hold(id, c.hook, c.Options, func() (record []byte, err error) { return watch(m.instance) })
 	if errors.Is(err, closures.ErrClosed) {
-		return ErrShutdown
+		return nil, ErrShutdown
 	}
 	if e := m.engine.Load(); ended != nil && e != nil {
 		e.SubmitNews(*ended) // the session has ended while Redis was asked
 	}
-	return err
+	return remove, err
 }
 
 func (m *Manager) keep(x ledger.Touching) (release func(), err error) {

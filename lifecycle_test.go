@@ -85,7 +85,7 @@ func firstProgram(t *testing.T, store *lifecycle.Store) (router *gin.Engine, ord
 	router.Use(sessions.Sessions("session", store))
 	router.Use(lifecycle.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		if _, err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 			_, _ = fmt.Fprintln(order, "closed")
 			return nil
 		}); err != nil {

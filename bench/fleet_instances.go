@@ -69,7 +69,7 @@ func (b *bench) startFleet(ctx context.Context, n int, beat calls) (f *fleet, er
 	f.engine.Use(f.managers[0].Middleware())
 	f.engine.GET("/", func(g *gin.Context) {
 		c := lifecycle.From(g)
-		err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
+		_, err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error { return nil })
 		answer(g, c.Session().ID, err)
 	})
 	return f, f.settle(ctx)

@@ -141,7 +141,7 @@ func (a *app) openWorkspace(c *lifecycle.Context, user string) error {
 		return err
 	}
 	a.journal.Add(entry{Event: eventOpened, Session: s.ID, User: user})
-	err = c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+	_, err = c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 		err := a.workspaces.Close(s.ID)
 		a.journal.Add(ended(eventClosed, s))
 		return err

@@ -63,7 +63,7 @@ func (in *instance) routes(before ...gin.HandlerFunc) *gin.Engine {
 	})
 	page("/hold", func(c *lifecycle.Context) error {
 		n, s := c.Query("n"), c.Session()
-		err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		_, err := c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
 			in.note(closure, s, n)
 			return nil
 		})

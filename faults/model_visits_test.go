@@ -205,7 +205,8 @@ func (m *model) doHold(t *rapid.T) {
 // hold registers a closure. known are the session's values as the request has read them.
 func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, known map[any]any) {
 	h := &modelHold{instance: i}
-	m.must(c.OnSessionDestroyed(h.hook))
+	_, err := c.OnSessionDestroyed(h.hook)
+	m.must(err)
 	s.holds = append(s.holds, h)
 	m.holds(i, func(other *modelSession, h *modelHold) {
 		if other == s {
@@ -274,7 +275,7 @@ func (m *model) refused(c *lifecycle.Context, i *modelInstance, s *modelSession,
 	case "hold":
 		h := &modelHold{instance: i, refused: true}
 		s.holds = append(s.holds, h)
-		err = c.OnSessionDestroyed(h.hook)
+		_, err = c.OnSessionDestroyed(h.hook)
 	}
 	if !errors.Is(err, lifecycle.ErrSessionEnded) {
 		m.t.Fatalf("late %s: %v, want ErrSessionEnded", what, err)

@@ -62,7 +62,7 @@ func runChild() {
 	router := gin.New()
 	router.Use(m.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		must(c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		must(register(c, func(_ context.Context, s *lifecycle.Session) error {
 			fmt.Println("closure", s.ID, s.Reason)
 			return nil
 		}))

@@ -118,7 +118,7 @@ func TestWithheldSession(t *testing.T) {
 			t.Error("there is a session")
 		}
 		for what, err := range map[string]error{
-			"save": save(c, "k", "v"), "rotate": c.RotateSession(), "hook": c.OnSessionDestroyed(nothing),
+			"save": save(c, "k", "v"), "rotate": c.RotateSession(), "hook": register(c, nothing),
 		} {
 			if !errors.Is(err, lifecycle.ErrSessionWithheld) || !errors.Is(err, lifecycle.ErrNoSession) {
 				t.Errorf("%s: %v", what, err)

@@ -229,7 +229,7 @@ func TestCookieFromBeforeAChangeOfTimeouts(t *testing.T) {
 		case "rotate":
 			a.answer(c, c.RotateSession())
 		case "hold":
-			a.answer(c, c.OnSessionDestroyed(nothing))
+			a.answer(c, register(c, nothing))
 		case "destroy":
 			a.answer(c, c.DestroySession())
 		}

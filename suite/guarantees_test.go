@@ -220,7 +220,7 @@ func TestSaveDoesNotRevive(t *testing.T) {
 		if !errors.Is(err, lifecycle.ErrSessionEnded) {
 			t.Errorf("save: %v", err)
 		}
-		if err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
+		if _, err := c.OnSessionDestroyed(func(context.Context, *lifecycle.Session) error {
 			t.Error("a hook of an ended session ran")
 			return nil
 		}); !errors.Is(err, lifecycle.ErrSessionEnded) {

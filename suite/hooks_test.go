@@ -80,7 +80,7 @@ func TestOrderOfHooks(t *testing.T) {
 	a.get("/hold", func(c *lifecycle.Context) {
 		j.add("handler")
 		for _, h := range []string{"h1", "h2", "h3"} {
-			if err := c.OnSessionDestroyed(note(h)); err != nil {
+			if _, err := c.OnSessionDestroyed(note(h)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -123,7 +123,7 @@ func TestNilHooksPanic(t *testing.T) {
 	mustPanic(t, "nil", func() { a.m.OnSessionDestroyed(nil) })
 	mustPanic(t, "nil", func() { lifecycle.Handler(nil) })
 	a.get("/nil", func(c *lifecycle.Context) {
-		mustPanic(t, "nil", func() { _ = c.OnSessionDestroyed(nil) })
+		mustPanic(t, "nil", func() { _, _ = c.OnSessionDestroyed(nil) })
 	})
 	a.visit(new(visitor), "/nil")
 }
@@ -223,7 +223,7 @@ func TestHooksUseTheAPI(t *testing.T) {
 	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithConcurrency(1))
 	other, _ := a.begin()
 	a.get("/end", func(c *lifecycle.Context) {
-		if err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
+		if _, err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
 			if err := a.m.Destroy(ctx, s.ID, ""); !errors.Is(err, lifecycle.ErrSessionEnded) {
 				t.Errorf("destroy its own session: %v", err)
 			}

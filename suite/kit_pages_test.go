@@ -30,9 +30,15 @@ func saveWith(c *lifecycle.Context, o sessions.Options) error {
 // logout ends the session as applications of gin-contrib/sessions do.
 func logout(c *lifecycle.Context) error { return saveWith(c, sessions.Options{MaxAge: -1}) }
 
+// register registers a closure that is not taken back.
+func register(c *lifecycle.Context, h lifecycle.Hook, opts ...lifecycle.ClosureOption) error {
+	_, err := c.OnSessionDestroyed(h, opts...)
+	return err
+}
+
 // hold adds the page /hold, which registers h for the visitor's session.
-func (a *app) hold(h lifecycle.Hook) {
-	a.get("/hold", func(c *lifecycle.Context) { a.answer(c, c.OnSessionDestroyed(h)) })
+func (a *app) hold(h lifecycle.Hook, opts ...lifecycle.ClosureOption) {
+	a.get("/hold", func(c *lifecycle.Context) { a.answer(c, register(c, h, opts...)) })
 }
 
 // remember adds the page /remember, which saves the session with a MaxAge of one day.

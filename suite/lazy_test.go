@@ -14,7 +14,7 @@ func TestLazyCreation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithLazyCreation())
 	a.get("/hold", func(c *lifecycle.Context) {
-		for _, err := range []error{c.OnSessionDestroyed(nothing), c.RotateSession(), c.DestroySession()} {
+		for _, err := range []error{register(c, nothing), c.RotateSession(), c.DestroySession()} {
 			if !errors.Is(err, lifecycle.ErrNoSession) {
 				t.Errorf("without a session: %v", err)
 			}

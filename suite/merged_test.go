@@ -125,7 +125,7 @@ func TestSavesAtOnceWithOtherChanges(t *testing.T) {
 		b := a.with(a.m.Middleware())
 		m := b.meet(func(c *lifecycle.Context) { c.Values().Set("slow", "yes") }, func(c *lifecycle.Context) error {
 			if name == "a closure" { // it reads the record anew if the timeouts have changed
-				if err := c.OnSessionDestroyed(nothing); err != nil {
+				if err := register(c, nothing); err != nil {
 					return err
 				}
 			}

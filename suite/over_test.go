@@ -26,7 +26,7 @@ func uses(a *app, c *lifecycle.Context) map[string]func() error {
 		"DestroySession":     c.DestroySession,
 		"RenewSession":       c.RenewSession,
 		"Begin":              c.Begin,
-		"OnSessionDestroyed": func() error { return c.OnSessionDestroyed(nothing) },
+		"OnSessionDestroyed": func() error { return register(c, nothing) },
 		"Store.Save": func() error {
 			g, err := a.store.Get(r, "session")
 			return errors.Join(err, g.Save(r, w))

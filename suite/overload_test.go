@@ -155,11 +155,11 @@ func TestClosuresOutliveTheLease(t *testing.T) {
 	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithLease(lease))
 	entered, resume, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
 	a.get("/hold", func(c *lifecycle.Context) {
-		err := c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+		err := register(c, func(ctx context.Context, _ *lifecycle.Session) error {
 			done <- ctx.Err()
 			return nil
 		})
-		err = errors.Join(err, c.OnSessionDestroyed(func(ctx context.Context, _ *lifecycle.Session) error {
+		err = errors.Join(err, register(c, func(ctx context.Context, _ *lifecycle.Session) error {
 			close(entered)
 			<-resume
 			done <- ctx.Err()

@@ -38,7 +38,7 @@ func shutdownBeforeStart(t *testing.T) {
 		t.Errorf("start: %v", err)
 	}
 	a.get("/hold", func(c *lifecycle.Context) {
-		if err := c.OnSessionDestroyed(nothing); !errors.Is(err, lifecycle.ErrShutdown) {
+		if err := register(c, nothing); !errors.Is(err, lifecycle.ErrShutdown) {
 			t.Errorf("register: %v", err)
 		}
 	})

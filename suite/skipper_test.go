@@ -32,7 +32,7 @@ func TestSkipper(t *testing.T) {
 		"nothing": func(*lifecycle.Context) error { return nil },
 		"save":    func(c *lifecycle.Context) error { return save(c, "k", "v") },
 		"destroy": func(c *lifecycle.Context) error { return c.DestroySession() },
-		"hook":    func(c *lifecycle.Context) error { return c.OnSessionDestroyed(nothing) },
+		"hook":    func(c *lifecycle.Context) error { return register(c, nothing) },
 		"logout":  logout,
 	} {
 		a.get("/skip/"+what, func(c *lifecycle.Context) {

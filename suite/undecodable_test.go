@@ -174,7 +174,7 @@ func TestUndecodableSessionCanBeEnded(t *testing.T) {
 				t.Errorf("%s: the public page has user %v", name, got)
 			}
 			for what, err := range map[string]error{
-				"RotateSession": c.RotateSession(), "OnSessionDestroyed": c.OnSessionDestroyed(nothing),
+				"RotateSession": c.RotateSession(), "OnSessionDestroyed": register(c, nothing),
 				"Save": save(c, "user", "mallory"), "Begin": c.Begin(),
 			} {
 				if !errors.Is(err, lifecycle.ErrUndecodable) {
@@ -243,7 +243,7 @@ func TestPublicPagesWhileRedisIsAway(t *testing.T) {
 		lifecycle.WithErrorHandler(func(c *gin.Context, _ error) { c.Next() }))
 	a.get("/public", func(c *lifecycle.Context) {
 		for what, err := range map[string]error{
-			"RotateSession": c.RotateSession(), "OnSessionDestroyed": c.OnSessionDestroyed(nothing), "DestroySession": c.DestroySession(),
+			"RotateSession": c.RotateSession(), "OnSessionDestroyed": register(c, nothing), "DestroySession": c.DestroySession(),
 			"Save": save(c, "user", "mallory"), "Begin": c.Begin(), "RenewSession": c.RenewSession(),
 		} {
 			if !errors.Is(err, lifecycle.ErrUnavailable) {

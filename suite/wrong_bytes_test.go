@@ -219,7 +219,7 @@ func TestOverwrittenKeysInQueries(t *testing.T) {
 	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithBuckets(2))
 	held := make(chan string, 100)
 	a.get("/hold", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		a.answer(c, register(c, func(_ context.Context, s *lifecycle.Session) error {
 			held <- fmt.Sprint(s.ID, " ", s.Get("user"))
 			return nil
 		}))

@@ -10,87 +10,60 @@ import (
 // ErrClosed is returned by Register after Refuse or Close.
 var ErrClosed = errors.New("closures: closed")
 
-// Closures holds hooks of type H. The zero value is ready. It is safe for concurrent use.
+// Closures holds hooks of type H. It is ready when Unwatch is set. It is safe for concurrent
+// use.
 type Closures[H any] struct {
+	// Unwatch must have Redis forget that this instance has closures of the session. It is
+	// called without a lock, and while it is called no hook of the session is registered.
+	Unwatch func(id string)
+
 	mu       sync.Mutex
 	sessions map[string]*session[H]
 	closed   bool
 }
 
-// session is a session that has closures here, or is about to.
-type session[H any] struct {
-	hooks       []H
-	record      []byte      // as this process last knew it
-	registering int         // registrations that await Redis's reply
-	ended       *ledger.End // the end that came while they waited
+// Options says how a hook is held.
+type Options struct {
+	// Key, if it is not empty, is the name of the hook: it replaces the hook of the same
+	// session that has the same name.
+	Key string
+	// NotAtShutdown has Close drop the hook.
+	NotAtShutdown bool
+	// First has the hook run before those without First.
+	First bool
 }
 
 // Register adds a hook for the end of a session. It calls watch, which must note in Redis
 // that this instance has closures of the session, and must return the session's record. If
-// watch returns an error the hook is not added, and Register returns that error.
+// watch returns an error the hook is not added, and Register returns that error; a hook
+// with the same key stays.
+//
+// remove takes the hook back. It returns true if it has, and so the hook will not be taken;
+// false if the hook was taken, replaced, removed or dropped before. If nothing of the
+// session is left then, remove calls Unwatch.
 //
 // ended is not nil if the session has ended since Register was called. The hook is held
 // then, and the caller must deliver that end again.
-func (c *Closures[H]) Register(id string, hook H, watch func() (record []byte, err error)) (ended *ledger.End, err error) {
+func (c *Closures[H]) Register(id string, hook H, o Options, watch func() (record []byte, err error)) (remove func() bool, ended *ledger.End, err error) {
 	if err := c.begin(id); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	record, err := watch()
 	if err != nil {
 		c.abort(id)
-		return nil, err
+		return nil, nil, err
 	}
-	return c.commit(id, hook, record)
+	h := &held[H]{hook: hook, options: o}
+	ended, err = c.commit(id, h, record)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() bool { return c.remove(id, h) }, ended, nil
 }
 
-// begin notes that a registration awaits Redis's reply; commit or abort must follow.
-func (c *Closures[H]) begin(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return ErrClosed
-	}
-	if c.sessions == nil {
-		c.sessions = make(map[string]*session[H])
-	}
-	s := c.sessions[id]
-	if s == nil {
-		s = new(session[H])
-		c.sessions[id] = s
-	}
-	s.registering++
-	return nil
-}
-
-// commit adds the hook of a registration.
-func (c *Closures[H]) commit(id string, hook H, record []byte) (ended *ledger.End, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sessions[id]
-	if s == nil || c.closed {
-		return nil, ErrClosed
-	}
-	s.registering--
-	s.hooks = append(s.hooks, hook)
-	s.record = record
-	return s.ended, nil
-}
-
-// abort ends a registration without a hook.
-func (c *Closures[H]) abort(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sessions[id]
-	if s == nil {
-		return
-	}
-	if s.registering--; s.registering == 0 && len(s.hooks) == 0 {
-		delete(c.sessions, id)
-	}
-}
-
-// Take takes the hooks of an ended session out, in the order of their registration. The
-// caller must run them. record is the session's record as this process last knew it.
+// Take takes the hooks of an ended session out. The last one must run first. The caller
+// must run them, and must call Unwatch if there are any. record is the session's record as
+// this process last knew it.
 func (c *Closures[H]) Take(end ledger.End) (hooks []H, record []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,11 +71,14 @@ func (c *Closures[H]) Take(end ledger.End) (hooks []H, record []byte) {
 	if s == nil {
 		return nil, nil
 	}
-	hooks, record = s.hooks, s.record
-	s.hooks = nil
-	if s.registering > 0 {
+	hooks, record = inOrder(s.held, false), s.record
+	if len(s.held) > 0 {
+		s.held, s.noted = nil, false // the caller takes the note back
+	}
+	switch {
+	case s.registering > 0:
 		s.ended = &end
-	} else {
+	case s.forgotten == nil:
 		delete(c.sessions, end.ID)
 	}
 	return hooks, record
@@ -113,7 +89,8 @@ func (c *Closures[H]) Take(end ledger.End) (hooks []H, record []byte) {
 func (c *Closures[H]) Has(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.sessions[id] != nil
+	s := c.sessions[id]
+	return s != nil && !s.idle()
 }
 
 // IDs returns the sessions that have hooks here. It leaves out a session that has no hook
@@ -124,7 +101,7 @@ func (c *Closures[H]) IDs() []string {
 	defer c.mu.Unlock()
 	ids := make([]string, 0, len(c.sessions))
 	for id, s := range c.sessions {
-		if len(s.hooks) > 0 {
+		if len(s.held) > 0 {
 			ids = append(ids, id)
 		}
 	}
@@ -137,7 +114,7 @@ func (c *Closures[H]) Count() int {
 	defer c.mu.Unlock()
 	n := 0
 	for _, s := range c.sessions {
-		n += len(s.hooks)
+		n += len(s.held)
 	}
 	return n
 }
@@ -152,22 +129,36 @@ func (c *Closures[H]) Refuse() {
 // Left is a session whose hooks were not taken before Close.
 type Left[H any] struct {
 	ID     string
-	Hooks  []H    // in the order of their registration
+	Hooks  []H    // the last one must run first; none if all are dropped at the shutdown
 	Record []byte // as this process last knew it
 }
 
-// Close takes all hooks out and accepts no more. The caller must run them. A second call
-// returns nothing.
+// Close takes all hooks out and accepts no more. It drops the hooks with NotAtShutdown; the
+// caller must run the others, and must call Unwatch, or do the same, for each session. A
+// second call returns nothing.
 func (c *Closures[H]) Close() []Left[H] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
 	var left []Left[H]
 	for id, s := range c.sessions {
-		if len(s.hooks) > 0 {
-			left = append(left, Left[H]{ID: id, Hooks: s.hooks, Record: s.record})
+		if len(s.held) > 0 {
+			left = append(left, Left[H]{ID: id, Hooks: inOrder(s.held, true), Record: s.record})
 		}
 	}
 	c.sessions = nil
 	return left
+}
+
+// inOrder returns hooks in the order of their registration, those with First behind the
+// others, because the last one runs first.
+func inOrder[H any](all []*held[H], atShutdown bool) (hooks []H) {
+	for _, first := range []bool{false, true} {
+		for _, h := range all {
+			if h.options.First == first && !(atShutdown && h.options.NotAtShutdown) {
+				hooks = append(hooks, h.hook)
+			}
+		}
+	}
+	return hooks
 }

@@ -12,13 +12,27 @@ func returns(record string, err error) func() ([]byte, error) {
 	return func() ([]byte, error) { return []byte(record), err }
 }
 
+// unwatched returns closures that keep the sessions which Redis must forget.
+func unwatched() (c *Closures[string], ids *[]string) {
+	ids = new([]string)
+	return &Closures[string]{Unwatch: func(id string) { *ids = append(*ids, id) }}, ids
+}
+
+// register registers one hook, and returns what takes it back.
+func register(t *testing.T, c *Closures[string], id, hook string, o Options) (remove func() bool) {
+	t.Helper()
+	remove, ended, err := c.Register(id, hook, o, returns("record", nil))
+	if ended != nil || err != nil {
+		t.Fatalf("%s, %s: ended %v, error %v", id, hook, ended, err)
+	}
+	return remove
+}
+
 // hold registers hooks of one session.
 func hold(t *testing.T, c *Closures[string], id string, hooks ...string) {
 	t.Helper()
 	for _, h := range hooks {
-		if ended, err := c.Register(id, h, returns("record", nil)); ended != nil || err != nil {
-			t.Fatalf("%s, %s: ended %v, error %v", id, h, ended, err)
-		}
+		register(t, c, id, h, Options{})
 	}
 }
 
@@ -52,7 +66,7 @@ func TestEndDuringARegistration(t *testing.T) {
 	var c Closures[string]
 	hold(t, &c, "a", "1")
 	end := ledger.End{ID: "a", Reason: "why"}
-	ended, err := c.Register("a", "2", func() ([]byte, error) {
+	_, ended, err := c.Register("a", "2", Options{}, func() ([]byte, error) {
 		if hooks, _ := c.Take(end); !slices.Equal(hooks, []string{"1"}) {
 			t.Errorf("took %v", hooks)
 		}
@@ -71,20 +85,20 @@ func TestRegistrationThatFails(t *testing.T) {
 	t.Parallel()
 	var c Closures[string]
 	cause := errors.New("away")
-	if _, err := c.Register("a", "1", returns("", cause)); !errors.Is(err, cause) || c.Has("a") {
+	if _, _, err := c.Register("a", "1", Options{}, returns("", cause)); !errors.Is(err, cause) || c.Has("a") {
 		t.Errorf("error %v, has it: %v", err, c.Has("a"))
 	}
 	hold(t, &c, "b", "1")
-	if _, err := c.Register("b", "2", returns("", cause)); !errors.Is(err, cause) || c.Count() != 1 {
+	if _, _, err := c.Register("b", "2", Options{}, returns("", cause)); !errors.Is(err, cause) || c.Count() != 1 {
 		t.Errorf("error %v, %d hooks", err, c.Count())
 	}
 }
 
 func TestNothingIsHeldAfterClose(t *testing.T) {
 	t.Parallel()
-	var c Closures[string]
-	hold(t, &c, "a", "1")
-	_, err := c.Register("a", "2", func() ([]byte, error) {
+	c, forgotten := unwatched()
+	hold(t, c, "a", "1")
+	_, _, err := c.Register("a", "2", Options{}, func() ([]byte, error) {
 		if left := c.Close(); len(left) != 1 || !slices.Equal(left[0].Hooks, []string{"1"}) {
 			t.Errorf("left %+v", left)
 		}
@@ -93,17 +107,26 @@ func TestNothingIsHeldAfterClose(t *testing.T) {
 	if !errors.Is(err, ErrClosed) {
 		t.Errorf("closed during the registration: %v", err)
 	}
-	if _, err := c.Register("b", "1", returns("", nil)); !errors.Is(err, ErrClosed) || c.Count() != 0 || c.Has("b") {
+	if !slices.Equal(*forgotten, []string{"a"}) {
+		t.Errorf("closed during the registration: Redis forgets %v", *forgotten)
+	}
+	if _, _, err := c.Register("b", "1", Options{}, returns("", nil)); !errors.Is(err, ErrClosed) || c.Count() != 0 || c.Has("b") {
 		t.Errorf("closed before the registration: %v", err)
 	}
 }
 
 func TestRefuseKeepsWhatIsHeld(t *testing.T) {
 	t.Parallel()
-	var c Closures[string]
-	hold(t, &c, "a", "1")
-	c.Refuse()
-	if _, err := c.Register("a", "2", returns("", nil)); !errors.Is(err, ErrClosed) {
+	c, forgotten := unwatched()
+	hold(t, c, "a", "1")
+	_, _, err := c.Register("a", "2", Options{}, func() ([]byte, error) {
+		c.Refuse()
+		return nil, nil
+	})
+	if !errors.Is(err, ErrClosed) || len(*forgotten) > 0 {
+		t.Errorf("refused during the registration: %v, Redis forgets %v", err, *forgotten)
+	}
+	if _, _, err := c.Register("a", "2", Options{}, returns("", nil)); !errors.Is(err, ErrClosed) {
 		t.Errorf("registered: %v", err)
 	}
 	if left := c.Close(); len(left) != 1 || !slices.Equal(left[0].Hooks, []string{"1"}) {

@@ -53,7 +53,7 @@ func (r *Runner[S]) Deliver(ctx context.Context, lease delivery.Lease, c *ledger
 	return outcome
 }
 
-// runClosures runs the closures of a session, last registered first.
+// runClosures runs the closures of a session, the last one of hooks first.
 func (r *Runner[S]) runClosures(ctx context.Context, hooks []Hook[S], e end[S]) {
 	for i, h := range slices.Backward(hooks) {
 		_ = r.runDestroyedHook(ctx, closureFailed, i, h, e)

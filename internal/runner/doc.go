@@ -4,9 +4,10 @@
 //
 //   - Created hooks run in the request that begins a session (Created).
 //   - At the end of a session Deliver runs, in this order, the closures that this process
-//     holds for it, last registered first, and then the global destroyed hooks in the
-//     order of their registration.
-//   - At the shutdown RunLeft runs the closures that are still held.
+//     holds for it, last registered first but those with closures.Options.First before the
+//     others, and then the global destroyed hooks in the order of their registration.
+//   - At the shutdown RunLeft runs the closures that are still held, except those with
+//     closures.Options.NotAtShutdown, which it drops.
 //
 // An end reaches Deliver as a claim or as news. A claim is this instance's right, for
 // the time of its lease, to run the global hooks of the end; no other instance has it at

@@ -21,10 +21,10 @@ const unwatchBatch = 256
 // Refuse refuses closures from now on. Those that are held stay, for Deliver and RunLeft.
 func (r *Runner[S]) Refuse() { r.closures.Refuse() }
 
-// RunLeft refuses closures from now on and runs those that are held, for
-// Config.Concurrency sessions at the same time. When ctx has ended and leftGrace is over
-// it starts the rest at once: every closure is started, and the end of the process does
-// not wait for one after the other to run out of time.
+// RunLeft refuses closures from now on, drops those that do not run at a shutdown, and runs
+// the others, for Config.Concurrency sessions at the same time. When ctx has ended and
+// leftGrace is over it starts the rest at once: every closure is started, and the end of
+// the process does not wait for one after the other to run out of time.
 func (r *Runner[S]) RunLeft(ctx context.Context) {
 	late, hurry := context.WithCancel(context.WithoutCancel(ctx))
 	defer hurry()
@@ -36,6 +36,9 @@ func (r *Runner[S]) RunLeft(ctx context.Context) {
 	var ids []string
 	for _, left := range r.closures.Close() {
 		ids = append(ids, left.ID)
+		if len(left.Hooks) == 0 {
+			continue
+		}
 		free := func() {}
 		select {
 		case slots <- struct{}{}:
@@ -53,7 +56,7 @@ func (r *Runner[S]) RunLeft(ctx context.Context) {
 	}
 }
 
-// runLeftOf runs the closures of one session, last registered first. Each starts when
+// runLeftOf runs the closures of one session, the last one of left.Hooks first. Each starts when
 // the one before has returned, or at once when late has ended.
 func (r *Runner[S]) runLeftOf(ctx, late context.Context, left closures.Left[Hook[S]], away *atomic.Bool) {
 	e := r.picture(ledger.End{

@@ -42,11 +42,18 @@ type Runner[S any] struct {
 }
 
 // New returns a runner.
-func New[S any](c Config[S]) *Runner[S] { return &Runner[S]{c: c} }
+func New[S any](c Config[S]) *Runner[S] {
+	r := &Runner[S]{c: c}
+	r.closures.Unwatch = func(id string) {
+		// If it fails, the end sends a message for nothing, and its record expires later.
+		_ = c.Ledger.Unwatch(context.Background(), c.Instance, id)
+	}
+	return r
+}
 
 // Hold registers a closure; see closures.Closures.Register.
-func (r *Runner[S]) Hold(id string, h Hook[S], watch func() (record []byte, err error)) (ended *ledger.End, err error) {
-	return r.closures.Register(id, h, watch)
+func (r *Runner[S]) Hold(id string, h Hook[S], o closures.Options, watch func() (record []byte, err error)) (remove func() bool, ended *ledger.End, err error) {
+	return r.closures.Register(id, h, o, watch)
 }
 
 // Has reports whether a session has closures here, or is about to.

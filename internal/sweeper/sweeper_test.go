@@ -38,7 +38,7 @@ func TestQueryOfAllKeepsTheNamedSession(t *testing.T) {
 		Retry:    time.Hour,
 	})
 	id := token.New(token.Mark{}, token.Timeouts{}).ID // Redis has no such session: it is lost
-	ended, err := held.Register(id, func() {}, func() ([]byte, error) {
+	_, ended, err := held.Register(id, func() {}, closures.Options{}, func() ([]byte, error) {
 		s.Query(id)
 		s.QueryAll()
 		ctx, cancel := context.WithCancel(t.Context())
