@@ -133,6 +133,8 @@ type hooks interface {
 	// hold registers a closure of a live session; remove takes it back. It calls watch to note
 	// in Redis that the instance has closures of it; watch returns the session's record.
 	hold(id string, c closure, watch func(instance string) (record []byte, err error)) (remove func() bool, err error)
+	// sessionContext returns a context that ends with a live session; see hold for watch.
+	sessionContext(id string, watch func(instance string) (record []byte, err error)) context.Context
 	// keep keeps a live session alive until release is called.
 	keep(x ledger.Touching) (release func(), err error)
 }
@@ -146,6 +148,10 @@ func (noHooks) runCreated(*http.Request, *Session) error { return nil }
 
 func (noHooks) hold(string, closure, func(string) ([]byte, error)) (remove func() bool, err error) {
 	return nil, ErrShutdown
+}
+
+func (noHooks) sessionContext(string, func(string) ([]byte, error)) context.Context {
+	return endedContext(ErrShutdown)
 }
 
 func (noHooks) keep(ledger.Touching) (func(), error) { return nil, ErrShutdown }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"time"
 
 	"github.com/gin-contrib/sessions"
@@ -120,6 +121,43 @@ func (c *Context) OnSessionDestroyed(h Hook, opts ...ClosureOption) (remove func
 		return err
 	})
 	return remove, err
+}
+
+// SessionContext returns a context that ends when the request's session ends, on whichever
+// instance, or when this instance shuts down. It does not end with the request: a handler
+// that streams must wait for both, for this context and for c.Request.Context(). A goroutine
+// may go on after the request until the session ends.
+//
+// context.Cause tells why the context has ended: the cause is an *EndedError with the
+// Reason. The context ends before the closures of the session run on this instance (see
+// OnSessionDestroyed), and at a shutdown before all closures. So work can stop before what
+// it uses is released; the closures do not wait for it. The context ends as soon as this
+// instance gets the message about the end; if the message is lost, up to 30 seconds later.
+//
+// SessionContext never returns nil. If the end of the session cannot be watched, the context
+// has ended already, and its cause is the error: ErrSessionEnded if the session had ended,
+// ErrNoSession or ErrSessionWithheld if there is none, ErrRequestOver after the request,
+// ErrShutdown after Shutdown, or ErrUnavailable.
+//
+// All requests of a session on this instance get the same context, which has no values and
+// no deadline and counts as one closure. The first call takes one round trip to Redis,
+// further ones none. The library keeps the context until it ends. The context may be used in
+// any goroutine.
+func (c *Context) SessionContext() context.Context {
+	b := c.binding
+	var ctx context.Context
+	err := b.do(func() error {
+		if err := b.needLive(); err != nil {
+			return err
+		}
+		request := context.WithoutCancel(b.request.Context()) // other requests get the same context
+		ctx = b.hooks.sessionContext(b.token.ID, func(instance string) (record []byte, err error) { return b.watch(request, instance) })
+		return nil
+	})
+	if err != nil {
+		return endedContext(err)
+	}
+	return ctx
 }
 
 // RotateSession gives the session a new secret and sends the new cookie. The old cookie is

@@ -46,6 +46,22 @@ func (m *Manager) hold(id string, c closure, watch func(instance string) (record
 	return remove, err
 }
 
+// sessionContext holds one closure for all who ask for the context of a session. At the
+// shutdown Shutdown ends the contexts, before any closure runs.
+func (m *Manager) sessionContext(id string, watch func(instance string) (record []byte, err error)) context.Context {
+	return m.contexts.get(id, func(end func(Reason)) error {
+		ends := closure{
+			hook: func(_ context.Context, s *Session) error {
+				end(s.Reason)
+				return nil
+			},
+			Options: closures.Options{First: true, NotAtShutdown: true},
+		}
+		_, err := m.hold(id, ends, watch)
+		return err
+	})
+}
+
 func (m *Manager) keep(x ledger.Touching) (release func(), err error) {
 	e := m.engine.Load()
 	if e == nil || m.closed.Load() {

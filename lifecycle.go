@@ -41,6 +41,7 @@ type Manager struct {
 
 	engine     atomic.Pointer[engine.Engine] // nil until Start, or the first request
 	closed     atomic.Bool                   // by Shutdown; set with mu held
+	contexts   sessionContexts               // of Context.SessionContext
 	mismatched sync.Once                     // the log says that Redis has another number of buckets
 	wrong      sync.Map                      // what usedWrongly has logged
 
@@ -222,7 +223,7 @@ func (m *Manager) serve(store *Store) error {
 	return nil
 }
 
-// Shutdown stops the background work. It waits for running hooks until ctx ends, gives
+// Shutdown stops the background work. It ends the contexts of Context.SessionContext. It waits for running hooks until ctx ends, gives
 // the ends whose hooks have not started to the other instances, and runs the closures
 // (hooks of Context.OnSessionDestroyed) that are left on this instance, with
 // ReasonShutdown. The sessions themselves go on.
@@ -245,6 +246,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	m.closed.Store(true)
 	e, r := m.engine.Load(), m.runner
 	m.mu.Unlock()
+	m.contexts.endAll()
 	switch {
 	case e != nil:
 		m.shutdown.Do(func() {
