@@ -35,8 +35,8 @@ func newClosure(h Hook, opts []ClosureOption) (closure, error) {
 //
 // The key replaces the hook and nothing else. The handler must not have opened a second
 // resource then, or must release the first one itself. Use a key where opening twice is the
-// same as opening once: a lock that the session holds already, a folder that exists, a row
-// that is there.
+// same as opening once: a folder that exists already, an entry of a map, a lock that the
+// session holds.
 //
 // If a registration returns an error, the earlier closure stays. If two requests register
 // the same key at the same time, one of the two closures stays. Closures of other sessions

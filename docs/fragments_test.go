@@ -30,6 +30,7 @@ var imports = map[string]string{
 	"fmt":       "fmt",
 	"gin":       "github.com/gin-gonic/gin",
 	"http":      "net/http",
+	"io":        "io",
 	"lifecycle": "github.com/gin-lifecycle/lifecycle",
 	"log":       "log",
 	"net":       "net",

@@ -45,7 +45,7 @@ func TestWrongPrograms(t *testing.T) {
 		"another line of the program":     {"log.Printf(\"session %s: began at %s\"", "log.Printf(\"session %s: started at %s\""},
 		"another response":                {`"visit %d\n"`, `"visit no. %d\n"`},
 		"a line more":                     {"\tselect {\n", "\tlog.Print(\"ready\")\n\tselect {\n"},
-		"a cleanup with every request":    {"opened.LoadOrStore(s.ID, true)", "opened.LoadOrStore(new(int), true)"},
+		"a cleanup with every request":    {"}, lifecycle.Key(\"folder\"))", "}, nil)"},
 		"a line of the transcript less":   {"$ curl -c jar -b jar localhost:8080\nvisit 2\n", ""},
 		"another reason":                  {"ended after visit 2: idle timeout", "ended after visit 2: destroyed"},
 		"another session":                 {"GLz1SMG1ML0l4TUptxi5Kw: began", "o76tDScLFegV6bQA2PHgRg: began"},

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,7 +19,9 @@ import (
 var checks = map[string]func() error{
 	"login and logout":                     func() error { return loginAndLogout() },
 	"login and logout, with lazy creation": func() error { return loginAndLogout(lifecycle.WithLazyCreation()) },
+	"cleanup with a key":                   cleanupWithKey,
 	"cleanup of one session":               cleanup,
+	"a context of a session":               sessionContext,
 	"remember me":                          rememberMe,
 	"several managers":                     severalManagers,
 	"queries":                              queries,
@@ -63,13 +66,71 @@ func loginAndLogout(opts ...lifecycle.Option) error {
 	return err
 }
 
-func cleanup() error {
+func cleanupWithKey() error {
 	s, err := newSite()
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	if err := run("docs/guide.md#cleanup-of-one-session 1"); err != nil {
+		return err
+	}
+	v := new(visitor)
+	for _, room := range []string{"red", "red", "blue", "red"} {
+		if got := v.post("/rooms/" + room); got != "200 you are in" {
+			return errors.New(got)
+		}
+	}
+	if n := manager.Stats().Closures; n != 2 {
+		return fmt.Errorf("%d closures for two rooms", n)
+	}
+	return nil
+}
+
+// sessionContext reads a stream until the session ends.
+func sessionContext() error {
+	s, err := newSite()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	events = make(chan string)
+	if err := run("docs/guide.md#a-context-that-ends-with-the-session 1"); err != nil {
+		return err
+	}
+	router.GET("/", func(*gin.Context) {})
+	v := new(visitor)
+	v.get("/")
+	server := httptest.NewServer(router)
+	defer server.Close()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/events", http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.AddCookie(v.cookie)
+	go func() { events <- "hello" }() // the response begins with it
+	response, err := server.Client().Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := manager.Destroy(ctx, v.id(), "closing time"); err != nil {
+		return err
+	}
+	body, err := io.ReadAll(response.Body) // to the end of the stream
+	if want := "event:event\ndata:hello\n\nevent:end\ndata:lifecycle: the session has ended: closing time\n\n"; err == nil && string(body) != want {
+		err = fmt.Errorf("stream %q, want %q", body, want)
+	}
+	return err
+}
+
+func cleanup() error {
+	s, err := newSite()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := run("docs/guide.md#cleanup-of-one-session 2"); err != nil {
 		return err
 	}
 	v := new(visitor)

@@ -21,7 +21,14 @@ var (
 	router  *gin.Engine
 	db      *sql.DB
 	id      string // of a session
+
+	c      *lifecycle.Context
+	file   *os.File
+	events chan string
 )
+
+// work stands for what a handler does with a file.
+func work(*os.File) error { return nil }
 
 // audit is a destroyed hook.
 func audit(context.Context, *lifecycle.Session) error { return nil }
@@ -30,4 +37,4 @@ func audit(context.Context, *lifecycle.Session) error { return nil }
 func openFile(string) (*os.File, error) { return os.CreateTemp("", "lifecycle-docs-") }
 
 // Without the documents nothing uses them.
-var _ = []any{ctx, rdb, store, manager, router, db, id, audit, openFile}
+var _ = []any{ctx, rdb, store, manager, router, db, id, audit, openFile, c, file, events, work}
