@@ -101,7 +101,8 @@ of all Redis keys of a store. A server is one Redis server; a cluster has severa
     end.
   - The closures, registered with [Context.OnSessionDestroyed], run once, in the process
     that registered them: when the session ends, or at [Manager.Shutdown] with
-    [ReasonShutdown], never both.
+    [ReasonShutdown], never both. A closure that was taken back or replaced ([Key]) does
+    not run, and [NotAtShutdown] leaves the shutdown out.
   - A hook that fails, panics or hangs harms no other hook, session or request.
   - While Redis is away, requests fail with [ErrUnavailable] and hooks wait. Everything
     goes on by itself when Redis is back.

@@ -121,16 +121,7 @@ func TestTakingBackAClosure(t *testing.T) {
 	}
 }
 
-// naming returns how many commands with this text were sent.
-func (s *sentCommands) naming(text string) (n int) {
-	for _, c := range s.of("") {
-		if strings.Contains(c, text) {
-			n++
-		}
-	}
-	return n
-}
-
+// Taking back the last closure of a session costs a round trip, and others none.
 func TestCostOfTakingBack(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix())

@@ -117,6 +117,16 @@ func (s *sentCommands) of(begin string) (commands []string) {
 	return commands
 }
 
+// naming returns how many commands with this text were sent.
+func (s *sentCommands) naming(text string) (n int) {
+	for _, c := range s.of("") {
+		if strings.Contains(c, text) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *sentCommands) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

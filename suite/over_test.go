@@ -27,6 +27,7 @@ func uses(a *app, c *lifecycle.Context) map[string]func() error {
 		"RenewSession":       c.RenewSession,
 		"Begin":              c.Begin,
 		"OnSessionDestroyed": func() error { return register(c, nothing) },
+		"SessionContext":     func() error { return context.Cause(c.SessionContext()) },
 		"Store.Save": func() error {
 			g, err := a.store.Get(r, "session")
 			return errors.Join(err, g.Save(r, w))

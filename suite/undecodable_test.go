@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"errors"
 	"net/http"
@@ -175,7 +176,8 @@ func TestUndecodableSessionCanBeEnded(t *testing.T) {
 			}
 			for what, err := range map[string]error{
 				"RotateSession": c.RotateSession(), "OnSessionDestroyed": register(c, nothing),
-				"Save": save(c, "user", "mallory"), "Begin": c.Begin(),
+				"SessionContext": context.Cause(c.SessionContext()),
+				"Save":           save(c, "user", "mallory"), "Begin": c.Begin(),
 			} {
 				if !errors.Is(err, lifecycle.ErrUndecodable) {
 					t.Errorf("%s: %s on a public page: %v", name, what, err)
