@@ -155,7 +155,7 @@ func (c *Closures[H]) Close() []Left[H] {
 func inOrder[H any](all []*held[H], atShutdown bool) (hooks []H) {
 	for _, first := range []bool{false, true} {
 		for _, h := range all {
-			if h.options.First == first && !(atShutdown && h.options.NotAtShutdown) {
+			if h.options.First == first && (!atShutdown || !h.options.NotAtShutdown) {
 				hooks = append(hooks, h.hook)
 			}
 		}
