@@ -98,8 +98,8 @@ func (m *model) checkHooks(t *rapid.T) {
 // checkHold compares the runs of one closure with those that it may have had. The
 // caller holds mu.
 func (m *model) checkHold(t *rapid.T, s *modelSession, h *modelHold) {
-	if len(h.runs) > 1 || h.refused && len(h.runs) > 0 {
-		t.Fatalf("session %s: a closure, refused: %v, ran: %v", s.id, h.refused, h.runs)
+	if len(h.runs) > 1 || (h.refused || h.gone) && len(h.runs) > 0 {
+		t.Fatalf("session %s: a closure, refused: %v, taken back or replaced: %v, ran: %v", s.id, h.refused, h.gone, h.runs)
 	}
 	if h.done {
 		return
@@ -109,7 +109,7 @@ func (m *model) checkHold(t *rapid.T, s *modelSession, h *modelHold) {
 		want = h.known
 	}
 	for _, r := range h.runs {
-		right := s.ended && r.reason == s.reason || h.shut && r.reason == lifecycle.ReasonShutdown
+		right := s.ended && r.reason == s.reason || h.shut && !h.stays && r.reason == lifecycle.ReasonShutdown
 		if !right || r.early || !maps.Equal(r.values, want) {
 			t.Fatalf("session %s: a closure: %v; ended: %v, %q, %v", s.id, r, s.ended, s.reason, want)
 		}
@@ -139,7 +139,7 @@ func (m *model) settle(t *rapid.T) {
 	}
 	for _, s := range m.sessions {
 		for _, h := range s.holds {
-			if s.ended && !h.killed && !h.refused && !m.muted.Load() {
+			if s.ended && !h.killed && !h.refused && !h.gone && !h.done && !m.muted.Load() {
 				m.eventually("a hook of session "+s.id+" on "+h.instance.name+" runs", func() bool {
 					m.mu.Lock()
 					defer m.mu.Unlock()

@@ -192,6 +192,10 @@ type modelHold struct {
 	killed   bool        // its instance was killed
 	shut     bool        // its instance was shut down
 	refused  bool        // OnSessionDestroyed returned an error, so the hook must not run
+	key      string      // of lifecycle.Key, "" for none
+	stays    bool        // it does not run at the shutdown
+	gone     bool        // it was taken back or replaced, so it must not run
+	remove   func() bool // takes it back
 	done     bool        // it was checked after the shutdown; what happens to the session later does not matter
 }
 

@@ -197,22 +197,60 @@ func (m *model) doStale(t *rapid.T) {
 func (m *model) doHold(t *rapid.T) {
 	s := m.session(t)
 	for range rapid.IntRange(1, 3).Draw(t, "hooks") {
-		i := m.instance(t)
-		m.in(i, s, func(c *lifecycle.Context) { m.hold(c, i, s, maps.Clone(s.values)) })
+		h := &modelHold{instance: m.instance(t)}
+		h.key = rapid.SampledFrom([]string{"", "", "seat", "room"}).Draw(t, "key")
+		h.stays = rapid.Bool().Draw(t, "stays at the shutdown")
+		m.in(h.instance, s, func(c *lifecycle.Context) { m.hold(c, h, s, maps.Clone(s.values)) })
 	}
 }
 
+// doTakeBack takes one hook back. If its session has ended, the hook may be about to run.
+func (m *model) doTakeBack(t *rapid.T) {
+	var holds []*modelHold
+	sessions := map[*modelHold]*modelSession{}
+	for _, s := range m.sessions {
+		for _, h := range s.holds {
+			if !h.killed && !h.refused {
+				holds = append(holds, h)
+				sessions[h] = s
+			}
+		}
+	}
+	if len(holds) == 0 {
+		t.Skip("no hook")
+	}
+	h := holds[rapid.IntRange(0, len(holds)-1).Draw(t, "hook")]
+	s := sessions[h]
+	could := !h.gone && !h.shut
+	removed := h.remove()
+	if removed && !could || !removed && could && !s.ended {
+		t.Fatalf("session %s: a closure was taken back: %v; shut %v, gone %v, ended %v", s.id, removed, h.shut, h.gone, s.ended)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h.gone = h.gone || removed
+}
+
 // hold registers a closure. known are the session's values as the request has read them.
-func (m *model) hold(c *lifecycle.Context, i *modelInstance, s *modelSession, known map[any]any) {
-	h := &modelHold{instance: i}
-	_, err := c.OnSessionDestroyed(h.hook)
+func (m *model) hold(c *lifecycle.Context, h *modelHold, s *modelSession, known map[any]any) {
+	var opts []lifecycle.ClosureOption
+	if h.key != "" {
+		opts = append(opts, lifecycle.Key(h.key))
+	}
+	if h.stays {
+		opts = append(opts, lifecycle.NotAtShutdown())
+	}
+	var err error
+	h.remove, err = c.OnSessionDestroyed(h.hook, opts...)
 	m.must(err)
-	s.holds = append(s.holds, h)
-	m.holds(i, func(other *modelSession, h *modelHold) {
+	m.holds(h.instance, func(other *modelSession, earlier *modelHold) {
 		if other == s {
-			h.known = known
+			earlier.known = known
+			earlier.gone = earlier.gone || h.key != "" && earlier.key == h.key && !earlier.refused
 		}
 	})
+	h.known = known
+	s.holds = append(s.holds, h)
 }
 
 // doLate lets another request change or end a session after this request has read the session,
@@ -253,7 +291,7 @@ func (m *model) doLate(t *rapid.T) {
 			m.must(c.DestroySession())
 			m.end(s, lifecycle.ReasonDestroyed)
 		case "hold":
-			m.hold(c, i, s, known)
+			m.hold(c, &modelHold{instance: i}, s, known)
 		}
 	})
 	if overtaken == "save" && late == "rotate" {
