@@ -283,7 +283,7 @@ func (m *model) doLate(t *rapid.T) {
 		switch late {
 		case "save":
 			m.must(modelPut(c, key, value))
-			s.values = known // nothing is merged
+			// What another request has saved meanwhile stays: saves are merged by key.
 			s.values[key] = value
 		case "rotate":
 			m.must(c.RotateSession())
