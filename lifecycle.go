@@ -223,10 +223,11 @@ func (m *Manager) serve(store *Store) error {
 	return nil
 }
 
-// Shutdown stops the background work. It ends the contexts of Context.SessionContext. It waits for running hooks until ctx ends, gives
-// the ends whose hooks have not started to the other instances, and runs the closures
-// (hooks of Context.OnSessionDestroyed) that are left on this instance, with
-// ReasonShutdown. The sessions themselves go on.
+// Shutdown stops the background work. It ends the contexts of Context.SessionContext, waits
+// for running hooks until ctx ends, gives the ends whose hooks have not started to the other
+// instances, and runs the closures (hooks of Context.OnSessionDestroyed) that are left on
+// this instance, with ReasonShutdown. It drops those with NotAtShutdown. The sessions
+// themselves go on.
 //
 // Shut the HTTP server down first. A request that comes later is served, but its
 // Context.OnSessionDestroyed returns ErrShutdown.

@@ -50,29 +50,29 @@ func TestModel(t *testing.T) {
 // on are there several times, so that they happen more often.
 func (m *model) actions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){
-		"":          m.check,
-		"create":    m.doCreate,
-		"save":      m.doSave,
-		"touch":     m.doTouch,
-		"rotate":    m.doRotate,
-		"stale":     m.doStale,
-		"hold":      m.doHold,
-		"take back": m.doTakeBack,
-		"late":      m.doLate,
-		"destroy":   m.doDestroy,
-		"race":      m.doRace,
-		"expire":    m.doExpire,
-		"early":     m.doEarly,
-		"zombie":    m.doZombie,
-		"settle":    m.doSettle,
-		"kill":      m.doKill,
-		"shutdown":  m.doShutdown,
-		"start":     m.doStart,
-		"deafen":    m.doDeafen,
-		"mute":      m.doMute,
-		"flush":     m.doFlush,
+		"":         m.check,
+		"create":   m.doCreate,
+		"save":     m.doSave,
+		"touch":    m.doTouch,
+		"rotate":   m.doRotate,
+		"stale":    m.doStale,
+		"hold":     m.doHold,
+		"remove":   m.doTakeBack,
+		"late":     m.doLate,
+		"destroy":  m.doDestroy,
+		"race":     m.doRace,
+		"expire":   m.doExpire,
+		"early":    m.doEarly,
+		"zombie":   m.doZombie,
+		"settle":   m.doSettle,
+		"kill":     m.doKill,
+		"shutdown": m.doShutdown,
+		"start":    m.doStart,
+		"deafen":   m.doDeafen,
+		"mute":     m.doMute,
+		"flush":    m.doFlush,
 	}
-	for name, times := range map[string]int{"create": 3, "save": 2, "rotate": 2, "hold": 4, "take back": 2, "late": 2, "expire": 2, "start": 3} {
+	for name, times := range map[string]int{"create": 3, "save": 2, "rotate": 2, "hold": 4, "remove": 2, "late": 2, "expire": 2, "start": 3} {
 		for n := 2; n <= times; n++ {
 			actions[fmt.Sprintf("%s (%d)", name, n)] = actions[name]
 		}
