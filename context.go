@@ -131,8 +131,9 @@ func (c *Context) OnSessionDestroyed(h Hook, opts ...ClosureOption) (remove func
 // context.Cause tells why the context has ended: the cause is an *EndedError with the
 // Reason. The context ends before the closures of the session run on this instance (see
 // OnSessionDestroyed), and at a shutdown before all closures. So work can stop before what
-// it uses is released; the closures do not wait for it. The context ends as soon as this
-// instance gets the message about the end; if the message is lost, up to 30 seconds later.
+// it uses is released; the closures do not wait for it. The context ends when this instance
+// has got the message about the end, and when fewer hooks run than WithConcurrency allows. If
+// the message is lost, it ends up to 30 seconds later.
 //
 // SessionContext never returns nil. If the end of the session cannot be watched, the context
 // has ended already, and its cause is the error: ErrSessionEnded if the session had ended,
