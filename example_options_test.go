@@ -125,7 +125,7 @@ func ExampleWithRequestHeaders() {
 	// Output: map[Accept-Language:[cy]]
 }
 
-// Other programs can read JSON. Numbers come back as float64.
+// Other programs can read JSON. Integers come back as int64, with all their digits.
 func ExampleWithCodec() {
 	manager, stop := newManager(lifecycle.WithCodec(lifecycle.JSON))
 	defer stop()
@@ -133,18 +133,45 @@ func ExampleWithCodec() {
 	router.Use(manager.Middleware())
 	router.GET("/set", func(c *gin.Context) {
 		session := sessions.Default(c)
-		session.Set("count", 42)
+		session.Set("count", 1<<53+1)
+		session.Set("price", 2.0)
 		fmt.Println(session.Save())
 	})
 	router.GET("/get", func(c *gin.Context) {
-		fmt.Printf("%T\n", sessions.Default(c).Get("count"))
+		session := sessions.Default(c)
+		fmt.Printf("%T %v\n", session.Get("count"), session.Get("count"))
+		fmt.Printf("%T %v\n", session.Get("price"), session.Get("price"))
 	})
 
 	first := visit(router, "/set")
 	visit(router, "/get", first.Result().Cookies()...)
 	// Output:
 	// <nil>
-	// float64
+	// int64 9007199254740993
+	// float64 2
+}
+
+// Common types of the standard library and of gin need no gob.Register.
+func ExampleGob() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/set", func(c *gin.Context) {
+		session := sessions.Default(c)
+		session.Set("cart", gin.H{"items": []any{"apple", 3}, "since": time.Unix(0, 0).UTC()})
+		fmt.Println(session.Save())
+	})
+	router.GET("/get", func(c *gin.Context) {
+		cart := sessions.Default(c).Get("cart").(gin.H)
+		fmt.Println(cart["items"], cart["since"])
+	})
+
+	first := visit(router, "/set")
+	visit(router, "/get", first.Result().Cookies()...)
+	// Output:
+	// <nil>
+	// [apple 3] 1970-01-01 00:00:00 +0000 UTC
 }
 
 // compressed is a Codec of the application's own: gob, compressed.

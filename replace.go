@@ -14,10 +14,10 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 	}
 	data, err := b.store.config.codec.Encode(values)
 	if err != nil {
-		return nil, fmt.Errorf("lifecycle: encode the session's values: %w", err)
+		return nil, b.store.unencodable(values, err)
 	}
 	if limit := b.store.config.maxValues; limit > 0 && len(data) > limit {
-		return nil, &ValuesTooLargeError{Size: len(data), Limit: limit}
+		return nil, b.store.tooLarge(values, len(data))
 	}
 	return data, nil
 }

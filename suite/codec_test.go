@@ -50,7 +50,7 @@ func TestCodecs(t *testing.T) {
 	if err != nil || string(data) != `{"a":1,"b":"c"}` {
 		t.Errorf("JSON: %s, %v", data, err)
 	}
-	if got, err := lifecycle.JSON.Decode(data); err != nil || got["a"] != 1.0 || got["b"] != "c" {
+	if got, err := lifecycle.JSON.Decode(data); err != nil || got["a"] != int64(1) || got["b"] != "c" {
 		t.Errorf("JSON: %v, %v", got, err)
 	}
 	if _, err := lifecycle.JSON.Encode(map[any]any{3: 1}); err == nil {

@@ -1,5 +1,11 @@
 // Package codec encodes and decodes a session's values: as gob (Gob) or as JSON (JSON).
 //
+// # Numbers in JSON
+//
+// JSON has one kind of number. So that integers come back as integers, with all their digits,
+// and floats as floats, Encode gives every float a point or an exponent, and Decode goes by
+// that.
+//
 // # Why gob is checked before encoding/gob sees it
 //
 // Somebody who can write to Redis chooses the bytes that Decode reads. Such bytes may give
@@ -55,11 +61,13 @@
 //   - A type has changed since the session was saved: encoding/gob decides. It skips fields
 //     that are gone and leaves new ones zero. Two cases in which it would read wrong values
 //     are refused.
+//   - The application has named one of the common types itself: its name stays.
 //   - A type was not registered in this process: Decode returns encoding/gob's error.
 //
 // # What it may touch
 //
 // Nothing outside the process: it keeps some descriptions with their decoders, and the types
-// that it has met by their registered names. Gob and JSON are safe for concurrent use. It
+// that it has met by their registered names. It registers common types with encoding/gob,
+// which has one list of types for the whole process. Gob and JSON are safe for concurrent use. It
 // imports none of this module's packages.
 package codec

@@ -9,8 +9,12 @@ import (
 
 // Gob encodes values in the format of encoding/gob. Every encoding is a complete stream. The
 // zero value is ready to use. It is safe for concurrent use. The package comment says how it
-// saves the time that descriptions of types take.
+// saves the time that descriptions of types take. It registers the types of common by itself.
 type Gob struct {
+	// Types are values of further types to register. Do not change it after the first use.
+	Types      []any
+	registered sync.Once
+
 	mu           sync.Mutex
 	descriptions map[string]*description // those that are kept, by their bytes
 }
@@ -50,6 +54,7 @@ func (c *Gob) Encode(values map[any]any) ([]byte, error) {
 	if data, ok := appendBasic(bytes.Clone(first), id, values); ok {
 		return data, nil
 	}
+	c.register()
 	data, err := encode(values)
 	if err != nil {
 		return nil, err
@@ -101,6 +106,7 @@ func (c *Gob) decodeChecked(data []byte, n int, known *description) (_ map[any]a
 			err = fmt.Errorf("gob: panic: %v", r)
 		}
 	}()
+	c.register()
 	types, err := check(data)
 	if err != nil {
 		return nil, err
