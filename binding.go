@@ -39,6 +39,8 @@ type binding struct {
 	packed   []byte // the record as Redis has it, as far as this request knows
 	revision string // of packed; "" if it is not known
 
+	past *past // the ended session whose token the request has brought, nil if there is none
+
 	// fresh says that the session began in this request: the client has not sent its cookie
 	// back yet.
 	fresh bool

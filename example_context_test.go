@@ -42,6 +42,28 @@ func ExampleFrom() {
 	// Output: began with GET /
 }
 
+// The next page after the end of a session says why it ended.
+func ExampleContext_Previous() {
+	manager, stop := newManager()
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		if last, ok := c.Previous(); ok {
+			c.String(http.StatusOK, "your last session has ended: %s", last.Reason)
+			return
+		}
+		c.String(http.StatusOK, c.Session().ID)
+	}))
+
+	first := visit(router, "/")
+	if err := manager.Destroy(context.Background(), first.Body.String(), "logged in elsewhere"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(visit(router, "/", first.Result().Cookies()...).Body)
+	// Output: your last session has ended: logged in elsewhere
+}
+
 func ExampleContext_Session() {
 	manager, stop := newManager()
 	defer stop()

@@ -79,6 +79,26 @@ func ExampleWithCreatedHooksRequired() {
 	// destroyed
 }
 
+// Redis keeps nothing of a session whose end is finished.
+func ExampleWithPreviousFor() {
+	manager, stop := newManager(lifecycle.WithPreviousFor(0))
+	defer stop()
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		_, ok := c.Previous()
+		c.String(http.StatusOK, "%v", ok)
+	}))
+	router.GET("/id", lifecycle.Handler(func(c *lifecycle.Context) { c.String(http.StatusOK, c.Session().ID) }))
+
+	first := visit(router, "/id")
+	if err := manager.Destroy(context.Background(), first.Body.String(), lifecycle.ReasonRevoked); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(visit(router, "/", first.Result().Cookies()...).Body)
+	// Output: false
+}
+
 func ExampleWithErrorHandler() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1}) // nobody listens there
 	defer client.Close()

@@ -181,7 +181,8 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 	for now = t; ; *readings-- {
 		rec, err := decodeRecord(packed)
 		if err != nil {
-			return t, ledger.Loaded{}, nil // there is nothing to prove the secret with
+			b.foundPast(now, packed)
+			return t, ledger.Loaded{}, nil // there is no session to prove the secret with
 		}
 		next := t.WithTimeouts(rec.Timeouts)
 		if !next.Proves(rec.Proof) {
@@ -189,6 +190,7 @@ func (b *binding) reissued(ctx context.Context, t token.Token, packed []byte, re
 			return t, ledger.Loaded{}, nil
 		}
 		if next.Same(now) {
+			b.foundEnded(now, rec)
 			return t, ledger.Loaded{}, nil // this token was looked up already: the session has ended
 		}
 		if *readings == 0 {

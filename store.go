@@ -77,6 +77,8 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 			Buckets: c.store.buckets,
 			Timeout: c.store.redisTimeout,
 			Now:     c.tuning.Now,
+
+			Remember: c.store.previous,
 		}),
 	}
 	f := s.canonical(new(gsessions.Options))

@@ -188,7 +188,7 @@ func (m *model) finish() {
 	// them was killed, the tombstone stays for ten minutes.
 	keys, err := m.rdb.Keys(m.ctx, "*").Result()
 	m.must(err)
-	for _, key := range keys {
+	for _, key := range redistest.ExceptPast(m.ctx, m.rdb, keys) {
 		if key == modelPrefix+":buckets" || key == modelPrefix+":instances" {
 			continue
 		}

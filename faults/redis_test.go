@@ -33,7 +33,7 @@ func (f *fleet) configure(name, value string) (restore func()) {
 func (f *fleet) keyNames(pattern string) (keys []string, err error) {
 	err = redistest.EachMaster(context.Background(), f.rdb, func(ctx context.Context, rdb redis.UniversalClient) error {
 		some, err := rdb.Keys(ctx, f.setup.Prefix+":"+pattern).Result()
-		keys = append(keys, some...)
+		keys = append(keys, redistest.ExceptPast(ctx, rdb, some)...)
 		return err
 	})
 	return keys, err

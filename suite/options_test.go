@@ -44,6 +44,8 @@ func TestOptionErrors(t *testing.T) {
 		`WithErrorHandler(nil)`:                   lifecycle.WithErrorHandler(nil),
 		`WithUnconfirmedTimeout(-1s)`:             lifecycle.WithUnconfirmedTimeout(-time.Second),
 		`WithUnconfirmedTimeout(1ns)`:             lifecycle.WithUnconfirmedTimeout(1),
+		`WithPreviousFor(25h0m0s)`:                lifecycle.WithPreviousFor(25 * time.Hour),
+		`WithPreviousFor(-1ns)`:                   lifecycle.WithPreviousFor(-1),
 		`WithRotationGrace(2h0m0s)`:               lifecycle.WithRotationGrace(2 * time.Hour),
 		`WithRequestSummary(nil)`:                 lifecycle.WithRequestSummary(nil),
 		`WithSkipper(nil)`:                        lifecycle.WithSkipper(nil),

@@ -236,13 +236,14 @@ func (d deployment) masters(t testing.TB) (n int) {
 	return n
 }
 
-// keys returns the keys that match pattern.
+// keys returns the keys that match pattern, without those of sessions whose end is finished and
+// only remembered for Context.Previous.
 func (d deployment) keys(t testing.TB, pattern string) []string {
 	t.Helper()
 	var all []string
 	d.eachMaster(t, func(ctx context.Context, rdb redis.UniversalClient) error {
 		keys, err := rdb.Keys(ctx, pattern).Result()
-		all = append(all, keys...)
+		all = append(all, redistest.ExceptPast(ctx, rdb, keys)...)
 		return err
 	})
 	return all

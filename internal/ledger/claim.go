@@ -68,7 +68,7 @@ type Settled struct {
 
 // Settle settles claims of instance. Result i is that of ss[i]. The cost is one round trip.
 // If other instances hold closures of an acked session, a tombstone of it stays for that
-// long.
+// long. Otherwise its end is remembered for Config.Remember.
 func (l *Ledger) Settle(ctx context.Context, instance string, ss []Settlement, tombstone time.Duration) []Settled {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
@@ -106,9 +106,9 @@ func (l *Ledger) ackCall(b int, ss []Settlement, is []int, instance string, tomb
 	keys := make([]string, 1+3*n)
 	keys[0] = l.keys.due(b)
 	session, end, watch := keys[1:], keys[1+n:], keys[1+2*n:]
-	args := make([]any, 2+2*n)
-	args[0], args[1] = instance, tombstone.Milliseconds()
-	id, claim := args[2:], args[2+n:]
+	args := make([]any, 3+2*n)
+	args[0], args[1], args[2] = instance, tombstone.Milliseconds(), l.remember.Milliseconds()
+	id, claim := args[3:], args[3+n:]
 	for j, i := range is {
 		s := ss[i]
 		session[j], end[j], watch[j] = l.keys.session(b, s.ID), l.keys.end(b, s.ID), l.keys.watch(b, s.ID)

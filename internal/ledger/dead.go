@@ -221,11 +221,11 @@ func (l *Ledger) drop(ctx context.Context, b int, ids []string, keep int64, late
 	keys := make([]string, 2+3*n)
 	keys[0], keys[1] = l.keys.due(b), l.keys.dead(b)
 	session, end, watch := keys[2:], keys[2+n:], keys[2+2*n:]
-	args := make([]any, 3+n)
-	args[0], args[1], args[2] = keep, tombstone.Milliseconds(), latest
+	args := make([]any, 4+n)
+	args[0], args[1], args[2], args[3] = keep, tombstone.Milliseconds(), latest, l.remember.Milliseconds()
 	for i, id := range ids {
 		session[i], end[i], watch[i] = l.keys.session(b, id), l.keys.end(b, id), l.keys.watch(b, id)
-		args[3+i] = id
+		args[4+i] = id
 	}
 	reply, err := dropScript.Run(ctx, l.rdb, keys, args...).Slice()
 	for _, r := range reply {

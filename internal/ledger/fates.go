@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Fate is the result of Fates for one session: whether and how it has ended. The zero
@@ -32,10 +34,12 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	defer cancel()
 	pipe := l.rdb.Pipeline()
 	exists := make([]*redis.IntCmd, len(ids))
+	formats := make([]*redis.StringCmd, len(ids))
 	ends := make([]*redis.SliceCmd, len(ids))
 	for i, id := range ids {
 		b := l.keys.bucket(id)
 		exists[i] = pipe.Exists(ctx, l.keys.session(b, id))
+		formats[i] = pipe.GetRange(ctx, l.keys.session(b, id), token.ProofLength, token.ProofLength)
 		ends[i] = pipe.HMGet(ctx, l.keys.end(b, id), "reason", "at", "left", "attempt", "by")
 	}
 	execute(ctx, pipe)
@@ -45,7 +49,7 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 	for i, id := range ids {
 		if err := ends[i].Err(); IsOverwritten(err) {
 			continue // no end is known
-		} else if err = cmp.Or(err, exists[i].Err()); err != nil {
+		} else if err = cmp.Or(err, exists[i].Err(), answer(formats[i].Err())); err != nil {
 			l.reloadAfter(err)
 			fates[i].Err = err
 			continue
@@ -57,8 +61,11 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 				At: timeOf(f[1]), Left: leftOf(f[2]), Attempt: attemptOf(f[3]),
 			}}
 			records[i] = pipe.Get(ctx, l.keys.session(l.keys.bucket(id), id))
+		case formats[i].Val() == string(rune(formatPast)):
+			fates[i] = l.lost(id)
+			records[i] = pipe.Get(ctx, l.keys.session(l.keys.bucket(id), id))
 		case exists[i].Val() == 0:
-			fates[i] = Fate{Ended: true, End: End{ID: id, Reason: Lost, At: l.ClockOf(id).Unix(), Left: -1, Attempt: 1}}
+			fates[i] = l.lost(id)
 		}
 	}
 	if len(records) == 0 {
@@ -70,7 +77,17 @@ func (l *Ledger) Fates(ctx context.Context, ids []string) []Fate {
 			fates[i] = Fate{Err: err}
 			continue
 		}
-		fates[i].End.Record, _ = cmd.Bytes() // empty if it has gone since the first round trip
+		record, _ := cmd.Bytes() // empty if it has gone since the first round trip
+		if p, ok := UnpackPast(record); !ok {
+			fates[i].End.Record = record
+		} else if fates[i].End.Reason == Lost {
+			fates[i].End = p.end(ids[i])
+		}
 	}
 	return fates
+}
+
+// lost returns the fate of a session of which neither an end nor a record is left.
+func (l *Ledger) lost(id string) Fate {
+	return Fate{Ended: true, End: End{ID: id, Reason: Lost, At: l.ClockOf(id).Unix(), Left: -1, Attempt: 1}}
 }

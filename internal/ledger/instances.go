@@ -50,7 +50,7 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 		if !ok {
 			i = len(calls)
 			at[b] = i
-			calls = append(calls, call{b, unwatchScript, []string{l.keys.due(b), l.keys.dead(b)}, []any{instance}})
+			calls = append(calls, call{b, unwatchScript, []string{l.keys.due(b), l.keys.dead(b)}, []any{instance, l.remember.Milliseconds()}})
 		}
 		calls[i].keys = append(calls[i].keys, l.keys.session(b, id), l.keys.end(b, id), l.keys.watch(b, id))
 		calls[i].args = append(calls[i].args, id)

@@ -21,8 +21,11 @@ var ErrBucketMismatch = errors.New("the number of buckets differs from the one r
 type Config struct {
 	Prefix  string
 	Buckets int
-	Timeout time.Duration    // how long a call may take
-	Now     func() time.Time // the clock of the process; nil: time.Now
+	Timeout time.Duration // how long a call may take
+	// Remember is for how long an end that is finished is remembered for the visitor who
+	// still has the session's token; 0 for not at all. See Previous.
+	Remember time.Duration
+	Now      func() time.Time // the clock of the process; nil: time.Now
 }
 
 // Ledger reads and changes the state of sessions in Redis. It is safe for concurrent use.
@@ -31,6 +34,8 @@ type Ledger struct {
 	keys    keys
 	servers *servers
 	timeout time.Duration
+
+	remember time.Duration
 
 	mu    sync.Mutex
 	epoch string // the random mark of the foundation; "" until it has been read
@@ -41,7 +46,7 @@ type Ledger struct {
 func New(rdb redis.UniversalClient, c Config) *Ledger {
 	rdb = heedDeadlines(rdb, c.Timeout)
 	k := newKeys(c.Prefix, c.Buckets)
-	return &Ledger{rdb: rdb, keys: k, servers: newServers(rdb, k, c), timeout: c.Timeout}
+	return &Ledger{rdb: rdb, keys: k, servers: newServers(rdb, k, c), timeout: c.Timeout, remember: c.Remember}
 }
 
 // heedDeadlines returns a client on the same connections whose reads and writes end at

@@ -22,25 +22,29 @@ var (
 	rotateScript    = script("rotate")
 	endScript       = script("end")
 	lookScript      = script("look")
-	ackScript       = script("ack")
+	ackScript       = script("past", "ack")
 	renewScript     = script("renew")
 	releaseScript   = script("release")
 	buryScript      = script("bury")
 	retryScript     = script("retry")
-	dropScript      = script("drop")
+	dropScript      = script("past", "drop")
 	watchScript     = script("watch")
 	postponeScript  = script("postpone")
-	unwatchScript   = script("unwatch")
+	unwatchScript   = script("past", "unwatch")
 	heartbeatScript = script("heartbeat")
 )
 
-// script returns the script of the file lua/<name>.lua.
-func script(name string) *redis.Script {
-	src, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(err) // the files are embedded: the name is misspelt
+// script returns the script of the file lua/<name>.lua, or that of several files in a row.
+func script(names ...string) *redis.Script {
+	var all []byte
+	for _, name := range names {
+		src, err := sources.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			panic(err) // the files are embedded: the name is misspelt
+		}
+		all = append(all, src...)
 	}
-	return redis.NewScript(string(src))
+	return redis.NewScript(string(all))
 }
 
 // call is one call of a script, among others that are sent together.

@@ -85,7 +85,12 @@ for j, e in ipairs(open) do
   local i, record, key = e.i, records[j] or '', ARGV[proof + e.i]
   if not e.reason then
     e.at, e.left, e.attempt, e.begins = now, '-1', '1', true
-    if record == '' then
+    if string.byte(record, 17) == 6 then
+      -- The end was acked, and this is what is remembered of it; something else has
+      -- written the due entry.
+      redis.call('ZREM', KEYS[1], ARGV[id + i])
+      out[1 + i] = 0
+    elseif record == '' then
       e.reason = 'lost'
     elseif key ~= '' and string.sub(record, 1, #key) == key then
       e.reason = 'expired'
