@@ -122,6 +122,14 @@ func (x *issued) has(t token.Token) bool {
 	return slices.ContainsFunc(x.tokens, t.Same)
 }
 
+// past is what a request has found under a token that it has brought and that has proven
+// itself: the session of the token has ended.
+type past struct {
+	token    token.Token
+	deadline int64       // the absolute deadline, in Unix ms, 0 for none
+	end      *ledger.End // nil if Redis must be asked how it ended
+}
+
 // hooks is what a session needs of a manager as it begins and ends. A Manager is one;
 // noHooks is for a store without a manager.
 type hooks interface {

@@ -224,7 +224,7 @@ func WithRotationGrace(d time.Duration) StoreOption {
 // WithPreviousFor sets for how long Redis remembers the end of a session after its hooks have
 // succeeded, so that Context.Previous can tell the visitor why it ended. An end is remembered
 // as the session's ID, the proof of its secret, its absolute deadline, the reason and the time,
-// and none of its values. That takes about 180 bytes of Redis's memory for each session that
+// and none of its values. That takes about 200 bytes of Redis's memory for each session that
 // has ended within this time. Default 10 minutes; 0 for off; from 1 ms to 24 hours.
 func WithPreviousFor(d time.Duration) StoreOption {
 	return func(c *storeConfig) error {

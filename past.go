@@ -9,13 +9,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// past is what a request has found under a token that it has brought and that has proven
-// itself: the session of the token has ended.
-type past struct {
-	token    token.Token
-	deadline int64       // the absolute deadline, in Unix ms, 0 for none
-	end      *ledger.End // nil if Redis must be asked how it ended
-}
+// What a request learns of a session that has ended, and whose token it has brought. See
+// Context.Previous.
 
 // foundPast notes what the request has found under t in place of a record, if t proves
 // itself: only the visitor of an ended session learns of its end. The first token counts.

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // How the library and Redis are compared with the model.

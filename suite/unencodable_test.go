@@ -66,12 +66,12 @@ func TestUnencodable(t *testing.T) {
 		first, next any // of two types
 		logged      string
 	}{
-		"gob":                  {lifecycle.Gob, hidden{word}, another{word}, "gob: type not registered"},
-		"gob, nested":          {lifecycle.Gob, gin.H{"a": hidden{word}}, gin.H{"a": another{word}}, "suite_test.another"},
-		"JSON":                 {lifecycle.JSON, make(chan int), map[string]any{"a": func() {}}, "json: unsupported type: func()"},
-		"the application's":    {lifecycle.JSON, refusing{word}, []refusing{{word}}, "an error of type"},
-		"a key":                {lifecycle.JSON, nil, nil, "suite_test.hidden"},
-		"a key, not registerd": {lifecycle.Gob, nil, nil, "suite_test.hidden"},
+		"gob":                   {lifecycle.Gob, hidden{word}, another{word}, "gob: type not registered"},
+		"gob, nested":           {lifecycle.Gob, gin.H{"a": hidden{word}}, gin.H{"a": another{word}}, "suite_test.another"},
+		"JSON":                  {lifecycle.JSON, make(chan int), map[string]any{"a": func() {}}, "json: unsupported type: func()"},
+		"the application's":     {lifecycle.JSON, refusing{word}, []refusing{{word}}, "an error of type"},
+		"a key":                 {lifecycle.JSON, nil, nil, "suite_test.hidden"},
+		"a key, not registered": {lifecycle.Gob, nil, nil, "suite_test.hidden"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,6 +36,8 @@
 //     one instance.
 //   - Watchers: the instances that hold closures of a session. The watch set names them.
 //   - Tombstone: what is kept of an ended session for instances that hold closures of it.
+//   - Past: what is remembered of a finished end for the visitor who still has the token. It
+//     stands in the session key, in place of the record.
 //   - Foundation: the key that is written once for each prefix. It holds the number of
 //     buckets and a random mark, by which an instance finds out that the data in Redis was
 //     deleted or replaced.
@@ -47,7 +49,7 @@
 //
 //	P:{b}:live:<id>:<proof>  string  existence means live; its time to live is the session's,
 //	                                 its value the revision of the record
-//	P:{b}:session:<id>       string  the record
+//	P:{b}:session:<id>       string  the record; after the end is finished, its past
 //	P:{b}:end:<id>           hash    of an ended session: reason, at, left, attempt, by, done, error
 //	P:{b}:watch:<id>         set     the watchers; exists only while there are any
 //	P:{b}:due                zset    ID by the time, in Unix ms, at which it needs a look
@@ -55,8 +57,8 @@
 //	P:instances              zset    instance by its last heartbeat, in Unix ms
 //	P:buckets                string  the foundation
 //
-// The field by of an end is the claim that is in force, or empty. Only the live key and a
-// tombstone have a time to live. So an eviction policy that evicts keys with a time to
+// The field by of an end is the claim that is in force, or empty. Only the live key, a
+// tombstone and a past have a time to live. So an eviction policy that evicts keys with a time to
 // live may end a session, but cannot lose the record of an end that is still to be
 // handled.
 //
@@ -89,10 +91,15 @@
 //	claimed        no     yes      yes, by is set     when the lease is over   no
 //	buried         no     yes      yes                no                       yes
 //	tombstone      no     short    short              no                       no
+//	past           no     past     no                 no                       no
 //	nothing        no     no       no                 no                       no
 //
+// The state past comes in place of nothing, after an ack, a drop or an unwatch, for the time
+// of Config.Remember, if that is not 0. A session whose record was lost, or is in a format of
+// an earlier release, has none.
+//
 // Short means that the key has a time to live, given by the caller of Settle or DropDead.
-// The watch set exists in any state but the last, if there are watchers; of a tombstone it
+// The watch set exists in any state but the last two, if there are watchers; of a tombstone it
 // is short too. A session whose record was lost has no session key from its end on.
 //
 //   - Live: the due entry is a lower bound. A request prolongs the live key and leaves the
@@ -104,11 +111,15 @@
 //   - Claimed: one instance runs the hooks, and renews the lease (renew). When the lease is
 //     over the end is due again. The claim is still written in the end, and its holder may
 //     still settle it until another instance has claimed the end.
-//   - Acked: all hooks have succeeded. Nothing is left, or a tombstone.
+//   - Acked: all hooks have succeeded. Nothing is left, or the past, or a tombstone.
 //   - Released: the same as ended and due. The end keeps the attempt, the hooks that have
 //     succeeded and the text of the last error.
 //   - Buried: the end waits in the dead set for an operator, who retries or drops it.
-//   - Tombstone: the last watcher removes it (unwatch), or its time to live does.
+//   - Tombstone: the last watcher removes it (unwatch), or its time to live does. Only the
+//     former leaves a past.
+//   - Past: no script changes it, and it goes by its time to live. The visitor's next request
+//     finds it in the round trip that reads the record (Load), and tells it only to a token
+//     that it proves. It is no record, so no session can be read from it.
 //
 // What each script does:
 //
@@ -121,12 +132,12 @@
 //	           or the absolute deadline is over; ended and due → claimed
 //	end        live → claimed, or live → ended and due
 //	renew      claimed → claimed, with a later lease
-//	ack        claimed → nothing or tombstone
+//	ack        claimed → nothing, past or tombstone
 //	release    claimed → ended and due
 //	bury       claimed → buried
 //	retry      buried → ended and due
-//	drop       buried → nothing or tombstone
-//	unwatch    takes a watcher away in any state; tombstone → nothing with the last one
+//	drop       buried → nothing, past or tombstone
+//	unwatch    takes a watcher away in any state; tombstone → nothing or past with the last one
 //	postpone   moves due entries; changes no state
 //	heartbeat  notes an instance; touches no session
 //
@@ -151,7 +162,7 @@
 //   - Redis is out of memory: it refuses a script only at the script's first write, and it
 //     never refuses to delete. So a script that is refused has changed nothing, and one
 //     that is not refused runs to its end. An end, an ack, a drop and an unwatch begin by
-//     deleting and work without memory.
+//     deleting and work without memory, also where they leave a past.
 //   - A key was overwritten by something that is not lifecycle: if it belongs to one
 //     session, only that session has trouble: the script is repeated for each session by
 //     itself, and the result names the one that it fails for (Looked.Unreadable,

@@ -44,7 +44,9 @@
 //	   the values
 //	3  the same, with the content of the cookie field in front of the texts of the request
 //
-// A format that this release does not know is refused with ErrMalformed.
+// A format that this release does not know is refused with ErrMalformed. So is 6: with it,
+// package ledger marks what it remembers of a finished end in place of the record. It takes
+// the head of the record as it is.
 //
 // # How to add a field
 //
