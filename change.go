@@ -67,6 +67,7 @@ func (b *binding) destroy(reason Reason) error {
 func (b *binding) forget() {
 	b.keeping.stop()
 	b.expireCookie()
+	b.noteEnd()
 	b.state, b.err, b.fresh = destroyed, nil, false
 	clear(b.session.Values)
 	*b.session.Options = *b.store.options.Load()
@@ -168,6 +169,7 @@ func (b *binding) whileLive(ctx context.Context, op string, do func() (bool, err
 		}
 		if !ok || same > 1 {
 			b.state = ended
+			b.noteEnd()
 			return ErrSessionEnded
 		}
 	}

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"context"
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
@@ -29,21 +28,25 @@ func (b *binding) foundEnded(t token.Token, rec record.Record) {
 	}
 }
 
+// noteEnd notes that the request's own session has ended meanwhile.
+func (b *binding) noteEnd() { b.past = &past{b.token, b.record.Timeouts.Deadline, nil} }
+
 // ending returns how the last session of the request's visitor has ended. It asks Redis if
 // the end is not finished, or has come in this request.
-func (b *binding) ending(ctx context.Context) (e ledger.End, deadline int64, ok bool) {
+func (b *binding) ending() (e ledger.End, deadline int64, ok bool) {
 	p := b.past
-	if b.state == ended {
-		p = &past{b.token, b.record.Timeouts.Deadline, nil}
-	}
 	if p == nil || b.store.config.previous == 0 || b.withheld == withheldSkipped {
 		return ledger.End{}, 0, false
 	}
-	if p.end != nil {
-		return *p.end, p.deadline, true
+	if p.end == nil {
+		if e, ok, err := b.store.ledger.Previous(b.request.Context(), p.token); err == nil && ok {
+			p.end = &e
+		}
 	}
-	e, ok, err := b.store.ledger.Previous(ctx, p.token)
-	return e, p.deadline, ok && err == nil
+	if p.end == nil {
+		return ledger.End{}, 0, false
+	}
+	return *p.end, p.deadline, true
 }
 
 // endOf returns the reason and the time of an end as hooks get them; the zero time if it is not

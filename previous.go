@@ -1,6 +1,10 @@
 package lifecycle
 
-import "time"
+import (
+	"time"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+)
 
 // Previous is what a visitor may be told about his last session, which has ended.
 type Previous struct {
@@ -10,29 +14,34 @@ type Previous struct {
 }
 
 // Previous returns how the visitor's last session has ended, so that the application can tell
-// him: "You were logged out because nothing happened for 30 minutes." ok is false if the
-// request brought no token of a session that has ended, and if nothing is known of it any
-// more.
+// the visitor: "You were logged out, because nothing happened for 30 minutes." ok is false if
+// the request has brought no token of a session that has ended, or if nothing is known of that
+// session any more.
 //
 // The request must bring the session's last token, secret included. Knowing the ID is not
 // enough, and a token from before a rotation gives nothing. If the middleware begins a new
 // session in this request, its cookie replaces the old one: call Previous in this request, and
 // keep what a later page needs, for example as a flash. With WithLazyCreation the visitor keeps
-// the old cookie, and every request is told, until a session begins. After DestroySession,
-// Previous tells about the session that has just ended.
+// the old cookie, and every request is told, until a session begins. If the session ends in
+// this request, by DestroySession or RenewSession for example, Previous tells of that end.
 //
 // An end is remembered for the time of WithPreviousFor after its hooks have succeeded, and
-// before that as long as they run or wait. ok is always false with WithPreviousFor(0).
+// before that as long as they run or wait. With WithPreviousFor(0) ok is always false.
 //
 // Mostly Previous costs nothing, because what it returns has come with the session's record.
-// It takes one round trip to Redis if the hooks of the end have not finished, or if the
-// session ended in this request; ok is false if Redis cannot be reached then. If no instance
-// has noticed the end yet, the reason is a timeout.
+// It takes one round trip to Redis if the hooks have not succeeded yet, or if the session has
+// ended in this request. If no instance has noticed the end yet, the reason is a timeout. ok is
+// false if Redis cannot be reached, and after the request.
 func (c *Context) Previous() (p Previous, ok bool) {
-	e, deadline, ok := c.binding.ending(c.Request.Context())
-	if !ok {
-		return Previous{}, false
-	}
-	reason, at := endOf(e, deadline)
-	return Previous{ID: e.ID, Reason: reason, EndedAt: at}, true
+	b := c.binding
+	_ = b.do(func() error {
+		var e ledger.End
+		var deadline int64
+		if e, deadline, ok = b.ending(); ok {
+			p.ID = e.ID
+			p.Reason, p.EndedAt = endOf(e, deadline)
+		}
+		return nil
+	}) // after the request, nothing is told
+	return p, ok
 }

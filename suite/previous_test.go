@@ -228,6 +228,77 @@ func TestPreviousAfterALogout(t *testing.T) {
 	}
 }
 
+// After RenewSession the request is told of the session that it has ended, and its new session
+// goes on.
+func TestPreviousAfterARenewal(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix()).why()
+	a.get("/renew", func(c *lifecycle.Context) {
+		if err := c.RenewSession(); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if p, ok := c.Previous(); !ok || p.ID == c.Session().ID || p.Reason != lifecycle.ReasonDestroyed {
+				t.Errorf("Previous = %+v, %v", p, ok)
+			}
+		}
+		c.String(http.StatusOK, told(c.Previous()))
+	})
+	id, v := a.begin()
+	if got := a.ok(v, "/renew"); !strings.HasPrefix(got, id+" destroyed ") {
+		t.Errorf("told %q", got)
+	}
+	if got := a.ok(v, "/why"); got != "nothing" {
+		t.Errorf("the next request is told %q", got)
+	}
+}
+
+// A session that cannot be decoded was ended by the middleware, and the visitor is told. So is a
+// visitor whose session somebody else has ended during the request.
+func TestPreviousOfAnEndInTheRequest(t *testing.T) {
+	t.Parallel()
+	codec := &fragile{Codec: lifecycle.Gob}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(codec), lifecycle.WithEndUndecodable()).why()
+	id, v := a.begin()
+	codec.write(a, v, []byte("panic"))
+	if got := a.ask(v.cookie); !strings.HasPrefix(got, id+" "+string(lifecycle.ReasonUndecodable)+" ") {
+		t.Errorf("told %q", got)
+	}
+	a.get("/slow", func(c *lifecycle.Context) {
+		if p, ok := c.Previous(); ok {
+			t.Errorf("Previous of a live session = %+v", p)
+		}
+		a.end(c.Session().ID, "banned")
+		if err := c.RotateSession(); !errors.Is(err, lifecycle.ErrSessionEnded) {
+			t.Errorf("rotate: %v", err)
+		}
+		c.String(http.StatusOK, told(c.Previous()))
+	})
+	id, v = a.begin()
+	if got := a.ok(v, "/slow"); !strings.HasPrefix(got, id+" banned ") {
+		t.Errorf("told %q", got)
+	}
+}
+
+// After the request nothing is told.
+func TestPreviousAfterTheRequest(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	var kept *lifecycle.Context
+	a.get("/keep", func(c *lifecycle.Context) {
+		kept = c
+		if _, ok := c.Previous(); !ok {
+			t.Error("the visitor is not told")
+		}
+	})
+	id, v := a.begin()
+	a.end(id, "banned")
+	a.visit(v, "/keep")
+	if p, ok := kept.Previous(); ok || p != (lifecycle.Previous{}) {
+		t.Errorf("after the request: %+v, %v", p, ok)
+	}
+}
+
 // With lazy creation the visitor keeps his cookie, and every request is told, until a session
 // begins.
 func TestPreviousWithLazyCreation(t *testing.T) {

@@ -118,8 +118,11 @@ func ended(t *testing.T, l *Ledger, k token.Token, rec []byte, p Past) {
 			_, ok, err := l.End(ctx, k.ID, "", "x", ClaimTerms{"j:1", time.Minute})
 			return ok, err
 		},
-		"End 2":  func() (bool, error) { _, ok, err := l.End(ctx, k.ID, k.Proof(), "x", ClaimTerms{}); return ok, err },
-		"Save":   func() (bool, error) { return l.Save(ctx, k, k, time.Hour, rec) },
+		"End 2": func() (bool, error) { _, ok, err := l.End(ctx, k.ID, k.Proof(), "x", ClaimTerms{}); return ok, err },
+		"Save": func() (bool, error) {
+			x, err := l.Save(ctx, Saving{Token: k, Next: k, Idle: time.Hour, Record: rec, Revision: FirstRevision})
+			return x.OK || len(x.Record) > 0, err
+		},
 		"Create": func() (bool, error) { return l.Create(ctx, k, time.Hour, rec) },
 		"Rotate": func() (bool, error) { _, ok, err := l.Rotate(ctx, k, k.Rotate(), time.Minute); return ok, err },
 		"Watch":  func() (bool, error) { return l.Watch(ctx, k.ID, k.Proof(), "i") },
