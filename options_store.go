@@ -225,7 +225,8 @@ func WithRotationGrace(d time.Duration) StoreOption {
 // succeeded, so that Context.Previous can tell the visitor why it ended. An end is remembered
 // as the session's ID, the proof of its secret, its absolute deadline, the reason and the time,
 // and none of its values. That takes about 200 bytes of Redis's memory for each session that
-// has ended within this time. Default 10 minutes; 0 for off; from 1 ms to 24 hours.
+// has ended within this time. A session that has timed out unconfirmed is not remembered (see
+// WithUnconfirmedTimeout): its visitor never sent the cookie back. Default 10 minutes; 0 for off; from 1 ms to 24 hours.
 func WithPreviousFor(d time.Duration) StoreOption {
 	return func(c *storeConfig) error {
 		c.previous = d

@@ -209,6 +209,27 @@ func TestPreviousBeforeAnybodyHasLooked(t *testing.T) {
 	}
 }
 
+// A session whose cookie never came back is not remembered after its timeout: robots would fill
+// the memory. If it was destroyed it is.
+func TestNoPreviousOfRobots(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithUnconfirmedTimeout(100*time.Millisecond)).start().why()
+	id, v := a.begin()
+	a.nextDestroyed()
+	redistest.Eventually(t, "nothing is left", func() bool { return len(a.leftOf(id)) == 0 })
+	if got := a.ask(v.cookie); got != "nothing" {
+		t.Errorf("told %q", got)
+	}
+	b := newApp(t, a.on, redistest.Prefix()).why()
+	id, v = b.begin()
+	b.end(id, "banned")
+	b.nextDestroyed()
+	b.finished()
+	if got := b.ask(v.cookie); !strings.HasPrefix(got, id+" banned ") {
+		t.Errorf("told %q", got)
+	}
+}
+
 // After a logout the same request is told, and a later one brings no cookie.
 func TestPreviousAfterALogout(t *testing.T) {
 	t.Parallel()

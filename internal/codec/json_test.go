@@ -133,7 +133,7 @@ func TestJSONNumbersAreExact(t *testing.T) {
 		}
 		return true
 	}
-	if err := quick.Check(same, &quick.Config{MaxCount: 2000}); err != nil {
+	if err := quick.Check(same, &quick.Config{MaxCount: 500}); err != nil {
 		t.Error(err)
 	}
 }

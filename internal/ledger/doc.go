@@ -96,7 +96,7 @@
 //
 // The state past comes in place of nothing, after an ack, a drop or an unwatch, for the time
 // of Config.Remember, if that is not 0. A session whose record was lost, or is in a format of
-// an earlier release, has none.
+// an earlier release, has none. Nor has one that expired before a request has prolonged it.
 //
 // Short means that the key has a time to live, given by the caller of Settle or DropDead.
 // The watch set exists in any state but the last two, if there are watchers; of a tombstone it

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle/internal/ledger/ledgertest"
+	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
@@ -181,8 +182,9 @@ func TestPrevious(t *testing.T) {
 		t.Error("a live session has ended")
 	}
 	rdb.Del(ctx, l.keys.live(b, k.ID, k.Proof()))
-	rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: 5000, Member: k.ID})
-	if e, ok := previous(k); !ok || e.Reason != Expired || e.At != 5000 {
+	const over = 5000 // before it began
+	rdb.ZAdd(ctx, l.keys.due(b), redis.Z{Score: over, Member: k.ID})
+	if e, ok := previous(k); !ok || e.Reason != Expired || e.At != over {
 		t.Errorf("before a look: %+v, %v", e, ok)
 	}
 	if _, ok := previous(k.Rotate()); ok {
@@ -191,15 +193,17 @@ func TestPrevious(t *testing.T) {
 	if got := look(t, l, k.ID, "i:1", ""); len(got.Claims) != 1 {
 		t.Fatalf("the look finds %+v", got)
 	}
-	if e, ok := previous(k); !ok || e.Reason != Expired || e.At != 5000 {
+	if e, ok := previous(k); !ok || e.Reason != Expired || e.At != over {
 		t.Errorf("while hooks run: %+v, %v", e, ok)
 	}
 	settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}, Verdict: Bury, Attempt: 1, Error: "bad"})
 	if e, ok := previous(k); !ok || e.Reason != Expired {
 		t.Errorf("in the dead set: %+v, %v", e, ok)
 	}
+	later := time.Now().Add(2 * time.Hour).UnixMilli()
+	rdb.HSet(ctx, l.keys.end(b, k.ID), "at", later)
 	drop(t, l, k.ID)
-	if p := remembered(t, l, k); p.Reason != Expired || p.At != 5000 || p.Deadline != 0 {
+	if p := remembered(t, l, k); p.Reason != Expired || p.At != later || p.Deadline != 0 {
 		t.Errorf("past: %+v", p)
 	}
 	rdb.Del(ctx, l.keys.session(b, k.ID))
@@ -246,6 +250,59 @@ func TestNoPast(t *testing.T) {
 		}
 		gone(t, l, k.ID)
 		remembered(t, l, fine)
+	}
+}
+
+// A session that has expired before a request has prolonged it is not remembered: robots would
+// fill the memory.
+func TestNoPastOfAnUnconfirmedSession(t *testing.T) {
+	t.Parallel()
+	l, rdb := newRemembering(t)
+	ctx := context.Background()
+	hour, now := time.Hour.Milliseconds(), time.Now().UnixMilli()
+	for name, x := range map[string]struct {
+		timeouts token.Timeouts
+		rotate   bool
+		reason   string
+		after    int64 // ms from the creation to the end
+		want     bool
+	}{
+		"never prolonged":         {token.Timeouts{Idle: time.Hour}, false, Expired, 5 * 60_000, false},
+		"prolonged":               {token.Timeouts{Idle: time.Hour}, false, Expired, hour, true},
+		"prolonged long":          {token.Timeouts{Idle: time.Hour}, false, Expired, 30 * hour, true},
+		"just not":                {token.Timeouts{Idle: time.Hour}, false, Expired, hour - 51, false},
+		"just":                    {token.Timeouts{Idle: time.Hour}, false, Expired, hour - 50, true},
+		"with a deadline":         {token.Timeouts{Idle: time.Hour, Deadline: now + 3*hour}, false, Expired, 5 * 60_000, false},
+		"with it, prolonged":      {token.Timeouts{Idle: time.Hour, Deadline: now + 3*hour}, false, Expired, hour, true},
+		"at its deadline":         {token.Timeouts{Idle: 4 * time.Hour, Deadline: now + 3*hour}, false, Expired, 3 * hour, true},
+		"rotated, not prolonged":  {token.Timeouts{Idle: time.Hour, Deadline: now + 3*hour}, true, Expired, 5 * 60_000, false},
+		"rotated, prolonged":      {token.Timeouts{Idle: time.Hour}, true, Expired, hour, true},
+		"destroyed, at its start": {token.Timeouts{Idle: time.Hour}, false, "destroyed", 1, true},
+		"deleted":                 {token.Timeouts{Idle: time.Hour}, false, Deleted, 1, true},
+	} {
+		k, packed := ledgertest.Begin(t, l, x.timeouts)
+		if x.rotate {
+			next := k.Rotate()
+			if _, ok, err := l.Rotate(ctx, k, next, time.Minute); !ok || err != nil {
+				t.Fatal(err)
+			}
+			k = next
+		}
+		rec, err := record.Unpack(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(t, l, k, "i:1", time.Minute)
+		rdb.HSet(ctx, l.keys.end(l.Bucket(k.ID), k.ID), "at", rec.Created+x.after, "reason", x.reason)
+		settle(t, l, Settlement{ClaimRef: ClaimRef{k.ID, "i:1"}})
+		if !x.want {
+			gone(t, l, k.ID)
+		} else if p := remembered(t, l, k); p.At != rec.Created+x.after || p.Deadline != x.timeouts.Deadline {
+			t.Errorf("%s: %+v", name, p)
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
 	}
 }
 

@@ -61,8 +61,8 @@
 //     earlier release has written.
 //
 // If an older instance must not ignore the field, it takes a new format instead, which an
-// older instance refuses. The scripts look.lua and rotate.lua read the head, so a change of
-// the head must be made there too.
+// older instance refuses. The scripts look.lua and rotate.lua read the head, and past.lua reads the
+// times too, so a change of these must be made there too.
 //
 // # What happens at each failure
 //

@@ -10,7 +10,8 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// The formats. 4 and 5 are also in rotate.lua and look.lua.
+// The formats. 4 and 5 are also in rotate.lua, look.lua and past.lua. 6 is taken: see
+// ledger.Past.
 const (
 	formatFirst   = 2 // of earlier releases, without tagged fields
 	formatCookie  = 3 // as formatFirst, with a cookie
