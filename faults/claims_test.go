@@ -52,7 +52,7 @@ func acks(cmd redis.Cmder) []event {
 	args, reply := scriptCall(cmd)
 	for i, r := range reply {
 		if number(r) == 1 {
-			acks = append(acks, event{at: time.Now(), kind: acked, id: text(args[2+i])})
+			acks = append(acks, event{at: time.Now(), kind: acked, id: text(args[3+i])})
 		}
 	}
 	return acks
