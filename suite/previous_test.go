@@ -124,6 +124,9 @@ func TestPrevious(t *testing.T) {
 			if _, err := a.m.Get(redistest.Within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
 				t.Errorf("Get: %v", err)
 			}
+			if err := a.m.Touch(redistest.Within(t), id); !errors.Is(err, lifecycle.ErrSessionEnded) {
+				t.Errorf("Touch: %v", err)
+			}
 			if err := a.m.Destroy(redistest.Within(t), id, "again"); !errors.Is(err, lifecycle.ErrSessionEnded) {
 				t.Errorf("Destroy: %v", err)
 			}

@@ -103,12 +103,13 @@ func (l *Ledger) endOnce(ctx context.Context, id, proof, reason string, terms Cl
 	return c, true, nil
 }
 
-// Record returns the record of a session, live or ended. It is empty if there is none.
+// Record returns the record of a session, live or ended. It is empty if there is none; a past
+// is none.
 func (l *Ledger) Record(ctx context.Context, id string) ([]byte, error) {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	rec, err := l.rdb.Get(ctx, l.keys.session(l.keys.bucket(id), id)).Bytes()
-	if errors.Is(err, redis.Nil) {
+	if _, past := UnpackPast(rec); past || errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	return rec, err
