@@ -39,11 +39,11 @@ type Manager struct {
 	log    *slog.Logger
 	runner *runner.Runner[*Session]
 
-	engine     atomic.Pointer[engine.Engine] // nil until Start, or the first request
-	closed     atomic.Bool                   // by Shutdown; set with mu held
-	contexts   sessionContexts               // of Context.SessionContext
-	mismatched sync.Once                     // the log says that Redis has another number of buckets
-	wrong      sync.Map                      // what usedWrongly has logged
+	engine   atomic.Pointer[engine.Engine] // nil until Start, or the first request
+	closed   atomic.Bool                   // by Shutdown; set with mu held
+	contexts sessionContexts               // of Context.SessionContext
+	starts   startLog
+	wrong    sync.Map // what usedWrongly has logged
 
 	shutdown sync.Once
 	stopped  error // what Shutdown returns
@@ -150,8 +150,8 @@ func (m *Manager) register(name string, list *[]Hook, h Hook) {
 // Register the global hooks before Start: OnSessionCreated and OnSessionDestroyed panic
 // afterwards, also if Start has returned ErrUnavailable.
 //
-// Start returns ErrUnavailable if Redis cannot be reached; the first request tries again
-// then. It returns ErrBucketMismatch if WithBuckets does not fit the data in Redis, and
+// Start returns ErrUnavailable if Redis cannot be reached, at once if Redis refuses
+// connections; the first request tries again then. It returns ErrBucketMismatch if WithBuckets does not fit the data in Redis, and
 // ErrShutdown after Shutdown. The package-level Start also returns an error if the default
 // manager serves another store. A second call does nothing.
 //
@@ -173,8 +173,9 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	// Without the lock: while Redis is away, requests must not queue up here.
 	if err := store.ledger.Open(ctx); err != nil {
-		m.logMismatch(err)
-		return unavailable("start", err)
+		err = unavailable("start", err)
+		m.startFailed(err)
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,17 +184,15 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 	}
 	if m.engine.Load() == nil {
 		m.engine.Store(engine.Start(m.engineConfig()))
+		m.starts.begun(m.log, store.ledger.Address())
 	}
 	return nil
 }
 
-// logMismatch logs, once, that err says that Redis has another number of buckets.
-func (m *Manager) logMismatch(err error) {
-	if errors.Is(err, ErrBucketMismatch) {
-		m.mismatched.Do(func() {
-			m.log.Error("lifecycle: this instance cannot handle the sessions of its prefix, because Redis has another number of buckets; see the error for what to change",
-				"error", err)
-		})
+// startFailed logs why the background work has not started, once, if it has not.
+func (m *Manager) startFailed(err error) {
+	if m.engine.Load() == nil || errors.Is(err, ErrBucketMismatch) {
+		m.starts.failed(m.log, m.store.ledger.Address(), err)
 	}
 }
 
@@ -213,6 +212,9 @@ func (m *Manager) serve(store *Store) error {
 	m.serving = true
 	if m.runner == nil {
 		m.runner = runner.New(m.runnerConfig())
+		if m != std && std.isUnserved() {
+			logUnservedHooks(m.log)
+		}
 		if m.closed.Load() {
 			m.runner.Refuse()
 		}
@@ -306,7 +308,7 @@ func (m *Manager) engineConfig() engine.Config {
 		Retry:         delivery.Retry{Attempts: c.maxAttempts, Min: c.minBackoff, Max: c.maxBackoff},
 		DeadLimit:     c.deadLimit,
 		RedisTimeout:  m.store.config.redisTimeout,
-		OnMismatch:    m.logMismatch,
+		OnMismatch:    m.startFailed,
 		Timing: engine.Timing{
 			Heartbeat:    test.Heartbeat,
 			Sweep:        test.Sweep,
@@ -320,6 +322,13 @@ var std = newDefault()
 // Default returns the manager that the package-level functions use. It serves the store
 // of the first request, or of Start, with the manager options that NewStore got.
 func Default() *Manager { return std }
+
+// isUnserved reports whether the manager has hooks and no store: they run for no session.
+func (m *Manager) isUnserved() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.store == nil && len(m.created)+len(m.destroyed) > 0
+}
 
 // OnSessionCreated registers a hook with the default manager. The hook is called once for
 // every session that begins, in the request that begins it, before the request's handler.

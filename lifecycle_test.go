@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -123,5 +124,59 @@ func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
 	}
 	if err := lifecycle.Shutdown(redistest.Within(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Hooks that are registered with the package do not run for the sessions of a manager of its
+// own. The log says so when that manager starts, once, unless the default manager has been
+// started.
+func TestHooksOfThePackageWithAnotherManager(t *testing.T) {
+	hook := func(context.Context, *lifecycle.Session) error { return nil }
+	const says = "do not run for the sessions of this manager"
+	for name, c := range map[string]struct {
+		before func(*lifecycle.Store)
+		want   int
+	}{
+		"no hooks":       {func(*lifecycle.Store) {}, 0},
+		"created hook":   {func(*lifecycle.Store) { lifecycle.OnSessionCreated(hook) }, 1},
+		"destroyed hook": {func(*lifecycle.Store) { lifecycle.OnSessionDestroyed(hook) }, 1},
+		"the default manager serves": {func(s *lifecycle.Store) {
+			lifecycle.OnSessionDestroyed(hook)
+			if err := lifecycle.Start(redistest.Within(t), s); err != nil {
+				t.Error(err)
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer testonly.NewDefault()()
+			var log redistest.Log
+			store, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(redistest.Prefix()),
+				lifecycle.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.before(store)
+			m, err := lifecycle.New(store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			router := gin.New()
+			router.Use(m.Middleware())
+			router.GET("/", func(*gin.Context) {})
+			for range 2 {
+				router.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+			}
+			if err := m.Start(redistest.Within(t)); err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(log.String(), says); n != c.want {
+				t.Errorf("the log says %d times that the hooks of the package do not run, want %d:\n%s", n, c.want, &log)
+			}
+			for _, m := range []*lifecycle.Manager{m, lifecycle.Default()} {
+				if err := m.Shutdown(redistest.Within(t)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }

@@ -141,7 +141,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		}
 	}
 	if b.err != nil {
-		m.logMismatch(b.err)
+		m.startFailed(b.err)
 		return b.err
 	}
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {

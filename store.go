@@ -60,6 +60,11 @@ type Store struct {
 // of the store. A *redis.ClusterClient cannot be cloned: without ContextTimeoutEnabled its
 // calls end with the client's own timeouts and retries, and a warning is logged at the
 // start.
+//
+// Until Redis has answered once, the store first tries, with the Dialer of the client's
+// options, whether Redis refuses connections. If it does, the error says so at once and
+// names the address. A dial hook of AddHook that reaches Redis at another address is not
+// asked: set Dialer instead.
 func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err := ledger.CheckClient(client); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)

@@ -4,6 +4,8 @@ package suite_test
 // checks name are in startup_checks_test.go.
 const (
 	logRedisAway       = "cannot reach Redis at"
+	logStartWaits      = "the start waits"
+	logStarted         = "this instance has started"
 	logWorksAgain      = "works again"
 	logHeartbeatsAgain = "the heartbeat works again"
 	logConfigRefused   = "refuses CONFIG"

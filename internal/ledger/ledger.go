@@ -34,6 +34,7 @@ type Ledger struct {
 	keys    keys
 	servers *servers
 	timeout time.Duration
+	reach   *reach
 
 	remember time.Duration
 
@@ -46,7 +47,7 @@ type Ledger struct {
 func New(rdb redis.UniversalClient, c Config) *Ledger {
 	rdb = heedDeadlines(rdb, c.Timeout)
 	k := newKeys(c.Prefix, c.Buckets)
-	return &Ledger{rdb: rdb, keys: k, servers: newServers(rdb, k, c), timeout: c.Timeout, remember: c.Remember}
+	return &Ledger{rdb: rdb, keys: k, servers: newServers(rdb, k, c), timeout: c.Timeout, remember: c.Remember, reach: newReach(rdb)}
 }
 
 // heedDeadlines returns a client on the same connections whose reads and writes end at
@@ -83,12 +84,19 @@ func (l *Ledger) withTimeout(ctx context.Context) (context.Context, context.Canc
 // of buckets. If there is no data yet, it writes the foundation. All other calls need Open
 // to have succeeded once. After that Open returns nil at once; after an error the caller
 // may call it again.
+//
+// If Redis refuses connections, Open says so at once, with the address.
 func (l *Ledger) Open(ctx context.Context) error {
 	l.mu.Lock()
 	ready := l.ready
 	l.mu.Unlock()
 	if ready {
 		return nil
+	}
+	ctx, cancel := l.withTimeout(ctx)
+	defer cancel()
+	if err := l.reach.refused(ctx); err != nil {
+		return fmt.Errorf("connect to Redis at %s: %w", l.Address(), err)
 	}
 	if _, err := l.Foundation(ctx); err != nil {
 		return err

@@ -25,5 +25,6 @@
 //
 // Prefix returns a prefix of the test's own. EachMaster calls a function for each master of
 // a cluster, and Overwrite replaces a key with one that the library cannot have written.
-// Answered is a client without a server, for tests that choose the replies.
+// Answered is a client without a server, for tests that choose the replies. ClosedPort is an
+// address at which there is no server.
 package redistest

@@ -1,0 +1,69 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/gin-lifecycle/lifecycle/internal/reply"
+)
+
+// startLog writes what becomes of a manager's start. Its methods are safe for concurrent use.
+type startLog struct {
+	mismatched sync.Once // the log says that Redis has another number of buckets
+
+	mu   sync.Mutex
+	away bool // the log says that Redis is away
+}
+
+// failed logs that a start has failed: with another number of buckets once for good, and
+// with a Redis that is away once until begun is called. Other errors are not logged here.
+func (s *startLog) failed(log *slog.Logger, address string, err error) {
+	switch {
+	case errors.Is(err, ErrBucketMismatch):
+		s.mismatched.Do(func() {
+			log.Error("lifecycle: this instance cannot handle the sessions of its prefix, because Redis has another number of buckets; see the error for what to change",
+				"error", err)
+		})
+		return
+	case !errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled): // the client or the program has given up
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return
+	}
+	s.away = true
+	const later = "; requests get an error and destroyed hooks wait until then; this instance tries again with each request, and within Run every second; "
+	switch {
+	case reply.LoginRefused(err):
+		log.Warn("lifecycle: the start waits for Redis at "+address+", which refuses the user name or the password of the client"+later+
+			"check Username and Password of the Redis client", "error", err)
+	case reply.IsReply(err):
+		log.Warn("lifecycle: the start waits for Redis at "+address+", which refuses a command"+later+"the error says what Redis lacks", "error", err)
+	default:
+		log.Warn("lifecycle: the start waits, because it cannot reach Redis at "+address+later+
+			"check that Redis runs and that the address of the Redis client is right", "error", err)
+	}
+}
+
+// begun logs that the start has succeeded, if the log says that it waits.
+func (s *startLog) begun(log *slog.Logger, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		log.Info("lifecycle: Redis at " + address + " answers now; this instance has started, and requests and destroyed hooks work")
+	}
+	s.away = false
+}
+
+// logUnservedHooks logs that the hooks of the package are not those of the manager that
+// starts.
+func logUnservedHooks(log *slog.Logger) {
+	log.Warn("lifecycle: the hooks of lifecycle.OnSessionCreated and lifecycle.OnSessionDestroyed do not run for the sessions of this manager, " +
+		"which lifecycle.New has made: they belong to the default manager, which has not been started; " +
+		"for hooks of this manager write manager.OnSessionCreated and manager.OnSessionDestroyed; " +
+		"or use the default manager, with lifecycle.Middleware and lifecycle.Start instead of those of this manager")
+}
