@@ -34,7 +34,8 @@ request; a later registration panics.
 
 [Manager.Middleware] gives each request its session. [Manager.Start] starts the
 background work, which finds ended sessions and runs their hooks; without Start the
-first request starts it. [Manager.Shutdown] stops it.
+first request starts it. [Manager.Shutdown] stops it. [Manager.Run] starts it, serves
+HTTP, and stops both in the right order.
 
 In a handler, [Handler] or [From] give a [Context]. Read and write values with
 sessions.Default and Save, as with any store of gin-contrib/sessions. [Manager.Get],

@@ -10,9 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/gin-lifecycle/lifecycle/internal/delivery"
 	"github.com/gin-lifecycle/lifecycle/internal/engine"
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/runner"
 )
 
@@ -44,6 +42,8 @@ type Manager struct {
 	contexts sessionContexts               // of Context.SessionContext
 	starts   startLog
 	wrong    sync.Map // what usedWrongly has logged
+
+	running atomic.Bool // a call of Run
 
 	shutdown sync.Once
 	stopped  error // what Shutdown returns
@@ -183,7 +183,7 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		return ErrShutdown
 	}
 	if m.engine.Load() == nil {
-		m.engine.Store(engine.Start(m.engineConfig()))
+		m.engine.Store(engine.Start(engineConfig(m.store, &m.config, m.instance, m.runner, m.startFailed)))
 		m.starts.begun(m.log, store.ledger.Address())
 	}
 	return nil
@@ -211,7 +211,7 @@ func (m *Manager) serve(store *Store) error {
 	}
 	m.serving = true
 	if m.runner == nil {
-		m.runner = runner.New(m.runnerConfig())
+		m.runner = runner.New(runnerConfig(m.store, &m.config, m.instance, m.created, m.destroyed))
 		if m != std && std.isUnserved() {
 			logUnservedHooks(m.log)
 		}
@@ -262,59 +262,6 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		r.Refuse()
 	}
 	return nil
-}
-
-// runnerConfig is what calls the manager's hooks.
-func (m *Manager) runnerConfig() runner.Config[*Session] {
-	c := &m.config
-	return runner.Config[*Session]{
-		Ledger:    m.store.ledger,
-		Instance:  m.instance,
-		Created:   unnamed(m.created),
-		Destroyed: unnamed(m.destroyed),
-		Picture: func(e ledger.End) (s *Session, reason string) {
-			s = endedSession(m.store.config.codec, e)
-			return s, string(s.Reason)
-		},
-		CreatedRequired: c.required,
-		Timeout:         c.hookTimeout,
-		Concurrency:     c.concurrency,
-		RedisTimeout:    m.store.config.redisTimeout,
-		ShutdownReason:  string(ReasonShutdown),
-		Log:             m.log,
-	}
-}
-
-func unnamed(hooks []Hook) []runner.Hook[*Session] {
-	out := make([]runner.Hook[*Session], len(hooks))
-	for i, h := range hooks {
-		out[i] = h
-	}
-	return out
-}
-
-// engineConfig is what runs beside the requests.
-func (m *Manager) engineConfig() engine.Config {
-	c, test := &m.config, m.store.tuning
-	return engine.Config{
-		Ledger:        m.store.ledger,
-		Instance:      m.instance,
-		Hooks:         m.runner,
-		Log:           m.log,
-		Notifications: c.notifications,
-		Concurrency:   c.concurrency,
-		Lease:         c.lease,
-		LookInterval:  c.lookInterval,
-		Retry:         delivery.Retry{Attempts: c.maxAttempts, Min: c.minBackoff, Max: c.maxBackoff},
-		DeadLimit:     c.deadLimit,
-		RedisTimeout:  m.store.config.redisTimeout,
-		OnMismatch:    m.startFailed,
-		Timing: engine.Timing{
-			Heartbeat:    test.Heartbeat,
-			Sweep:        test.Sweep,
-			DeadInterval: test.DeadInterval,
-		},
-	}
 }
 
 var std = newDefault()

@@ -44,7 +44,7 @@ func TestWrongPrograms(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"another line of the program":     {"log.Printf(\"session %s: began at %s\"", "log.Printf(\"session %s: started at %s\""},
 		"another response":                {`"visit %d\n"`, `"visit no. %d\n"`},
-		"a line more":                     {"\tselect {\n", "\tlog.Print(\"ready\")\n\tselect {\n"},
+		"a line more":                     {"\tserver := ", "\tlog.Print(\"ready\")\n\tserver := "},
 		"a cleanup with every request":    {"}, lifecycle.Key(\"folder\"))", "}, nil)"},
 		"a line of the transcript less":   {"$ curl -c jar -b jar localhost:8080\nvisit 2\n", ""},
 		"another reason":                  {"ended after visit 2: idle timeout", "ended after visit 2: destroyed"},

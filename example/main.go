@@ -36,13 +36,6 @@ const (
 	absoluteTimeout = 2 * time.Minute
 )
 
-// How long the requests and the hooks may take when the application stops. Both are short, but
-// http.Server waits 5 seconds for connections that a browser has opened in advance.
-const (
-	requestsGrace = 10 * time.Second
-	hooksGrace    = 10 * time.Second
-)
-
 func main() {
 	os.Exit(program(os.Args[1:], os.Stdout, os.Stderr, idleTimeout, absoluteTimeout))
 }
@@ -80,7 +73,7 @@ func run(ctx context.Context, c config, out *log.Logger) (err error) {
 		return fmt.Errorf("%w (choose another address with -addr)", err)
 	}
 	defer func() {
-		if e := listener.Close(); !errors.Is(e, net.ErrClosed) { // the server closes it, if there was one
+		if e := listener.Close(); !errors.Is(e, net.ErrClosed) { // lifecycle.Run closes it
 			err = errors.Join(err, e)
 		}
 	}()
@@ -113,43 +106,21 @@ func run(ctx context.Context, c config, out *log.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	// Start the background work now, and not with the first request. So the hooks of sessions
-	// that ended while the application was down run at once, and a wrong -redis is noticed.
+	// Run would wait for a Redis that is away. Here a wrong -redis is noticed at once.
 	if err := lifecycle.Start(ctx, store); err != nil {
 		if ctx.Err() != nil {
 			return nil // a signal came meanwhile
 		}
 		return fmt.Errorf("%s: %w", server, err)
 	}
-	defer func() {
-		out.Printf("stopping: running the hooks that are left; open workspaces: %d", files.Count())
-		ctx, cancel := context.WithTimeout(context.Background(), hooksGrace)
-		defer cancel()
-		err = errors.Join(err, lifecycle.Shutdown(ctx))
-		out.Printf("stopping: closing %s", server)
-	}()
-
+	unless := context.AfterFunc(ctx, func() {
+		out.Printf("stopping: finishing requests, then running the hooks that are left; open workspaces: %d; Ctrl-C again kills", files.Count())
+	})
+	defer unless()
 	out.Printf("open http://%s - sessions are kept in %s; Ctrl-C stops", address(listener), server)
-	return serve(ctx, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}, listener, out)
-}
-
-// serve serves until ctx ends, and then waits for the requests that have begun. It must return
-// before the application calls lifecycle.Shutdown: until then, handlers may register hooks.
-func serve(ctx context.Context, s *http.Server, l net.Listener, out *log.Logger) error {
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	out.Printf("stopping: finishing requests; Ctrl-C again kills")
-	grace, cancel := context.WithTimeout(context.Background(), requestsGrace)
-	defer cancel()
-	if err := s.Shutdown(grace); err != nil {
-		return errors.Join(fmt.Errorf("finish requests: %w", err), s.Close())
-	}
-	return nil
+	err = lifecycle.Run(ctx, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}, store, lifecycle.WithListener(listener))
+	out.Printf("stopping: closing %s", server)
+	return err
 }
 
 // address returns the host and port that a browser on this machine can open.

@@ -42,9 +42,13 @@ func runChild() {
 	}
 	var o order
 	must(json.Unmarshal([]byte(os.Getenv(childEnv)), &o))
+	idle := time.Second
+	if o.Mode == "run" {
+		idle = time.Hour
+	}
 	store, err := lifecycle.NewStore(o.At.dial(), lifecycle.WithPrefix(o.Prefix), lifecycle.WithBuckets(8),
 		lifecycle.WithNotifications(o.Notifications),
-		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(time.Second))
+		lifecycle.WithLease(300*time.Millisecond), lifecycle.WithIdleTimeout(idle))
 	must(err)
 	m, err := lifecycle.New(store)
 	must(err)
@@ -62,12 +66,16 @@ func runChild() {
 	router := gin.New()
 	router.Use(m.Middleware())
 	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
-		must(register(c, func(_ context.Context, s *lifecycle.Session) error {
+		must(register(c, func(ctx context.Context, s *lifecycle.Session) error {
 			fmt.Println("closure", s.ID, s.Reason)
-			return nil
+			return ctx.Err()
 		}))
 		fmt.Println("began", c.Session().ID)
 	}))
+	if o.Mode == "run" {
+		must(runUntilSignal(m, router))
+		return
+	}
 	must(m.Start(context.Background()))
 	fmt.Println("started", m.Stats().Instances)
 	if o.Mode != "idle" {
