@@ -215,6 +215,9 @@ func (m *Manager) serve(store *Store) error {
 		if m != std && std.isUnserved() {
 			logUnservedHooks(m.log)
 		}
+		if n := len(m.destroyed); n > 0 && m.config.servesOnly {
+			logIdleHooks(m.log, n)
+		}
 		if m.closed.Load() {
 			m.runner.Refuse()
 		}

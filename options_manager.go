@@ -32,6 +32,7 @@ type managerConfig struct {
 	notifications bool
 	lazy          bool
 	required      bool // created hooks
+	servesOnly    bool
 	headers       []string
 	onError       func(*gin.Context, error)
 	skipper       func(*gin.Context) bool
@@ -200,6 +201,28 @@ func WithDeadLimit(n int) ManagerOption {
 func WithNotifications(use bool) ManagerOption {
 	return func(c *managerConfig) error {
 		c.notifications = use
+		return nil
+	}
+}
+
+// WithoutDelivery makes an instance that only serves. It finds no ended sessions and never
+// runs the destroyed hooks of OnSessionDestroyed; other instances with the same Redis and
+// prefix do that, the workers. Use it for web processes whose hooks run in programs of their
+// own. A worker is a program without this option that registers the hooks and calls
+// Manager.Start, or Manager.Run with a nil server; it needs no router. Default: every
+// instance serves and runs destroyed hooks.
+//
+// All else is as without the option: created hooks run in the request, and closures
+// (Context.OnSessionDestroyed) run on the instance that registered them. A session that is
+// destroyed here has its destroyed hooks run by a worker, as quickly as on another instance.
+//
+// Without a worker ends wait in Redis, and so do the closures of sessions that time out.
+// The log says when there has been no worker for three heartbeats, and Stats.Deliverers
+// counts the workers. If destroyed hooks are registered with such a manager, the log says at
+// its start that they do not run here.
+func WithoutDelivery() ManagerOption {
+	return func(c *managerConfig) error {
+		c.servesOnly = true
 		return nil
 	}
 }

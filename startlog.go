@@ -67,3 +67,10 @@ func logUnservedHooks(log *slog.Logger) {
 		"for hooks of this manager write manager.OnSessionCreated and manager.OnSessionDestroyed; " +
 		"or use the default manager, with lifecycle.Middleware and lifecycle.Start instead of those of this manager")
 }
+
+// logIdleHooks logs that the destroyed hooks of a manager do not run on this instance.
+func logIdleHooks(log *slog.Logger, n int) {
+	log.Warn("lifecycle: this instance has WithoutDelivery, so the hooks of its OnSessionDestroyed never run here; "+
+		"if the workers register them too, all is well, and this instance need not register them; otherwise register them in a worker, "+
+		"an instance without that option", "hooks", n)
+}

@@ -43,6 +43,12 @@ type Stats struct {
 	// the first heartbeat. While Redis is away, or hung hooks keep this instance from
 	// handling ended sessions, it is the number at the last heartbeat.
 	Instances int
+	// Deliverers is how many of these run destroyed hooks: those without WithoutDelivery. If
+	// it is 0 for more than a moment, ends wait until such an instance starts.
+	Deliverers int
+	// Delivering says whether this instance runs destroyed hooks: it has been started, and
+	// WithoutDelivery is not set.
+	Delivering bool
 }
 
 // NotificationState says whether an instance gets Redis's keyspace notifications.
@@ -84,6 +90,7 @@ func (m *Manager) Stats() Stats {
 		f := e.Figures()
 		s.HooksRetried, s.Buried, s.Dropped = f.Retried, f.Buried, f.Dropped
 		s.Dead, s.Overdue, s.Instances = f.Dead, f.Overdue, f.Instances
+		s.Deliverers, s.Delivering = f.Deliverers, !m.config.servesOnly
 		s.Notifications = notificationStates[f.Notifications]
 	}
 	return s

@@ -45,6 +45,7 @@ func engineConfig(store *Store, c *managerConfig, instance string, hooks engine.
 		Instance:      instance,
 		Hooks:         hooks,
 		Log:           c.logger(),
+		ServesOnly:    c.servesOnly,
 		Notifications: c.notifications,
 		Concurrency:   c.concurrency,
 		Lease:         c.lease,

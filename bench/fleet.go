@@ -58,7 +58,7 @@ func (b *bench) costOfBeat(ctx context.Context) (calls, error) {
 	beat := func() error {
 		_, err := l.Foundation(ctx)
 		if err == nil {
-			_, err = l.Heartbeat(ctx, "one", time.Minute)
+			_, err = l.Heartbeat(ctx, ledger.Member{Instance: "one"}, time.Minute)
 		}
 		return err
 	}

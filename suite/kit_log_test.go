@@ -11,6 +11,10 @@ const (
 	logConfigRefused   = "refuses CONFIG"
 	logOtherBuckets    = "use WithBuckets("
 
+	logNobodyDelivers   = "no instance runs destroyed hooks"
+	logSomebodyDelivers = "there is an instance again that runs destroyed hooks"
+	logIdleHooks        = "this instance has WithoutDelivery"
+
 	logSeveralCookies = "several cookies of the session's name"
 	logLongIdle       = "the idle timeout is longer than the absolute timeout"
 	logLongMaxAge     = "MaxAge is longer than the absolute timeout"

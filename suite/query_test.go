@@ -16,7 +16,7 @@ import (
 func TestStats(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, shared(t), redistest.Prefix())
-	if s := a.m.Stats(); s.Created != 0 || s.Notifications != lifecycle.NotificationsOff || s.Instances != 0 {
+	if s := a.m.Stats(); s.Created != 0 || s.Notifications != lifecycle.NotificationsOff || s.Instances != 0 || s.Deliverers != 0 || s.Delivering {
 		t.Errorf("before the first request: %+v", s)
 	}
 	for range 3 {
@@ -28,7 +28,7 @@ func TestStats(t *testing.T) {
 	redistest.Eventually(t, "Stats has all figures", func() bool {
 		s := a.m.Stats()
 		return s.Created == 3 && s.Ended[lifecycle.ReasonRevoked] == 3 && s.HooksRun == 6 && s.HooksFailed == 0 &&
-			s.Instances == 1 && s.Notifications == a.on.notifications && s.Dead == 0 && s.Overdue == 0
+			s.Instances == 1 && s.Deliverers == 1 && s.Delivering && s.Notifications == a.on.notifications && s.Dead == 0 && s.Overdue == 0
 	})
 }
 

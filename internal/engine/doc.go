@@ -29,6 +29,10 @@
 //     have returned. It sends no heartbeats meanwhile, so the log says nothing of Redis
 //     going away or coming back in that time.
 //
+// An engine that only serves (Config.ServesOnly) has no buckets, claims nothing and is never
+// full. It runs closures only. If all engines are such, the log says that nobody runs the
+// global hooks.
+//
 // # Failures
 //
 // Each part survives the failures of Redis by itself; see their packages. If the data in

@@ -34,6 +34,9 @@ type Config struct {
 	Hooks    Hooks
 	Log      *slog.Logger
 
+	// ServesOnly says that this instance looks after no buckets and claims no ends: other
+	// instances run the global hooks. Closures run here as ever.
+	ServesOnly    bool
 	Notifications bool          // use keyspace notifications
 	Concurrency   int           // ends whose hooks run at the same time
 	Lease         time.Duration // of claims
@@ -89,6 +92,7 @@ type Engine struct {
 	health    health              // of membership's goroutine alone
 	own       []int               // buckets of this instance; of membership's goroutine alone
 	instances atomic.Int64        // alive, this one included
+	deliverers
 }
 
 // Start starts an engine. It does not wait for Redis.
@@ -116,9 +120,10 @@ func Start(c Config) *Engine {
 func (e *Engine) makeParts() {
 	c := e.c
 	e.membership = membership.New(membership.Config{
-		Ledger:   c.Ledger,
-		Instance: c.Instance,
-		Interval: c.Timing.Heartbeat,
+		Ledger:     c.Ledger,
+		Instance:   c.Instance,
+		ServesOnly: c.ServesOnly,
+		Interval:   c.Timing.Heartbeat,
 		On: membership.Events{
 			Changed:  e.viewChanged,
 			DataLost: e.dataLost,

@@ -15,6 +15,7 @@ type Figures struct {
 	Overdue       time.Duration  // for how long the oldest end has waited
 	Notifications listener.State // of keyspace notifications
 	Instances     int            // alive at the last heartbeat
+	Deliverers    int            // of these, those that run global hooks
 }
 
 // Figures returns the engine's figures without asking Redis.
@@ -28,5 +29,6 @@ func (e *Engine) Figures() Figures {
 		Overdue:       e.overdue(),
 		Notifications: e.listener.State(),
 		Instances:     int(e.instances.Load()),
+		Deliverers:    int(e.deliverers.alive.Load()),
 	}
 }

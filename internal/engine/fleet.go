@@ -34,7 +34,8 @@ func (e *Engine) viewChanged(ctx context.Context, v membership.View) {
 		e.unattended.clear()
 	}
 	e.own = v.Own
-	e.instances.Store(int64(len(v.Instances)))
+	e.instances.Store(int64(v.Instances))
+	e.deliverers.alive.Store(int64(v.Deliverers))
 	e.reapers.SetBuckets(v.Own)
 	e.listener.SetBuckets(ctx, v.Own, v.Leader)
 	e.dead.setBuckets(ctx, v.Own)

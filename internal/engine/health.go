@@ -30,8 +30,10 @@ func (e *Engine) heartbeat(err error) {
 			e.reapers.LookAtAll()
 		}
 		h.failing, h.saidLogin, h.saidOverwritten = false, false, false
+		e.deliverers.check(e.c.Log, e.c.Timing.Heartbeat, e.instances.Load())
 		return
 	}
+	e.deliverers.unknown()
 	first := !h.failing
 	h.failing = true
 	switch {
@@ -60,7 +62,11 @@ func (e *Engine) heartbeat(err error) {
 
 // ready reports whether this instance can run hooks. It cannot while as many hooks ignore
 // their context as may run at the same time; then other instances look after its buckets.
+// An instance that only serves has none to give up.
 func (e *Engine) ready(ctx context.Context) bool {
+	if e.c.ServesOnly {
+		return true
+	}
 	hung := e.c.Hooks.Hung()
 	was := e.health.full
 	e.health.full = hung >= e.c.Concurrency

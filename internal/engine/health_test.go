@@ -57,6 +57,7 @@ func TestHeartbeatIsLoggedOnce(t *testing.T) {
 				Log:    slog.New(slog.NewTextHandler(&log, nil)),
 			}}
 			e.makeParts()
+			e.deliverers.alive.Store(1)
 			for _, err := range c.beats {
 				e.heartbeat(err)
 			}

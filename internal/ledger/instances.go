@@ -9,13 +9,35 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Heartbeat notes that instance is alive, and returns all instances that are alive,
+// Member is an instance on the list of those that are alive.
+type Member struct {
+	Instance   string
+	ServesOnly bool // it looks after no buckets, and claims no ends
+}
+
+// servesOnly is before the name of an instance on the list that only serves. Names of
+// instances have no colon.
+const servesOnly = "serves:"
+
+func (m Member) entry() string {
+	if m.ServesOnly {
+		return servesOnly + m.Instance
+	}
+	return m.Instance
+}
+
+func parseMember(entry string) Member {
+	name, only := strings.CutPrefix(entry, servesOnly)
+	return Member{name, only}
+}
+
+// Heartbeat notes that an instance is alive, and returns all instances that are alive,
 // itself included. An instance counts as alive for ttl after its last heartbeat.
-func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Duration) ([]string, error) {
+func (l *Ledger) Heartbeat(ctx context.Context, m Member, ttl time.Duration) ([]Member, error) {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	sent := l.servers.base.local()
-	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, instance, ttl.Milliseconds()).Slice()
+	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, m.entry(), ttl.Milliseconds()).Slice()
 	if err != nil {
 		l.reloadAfter(err)
 		return nil, fmt.Errorf("%s: %w", l.keys.instances(), err)
@@ -23,18 +45,18 @@ func (l *Ledger) Heartbeat(ctx context.Context, instance string, ttl time.Durati
 	if !l.Clustered() {
 		l.servers.base.Sample(toInt(reply[0]), sent)
 	}
-	alive := make([]string, 0, len(reply)-1)
+	alive := make([]Member, 0, len(reply)-1)
 	for _, v := range reply[1:] {
-		alive = append(alive, toString(v))
+		alive = append(alive, parseMember(toString(v)))
 	}
 	return alive, nil
 }
 
-// Leave takes instance off the list of those that are alive.
-func (l *Ledger) Leave(ctx context.Context, instance string) error {
+// Leave takes an instance off the list of those that are alive.
+func (l *Ledger) Leave(ctx context.Context, m Member) error {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
-	return l.rdb.ZRem(ctx, l.keys.instances(), instance).Err()
+	return l.rdb.ZRem(ctx, l.keys.instances(), m.entry()).Err()
 }
 
 // Unwatch takes instance off the watchers of these sessions: it no longer holds closures of

@@ -16,6 +16,9 @@
 // The instance that has bucket 0 is the leader. The leader alone listens to keyspace
 // notifications.
 //
+// An instance that only serves (Config.ServesOnly) has a mark on the list. It has no
+// buckets, is never the leader, and the others leave it out when they compute theirs.
+//
 // Two instances may have different lists for a moment, and both look after the same
 // bucket, or none does. Neither breaks a guarantee: only one of two instances gets a
 // claim, the right to run the hooks of an end, because Redis gives it in one atomic

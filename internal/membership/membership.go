@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -13,11 +14,13 @@ import (
 
 // View is what an instance knows about all instances.
 type View struct {
-	// Instances are the names of the instances that are alive, sorted, this one
-	// included. Where this instance has given all its buckets up, it is the last list
-	// that it has read.
-	Instances []string
-	Own       []int // the buckets that this instance looks after, sorted
+	// Instances is the number of instances that are alive, this one included. Where this
+	// instance has given all its buckets up, it is the number in the last list that it has
+	// read.
+	Instances int
+	// Deliverers is how many of them look after buckets and claim ends.
+	Deliverers int
+	Own        []int // the buckets that this instance looks after, sorted
 	// Leader is true on the one instance that listens to keyspace notifications. If
 	// every instance listened, Redis would send each notification to all of them.
 	Leader bool
@@ -27,8 +30,11 @@ type View struct {
 type Config struct {
 	Ledger   *ledger.Ledger
 	Instance string
-	Interval time.Duration // pause between two heartbeats
-	On       Events
+	// ServesOnly says that this instance looks after no buckets. It is on the list all the
+	// same, with a mark.
+	ServesOnly bool
+	Interval   time.Duration // pause between two heartbeats
+	On         Events
 }
 
 // Events are the functions that Run calls, all from its own goroutine.
@@ -46,6 +52,7 @@ type Events struct {
 // Run.
 type Membership struct {
 	c    Config
+	self ledger.Member
 	poke chan struct{}
 }
 
@@ -58,7 +65,7 @@ const maxBeats = 10
 
 // New returns a membership that sends no heartbeats yet.
 func New(c Config) *Membership {
-	return &Membership{c: c, poke: make(chan struct{}, 1)}
+	return &Membership{c: c, self: ledger.Member{Instance: c.Instance, ServesOnly: c.ServesOnly}, poke: make(chan struct{}, 1)}
 }
 
 // Poke brings the next heartbeat forward: somebody has said that an instance has come or
@@ -73,14 +80,14 @@ func (m *Membership) Poke() {
 // Run sends heartbeats until ctx ends. Then it takes the instance off the list.
 func (m *Membership) Run(ctx context.Context) {
 	on := m.c.On
-	var last []string // nil while this instance is not on the list
+	var last []ledger.Member // nil while this instance is not on the list
 	ticker := time.NewTicker(m.c.Interval)
 	defer ticker.Stop()
 	for {
 		if !on.Ready(ctx) {
 			if last != nil {
 				m.leave(ctx)
-				on.Changed(ctx, View{Instances: last})
+				on.Changed(ctx, View{Instances: len(last), Deliverers: len(deliverers(last))})
 				last = nil
 			}
 			select {
@@ -97,8 +104,8 @@ func (m *Membership) Run(ctx context.Context) {
 		}
 		on.Beat(err)
 		if err == nil && !slices.Equal(alive, last) {
-			on.Changed(ctx, viewOf(m.c.Instance, alive, m.c.Ledger.Buckets()))
-			if !slices.Contains(last, m.c.Instance) {
+			on.Changed(ctx, viewOf(m.self, alive, m.c.Ledger.Buckets()))
+			if !slices.Contains(last, m.self) {
 				_ = m.c.Ledger.NotifyInstances(ctx) // if it fails, the others find out with their next heartbeat
 			}
 			last = alive
@@ -131,8 +138,8 @@ func (m *Membership) awaitNextBeat(ctx context.Context, tick <-chan time.Time) b
 	}
 }
 
-// beat sends one heartbeat and returns the names of all instances that are alive, sorted.
-func (m *Membership) beat(ctx context.Context) ([]string, error) {
+// beat sends one heartbeat and returns all instances that are alive, sorted.
+func (m *Membership) beat(ctx context.Context) ([]ledger.Member, error) {
 	lost, err := m.c.Ledger.Foundation(ctx)
 	if err != nil {
 		return nil, err
@@ -140,8 +147,8 @@ func (m *Membership) beat(ctx context.Context) ([]string, error) {
 	if lost {
 		m.c.On.DataLost()
 	}
-	alive, err := m.c.Ledger.Heartbeat(ctx, m.c.Instance, missedBeats*m.c.Interval)
-	slices.Sort(alive)
+	alive, err := m.c.Ledger.Heartbeat(ctx, m.self, missedBeats*m.c.Interval)
+	slices.SortFunc(alive, func(a, b ledger.Member) int { return strings.Compare(a.Instance, b.Instance) })
 	return alive, err
 }
 
@@ -149,21 +156,35 @@ func (m *Membership) beat(ctx context.Context) ([]string, error) {
 // that fails, the others miss its heartbeats.
 func (m *Membership) leave(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	if m.c.Ledger.Leave(ctx, m.c.Instance) == nil {
+	if m.c.Ledger.Leave(ctx, m.self) == nil {
 		_ = m.c.Ledger.NotifyInstances(ctx)
 	}
 }
 
 // viewOf returns the view that instance self has of a list of instances.
-func viewOf(self string, alive []string, buckets int) View {
-	v := View{Instances: alive}
+func viewOf(self ledger.Member, alive []ledger.Member, buckets int) View {
+	keepers := deliverers(alive)
+	v := View{Instances: len(alive), Deliverers: len(keepers)}
+	if self.ServesOnly {
+		return v
+	}
 	for b := range buckets {
-		if Keeper(alive, b) == self {
+		if Keeper(keepers, b) == self.Instance {
 			v.Own = append(v.Own, b)
 			v.Leader = v.Leader || b == 0
 		}
 	}
 	return v
+}
+
+// deliverers returns the names of the instances that look after buckets.
+func deliverers(alive []ledger.Member) (names []string) {
+	for _, m := range alive {
+		if !m.ServesOnly {
+			names = append(names, m.Instance)
+		}
+	}
+	return names
 }
 
 // Keeper returns the instance that looks after bucket b: the one whose hash together with

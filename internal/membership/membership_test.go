@@ -2,11 +2,14 @@ package membership
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -16,6 +19,15 @@ func instances(n int) []string {
 	list := make([]string, n)
 	for i := range list {
 		list[i] = fmt.Sprintf("instance%02d", i)
+	}
+	return list
+}
+
+// members returns instances that deliver.
+func members(names []string) []ledger.Member {
+	list := make([]ledger.Member, len(names))
+	for i, n := range names {
+		list[i].Instance = n
 	}
 	return list
 }
@@ -30,7 +42,7 @@ func TestEveryBucketHasOneKeeper(t *testing.T) {
 		keepers := make(map[int]string)
 		leaders := 0
 		for _, self := range all {
-			v := viewOf(self, all, buckets)
+			v := viewOf(ledger.Member{Instance: self}, members(all), buckets)
 			for _, b := range v.Own {
 				if other, twice := keepers[b]; twice {
 					t.Errorf("both %s and %s look after bucket %d", other, self, b)
@@ -47,6 +59,27 @@ func TestEveryBucketHasOneKeeper(t *testing.T) {
 		if len(keepers) != buckets || leaders != 1 {
 			t.Errorf("%d instances look after %d of %d buckets, and %d of them lead, want all buckets and one leader", n, len(keepers), buckets, leaders)
 		}
+	}
+}
+
+// Instances that only serve have no bucket and never lead. They change nothing for the others.
+func TestWhoOnlyServesHasNoBucket(t *testing.T) {
+	t.Parallel()
+	const buckets = 64
+	workers := members(instances(3))
+	web := ledger.Member{Instance: "web", ServesOnly: true}
+	all := append([]ledger.Member{web, {Instance: "web2", ServesOnly: true}}, workers...)
+	for _, w := range workers {
+		alone, v := viewOf(w, workers, buckets), viewOf(w, all, buckets)
+		if !slices.Equal(v.Own, alone.Own) || v.Leader != alone.Leader || v.Instances != 5 || v.Deliverers != 3 {
+			t.Errorf("%s: %+v with instances that only serve, %+v without", w.Instance, v, alone)
+		}
+	}
+	if v := viewOf(web, all, buckets); len(v.Own) > 0 || v.Leader || v.Instances != 5 || v.Deliverers != 3 {
+		t.Errorf("who only serves: %+v", v)
+	}
+	if v := viewOf(web, []ledger.Member{web}, buckets); len(v.Own) > 0 || v.Leader || v.Instances != 1 || v.Deliverers != 0 {
+		t.Errorf("who only serves and is alone: %+v", v)
 	}
 }
 

@@ -1,7 +1,7 @@
 -- Notes that an instance is alive, and returns all that are.
 --
 -- KEYS  1 instances
--- ARGV  1 instance  2 how long a heartbeat counts, ms
+-- ARGV  1 instance, with its mark if it only serves  2 how long a heartbeat counts, ms
 -- Reply {now, instance, ...}, every instance whose last heartbeat counts
 --
 -- Invariant: an instance without a heartbeat for longer than that is removed.
