@@ -121,6 +121,8 @@ const (
 	logConfigRefused      = "Redis refuses CONFIG"
 	logSubscriptionLost   = "the subscription to Redis at"
 	logSubscribedAgain    = "lifecycle: subscribed again to Redis at"
+	logNobodyDelivers     = "no instance runs destroyed hooks"
+	logSomebodyDelivers   = "there is an instance again that runs destroyed hooks"
 	logNotificationsOff   = "keyspace notifications are off"
 	logDestroyedHookFails = "a destroyed hook failed"
 	logAnyError           = " error=" // every line about a call that failed has it

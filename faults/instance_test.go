@@ -49,6 +49,7 @@ type setup struct {
 	HookTimeout  time.Duration
 	Heartbeat    time.Duration
 	Sweep        time.Duration // between two queries for all sessions with closures; 0 is the library's default
+	ServesOnly   bool          // with WithoutDelivery: others run the hooks
 	Skew         time.Duration // how far the instance's clock is ahead
 	Concurrency  int
 	Attempts     int           // at the hooks of one end
@@ -180,8 +181,13 @@ func (in *instance) manage() error {
 	if in.Skew != 0 {
 		tuning.Now = func() time.Time { return time.Now().Add(in.Skew) }
 	}
+	var serves lifecycle.ManagerOption
+	if in.ServesOnly {
+		serves = lifecycle.WithoutDelivery()
+	}
 	var err error
 	in.store, err = lifecycle.NewStore(in.rdb,
+		serves,
 		lifecycle.WithPrefix(in.Prefix),
 		lifecycle.WithBuckets(in.Buckets),
 		lifecycle.WithIdleTimeout(in.Idle),
