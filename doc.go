@@ -78,6 +78,8 @@ of all Redis keys of a store. A server is one Redis server; a cluster has severa
     sessions in them that have ended. Each bucket has a due-index, a sorted set in Redis
     that says when each session needs a look. In a look the instance checks whether the
     session's live key still exists, and ends the session if it does not.
+  - Worker: an instance that runs destroyed hooks for others, which have [WithoutDelivery]
+    and only serve.
   - Heartbeat: what each instance writes to Redis every second to show that it is alive.
   - Keyspace notification: a message of Redis that a key has expired, or was deleted or
     evicted ([WithNotifications]).

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
 )
 
 // The whole program around a router: it serves until a signal comes, and stops in the right
@@ -127,4 +128,45 @@ func ExampleWithServerGrace() {
 
 	fmt.Println(manager.Run(context.Background(), new(http.Server), lifecycle.WithServerGrace(-time.Second)))
 	// Output: lifecycle: Run: WithServerGrace(-1s): must be from 0s to 1h
+}
+
+// The web process only serves. The worker, mostly another program, runs the destroyed hooks.
+func ExampleWithoutDelivery() {
+	client, err := embedded.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	store, err := lifecycle.NewStore(client)
+	if err != nil {
+		log.Fatal(err)
+	}
+	web, err := lifecycle.New(store, lifecycle.WithoutDelivery())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(web)
+	worker, err := lifecycle.New(store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(worker)
+	ended := make(chan *lifecycle.Session, 1)
+	worker.OnSessionDestroyed(func(_ context.Context, s *lifecycle.Session) error {
+		ended <- s
+		return nil
+	})
+	if err := worker.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+
+	router := shop(web)
+	login := visit(router, "/set?user=ann")
+	visit(router, "/logout", login.Result().Cookies()...)
+	s := <-ended
+	fmt.Println("on the worker:", s.Get("user"), s.Reason)
+	fmt.Println("delivering:", web.Stats().Delivering, worker.Stats().Delivering)
+	// Output:
+	// on the worker: ann destroyed
+	// delivering: false true
 }
