@@ -48,11 +48,12 @@ func TestNobodyDeliversIsLoggedOnce(t *testing.T) {
 				}
 				var got []string
 				for line := range strings.Lines(text.String()) {
-					if strings.Contains(line, nobody) && strings.Contains(line, "instances=7") {
+					switch {
+					case strings.Contains(line, nobody) && strings.Contains(line, "instances=7"):
 						got = append(got, nobody)
-					} else if strings.Contains(line, somebody) {
+					case strings.Contains(line, somebody):
 						got = append(got, somebody)
-					} else {
+					default:
 						t.Errorf("another line: %s", line)
 					}
 				}

@@ -88,11 +88,11 @@ type Engine struct {
 	finders  sync.WaitGroup // the parts that submit to delivery
 	others   sync.WaitGroup // the other parts
 
-	checked   map[string]struct{} // servers that preflight has seen; of topology's goroutine alone
-	health    health              // of membership's goroutine alone
-	own       []int               // buckets of this instance; of membership's goroutine alone
-	instances atomic.Int64        // alive, this one included
-	deliverers
+	checked    map[string]struct{} // servers that preflight has seen; of topology's goroutine alone
+	health     health              // of membership's goroutine alone
+	own        []int               // buckets of this instance; of membership's goroutine alone
+	instances  atomic.Int64        // alive, this one included
+	deliverers deliverers
 }
 
 // Start starts an engine. It does not wait for Redis.
