@@ -46,7 +46,7 @@ func ExampleManager_Run() {
 	router := gin.New()
 	router.Use(manager.Middleware())
 	router.GET("/events", lifecycle.Handler(func(c *lifecycle.Context) {
-		err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
+		_, err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
 			fmt.Println("closed:", s.Reason, ctx.Err())
 			return nil
 		})

@@ -104,7 +104,7 @@ func isShutDown(t testing.TB, m *lifecycle.Manager) {
 func (a *app) holding() <-chan string {
 	ran := make(chan string, 10)
 	a.get("/closure", func(c *lifecycle.Context) {
-		a.answer(c, c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
+		a.answer(c, register(c, func(ctx context.Context, s *lifecycle.Session) error {
 			if err := ctx.Err(); err != nil {
 				ran <- err.Error()
 				return err

@@ -20,7 +20,7 @@ import (
 // runUntilSignal is the end of a child's program: it serves with Run until a signal comes.
 func runUntilSignal(m *lifecycle.Manager, router *gin.Engine) error {
 	router.GET("/stream", lifecycle.Handler(func(c *lifecycle.Context) {
-		err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
+		_, err := c.OnSessionDestroyed(func(ctx context.Context, s *lifecycle.Session) error {
 			_, limited := ctx.Deadline()
 			fmt.Println("hook", s.ID, s.Reason, ctx.Err(), limited)
 			return nil
