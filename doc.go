@@ -38,7 +38,7 @@ first request starts it. [Manager.Shutdown] stops it. [Manager.Run] starts it, s
 HTTP, and stops both in the right order.
 
 In a handler, [Handler] or [From] give a [Context]. Read and write values with
-sessions.Default and Save, as with any store of gin-contrib/sessions. [Manager.Get],
+[Context.Values] or sessions.Default, and Save, as with any store of gin-contrib/sessions. [Manager.Get],
 [Manager.All], [Manager.Count] and [Manager.Destroy] are for administrators. So are
 [Manager.Dead], [Manager.RetryDead] and [Manager.DropDead], for ended sessions whose
 hooks have failed for good. [Manager.Stats] is for monitoring.

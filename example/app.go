@@ -106,7 +106,7 @@ func (a *app) signIn(c *lifecycle.Context) {
 		a.render(c, http.StatusBadRequest, "A name has 1 to 64 characters.")
 		return
 	}
-	session := sessions.Default(c.Context)
+	session := c.Values()
 	if user := session.Get(userKey); user != nil && user != name {
 		// The session and its notes belong to another user.
 		a.render(c, http.StatusConflict, "Sign out first: this session is somebody else's.")
@@ -165,7 +165,7 @@ func (a *app) signOut(c *lifecycle.Context) {
 
 // note adds a note to the session's workspace.
 func (a *app) note(c *lifecycle.Context) {
-	user, ok := sessions.Default(c.Context).Get(userKey).(string)
+	user, ok := c.Values().Get(userKey).(string)
 	if !ok {
 		a.render(c, http.StatusUnauthorized, "Sign in to take notes. If you were, that session has ended.")
 		return

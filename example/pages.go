@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
@@ -60,7 +59,7 @@ func (a *app) render(c *lifecycle.Context, status int, notice string) {
 		fail(c.Context, err)
 		return
 	}
-	user, _ := sessions.Default(c.Context).Get(userKey).(string)
+	user, _ := c.Values().Get(userKey).(string)
 	c.HTML(status, "home.html", homePage{
 		Notice:          notice,
 		User:            user,

@@ -13,7 +13,7 @@
 //     decides whether the promises were kept. The invariants that it checks, I1 to I12,
 //     are explained with the methods of trial. The checker has tests of its own.
 //
-// The rows of the fault matrix in docs/guarantees.md are the tests TestRow01 to TestRow28.
+// The rows of the fault matrix in docs/guarantees.md are the tests TestRow01 to TestRow29.
 // TestModel compares random histories with a simple model of the sessions. TestSoak breaks
 // everything at random under a constant load, while other clients send forged cookies.
 //

@@ -56,6 +56,12 @@ func (in *instance) routes(before ...gin.HandlerFunc) *gin.Engine {
 		}
 		return s.Save()
 	})
+	// Its handler sends the header, and runs until the visitor goes away.
+	page("/wait", func(c *lifecycle.Context) error {
+		c.Writer.Flush()
+		<-c.Request.Context().Done()
+		return nil
+	})
 	page("/forget", func(c *lifecycle.Context) error {
 		s := sessions.Default(c.Context)
 		s.Delete(c.Query("key"))
