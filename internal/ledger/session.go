@@ -132,15 +132,22 @@ func (x *reading) loaded() (r Loaded) {
 	return r
 }
 
+// clockError is more than the estimate of a server's clock is off.
+const clockError = 500 * time.Millisecond
+
 // Restore takes back that Load has prolonged the session of t, unless another request has
 // prolonged it since. asked is ClockOf the session just before Load, and left is what Load has
 // returned.
 func (l *Ledger) Restore(ctx context.Context, t token.Token, asked int64, left time.Duration) error {
 	b := l.keys.bucket(t.ID)
-	// Half a second is more than the estimate of the clock is off.
-	latest := l.Clock(b).Unix() + t.Timeouts().Idle.Milliseconds() + 500
+	idle := t.Timeouts().Idle.Milliseconds()
+	earliest, latest := asked+idle, l.Clock(b).Unix()+idle
+	added := idle - left.Milliseconds()
+	if unit, end := liveUntil(t.Timeouts(), asked); unit == "PXAT" {
+		earliest, latest, added = end, end, end-asked-left.Milliseconds()
+	}
 	_, err := l.runBool(ctx, restoreScript, []string{l.keys.due(b), l.keys.live(b, t.ID, t.Proof())},
-		t.ID, asked+left.Milliseconds(), latest, l.keys.wake(b))
+		t.ID, max(added, 0), earliest-clockError.Milliseconds(), latest+clockError.Milliseconds(), l.keys.wake(b))
 	return err
 }
 

@@ -1,9 +1,9 @@
 -- Takes back that a request has prolonged a session.
 --
 -- KEYS  1 due  2 live
--- ARGV  1 id  2 when the session would have ended without the request, Unix ms
---       3 the latest time at which the request can have made it end, Unix ms
---       4 channel of the bucket
+-- ARGV  1 id  2 by how much the request has prolonged it, ms
+--       3 and 4 the earliest and the latest time at which the request can have made it end, Unix ms
+--       5 channel of the bucket
 -- Reply 1 taken back now, or by the same call sent earlier
 --       0 nothing was done: not live, or another request has prolonged it since
 --
@@ -11,16 +11,18 @@
 -- shortened. The due entry is never later than the live key's deadline; it is written first,
 -- so that no end is noticed late when Redis is out of memory.
 local left = redis.call('PTTL', KEYS[2])
-if left == -2 then return 0 end
+if left < 0 then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local before = math.max(tonumber(ARGV[2]), now + 1)
-if left >= 0 and now + left <= before then return 1 end
-if left < 0 or now + left > tonumber(ARGV[3]) then return 0 end
-local at = string.format('%.0f', before)
+local ends = now + left
+if ends < tonumber(ARGV[3]) then return 1 end
+if ends > tonumber(ARGV[4]) then return 0 end
+-- A millisecond may have passed between the commands that have read and prolonged it.
+left = math.max(left - ARGV[2] - 1, 1)
+local at = string.format('%.0f', now + left)
 if redis.call('ZADD', KEYS[1], 'LT', 'CH', at, ARGV[1]) == 1
   and redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
-  redis.call('PUBLISH', ARGV[4], ARGV[1])
+  redis.call('PUBLISH', ARGV[5], ARGV[1])
 end
-redis.call('PEXPIRE', KEYS[2], before - now)
+redis.call('PEXPIRE', KEYS[2], left)
 return 1
