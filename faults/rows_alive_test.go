@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 // While handlers of sessions run, Redis is stopped for a moment and the network fails, for less
@@ -71,16 +72,19 @@ func (f *fleet) wait(p *process) *waiter {
 	}
 	r.Header.Set("Cookie", v.cookie)
 	visitors := &http.Client{Transport: f.client.Transport} // without a timeout
-	response, err := visitors.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	status := make(chan int, 1)
 	go func() {
+		response, err := visitors.Do(r)
+		if err != nil {
+			status <- 0
+			return
+		}
 		defer func() { _ = response.Body.Close() }()
+		status <- response.StatusCode
 		_, _ = io.Copy(io.Discard, response.Body)
 	}()
-	if response.StatusCode != http.StatusOK {
-		f.t.Fatalf("the handler does not run: %d", response.StatusCode)
+	if got := redistest.Receive(f.t, status); got != http.StatusOK {
+		f.t.Fatalf("the handler does not run: %d", got)
 	}
 	return &waiter{leave}
 }
