@@ -90,7 +90,12 @@ func (b *binding) update(op string, edit func(*record.Record) error) error {
 				return false, unavailable(op, err)
 			}
 			if x.OK {
+				other := rec.Timeouts != b.record.Timeouts
 				b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
+				if other {
+					b.keeping.stop()
+					b.startKeeping()
+				}
 				return true, nil
 			}
 			if len(x.Record) == 0 {

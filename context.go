@@ -235,6 +235,10 @@ func (c *Context) Begin() error {
 // store pass what you gave WithIdleTimeout and WithAbsoluteTimeout. The cookie still ends when
 // the browser is closed, unless it has a MaxAge: see Store.Options.
 //
+// A handler that runs for the session at the same time, in another request, goes on keeping it
+// alive at the pace of the old idle timeout: if the new one is shorter than a third of that,
+// the session may end while that handler runs.
+//
 // The token changes. If the response's body has begun, the new one is sent with the response
 // to the next request. SetTimeouts saves no values that were set before it. It returns an error
 // for impossible timeouts, ErrSessionEnded if the session has ended, ErrNoSession or

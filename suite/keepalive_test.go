@@ -68,6 +68,25 @@ func TestAliveWhileAHandlerRuns(t *testing.T) {
 	}
 }
 
+// A handler that gives its session a much shorter idle timeout keeps it alive all the same.
+func TestAliveWithAShorterTimeout(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix()).start()
+	m := a.meet(func(c *lifecycle.Context) {
+		if err := c.SetTimeouts(shortIdle, 0); err != nil {
+			t.Error(err)
+		}
+	}, func(c *lifecycle.Context) error { return save(c, "k", "v") })
+	id, v := a.begin()
+	a.ok(v, "/")
+	if status, body := m.during(v, func() { passes(t); a.quiet() }); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout {
+		t.Errorf("ended: %s, %s", s.ID, s.Reason)
+	}
+}
+
 // A session that begins in a request that takes long lives as long as its handler runs, and so
 // does one that RenewSession begins there. One that ends is not kept.
 func TestAliveWhileTheFirstHandlerRuns(t *testing.T) {
