@@ -27,7 +27,9 @@ const contextKey = "github.com/gin-lifecycle/lifecycle"
 // If the session cannot be read or begun, the handler does not run. The response is a 503 if
 // Redis cannot be reached (ErrUnavailable), and a 500 otherwise; see WithErrorHandler.
 // In some requests no session may begin; the handler then runs without one. See
-// ErrSessionWithheld and WithSkipper.
+// ErrSessionWithheld and WithSkipper. In a request for a WebSocket none begins by itself, because
+// its cookie may not reach the client: begin it with Begin or Save before the upgrade, and hand
+// the library the cookie (docs/integrations.md).
 //
 // When the middleware returns, the session of the request is closed: what a goroutine, or a
 // handler that runs on, does with it later returns ErrRequestOver.
@@ -151,8 +153,9 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		b.noteAddress()
 	}
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
-	// would replace his own.
-	stray := b.header == "" && b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
+	// would replace his own. And the cookie of one that begins with a WebSocket may never
+	// reach the client.
+	stray := cookie.IsWebSocket(c.Request) || b.header == "" && b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
 	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil {
 		b.err = b.begin()
 	} else {

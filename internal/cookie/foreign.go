@@ -15,6 +15,12 @@ func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
+// IsWebSocket reports whether r asks for a WebSocket over HTTP/1.1 (RFC 6455, section 4.1). Who
+// answers it writes a header of its own, in which a cookie may be missing.
+func IsWebSocket(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
 // IsForeign reports whether r is a cross-site request that is not a link, a redirect or the
 // like to a page. Such a request has no Lax cookie, even if the visitor has one (RFC 6265bis,
 // section 5.8.3).
