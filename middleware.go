@@ -129,6 +129,11 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	defer b.mu.Unlock()
 	b.hooks, b.gin, b.request, b.headers = m, c, c.Request, m.config.headers
 	b.bound, b.sent, b.passive = true, c.Writer.Written(), isPassive(c)
+	if b.sent {
+		b.store.warnOnce("late", "lifecycle: the middleware got a request whose response had begun: the handlers before it ran without its session, and no cookie can be set. "+
+			"Perhaps one function calls what sessions.Sessions returns, which runs the handlers, and then this middleware: "+
+			"use the Middleware of a manager made by lifecycle.New alone there, which installs the session itself")
+	}
 	b.load()
 	if b.err == nil || b.state == unreadable {
 		// After Shutdown requests are still served and created hooks run: only the background

@@ -72,3 +72,26 @@ func TestManagerInstallsTheSessionItself(t *testing.T) {
 		t.Errorf("cookie: %s", v.cookie)
 	}
 }
+
+// A function that calls sessions.Sessions and then the middleware runs the handlers before the
+// middleware. The log says so.
+func TestMiddlewareAfterTheHandlers(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	install, follow := sessions.Sessions("session", a.store), a.m.Middleware()
+	r := gin.New()
+	r.Use(func(c *gin.Context) {
+		install(c)
+		follow(c)
+	})
+	r.GET("/", func(c *gin.Context) { c.String(http.StatusOK, "%v", sessions.Default(c).Get("user")) })
+	for range 2 {
+		w := httptest.NewRecorder()
+		if r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusOK || w.Body.String() != "<nil>" || len(a.created) > 0 {
+			t.Errorf("answered with %d %s", w.Code, w.Body)
+		}
+	}
+	if n := a.warned("whose response had begun", "sessions.Sessions"); n != 1 {
+		t.Errorf("%d lines of the log", n)
+	}
+}
