@@ -17,7 +17,7 @@ RATE     ?= 450
 
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: test faults clients docs soak lint bench bench-cluster fleet cost scale run fuzz
+.PHONY: test faults clients integrations docs soak lint bench bench-cluster fleet cost scale run fuzz
 
 # Go would remember results; ours depend on redis-server and the machine as well.
 TEST = LIFECYCLE_REQUIRE_REDIS=1 $(GO) test -race -count=1 -timeout 10m
@@ -36,6 +36,7 @@ test:
 	$(if $(filter $(SUITE),$(LISTED)),$(MAKE) $(TOPOLOGIES:%=suite-%))
 	$(if $(filter ./...,$(PKGS)),$(MAKE) docs)
 	$(if $(filter ./...,$(PKGS)),$(MAKE) clients)
+	$(if $(filter ./...,$(PKGS)),$(MAKE) integrations)
 	$(if $(filter ./...,$(PKGS)),$(MAKE) faults)
 
 suite-%:
@@ -52,6 +53,11 @@ clients:
 	@sh scripts/need-clients.sh
 	cd clients && $(TEST) .
 
+## integrations: run the tests with other libraries of gin applications
+integrations:
+	@sh scripts/need-redis.sh
+	cd integrations && $(TEST) -parallel 16 .
+
 ## docs: check the documents: links, names, Go code, and what the programs print
 docs:
 	cd docs && $(TEST) -parallel 16 ./...
@@ -67,6 +73,7 @@ lint:
 	$(LINT) run ./...
 	cd docs && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd clients && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
+	cd integrations && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd faults && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd bench && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 
