@@ -15,6 +15,11 @@ import (
 // contextKey is where the middleware leaves the session in the gin context.
 const contextKey = "github.com/gin-lifecycle/lifecycle"
 
+// preparingKey is where the middleware leaves it while Redis is asked and created hooks run. A
+// middleware before this one may answer meanwhile and let this one run on (gin-contrib/timeout
+// does): gin then uses its context for another visitor, and what was left there is gone.
+const preparingKey = contextKey + ": preparing"
+
 // Middleware returns a middleware that gives every request a session, before the request's
 // handler runs. It prolongs the session that the cookie names. If there is none, it begins
 // a new session and runs the created hooks.
@@ -75,7 +80,11 @@ func (m *Manager) serveSession(c *gin.Context, b *binding) {
 	w := &response{ResponseWriter: c.Writer, binding: b}
 	c.Writer = w
 	defer m.restore(c, b)
+	c.Set(preparingKey, b)
 	err := m.prepare(c, b)
+	if x, _ := c.Get(preparingKey); x != any(b) {
+		return // another visitor's, see preparingKey
+	}
 	c.Set(contextKey, b)
 	if err != nil {
 		_ = c.Error(err)
@@ -90,7 +99,10 @@ func (m *Manager) serveSession(c *gin.Context, b *binding) {
 // restore closes the session and leaves the one of the middleware around this one.
 func (m *Manager) restore(c *gin.Context, b *binding) {
 	b.close()
-	if b.outer != nil {
+	if b.outer == nil {
+		return
+	}
+	if x, _ := c.Get(contextKey); x == any(b) { // else it is another visitor's, see preparingKey
 		c.Set(contextKey, b.outer)
 		c.Set(sessions.DefaultKey, b.outer.values)
 	}

@@ -32,6 +32,14 @@ type site struct {
 // newSite makes an application, and starts it. It shuts down when the test ends.
 func newSite(t testing.TB, opts ...lifecycle.Option) *site {
 	t.Helper()
+	s := newUnstarted(t, opts...)
+	s.start()
+	return s
+}
+
+// newUnstarted makes an application. The test may register hooks before it calls start.
+func newUnstarted(t testing.TB, opts ...lifecycle.Option) *site {
+	t.Helper()
 	s := &site{t: t, rdb: client(t), prefix: redistest.Prefix(), router: gin.New(), ended: make(chan *lifecycle.Session, 1000)}
 	var err error
 	s.store, err = lifecycle.NewStore(s.rdb, slices.Concat([]lifecycle.Option{
@@ -47,15 +55,19 @@ func newSite(t testing.TB, opts ...lifecycle.Option) *site {
 		s.ended <- x
 		return nil
 	})
-	if err := s.m.Start(redistest.Within(t)); err != nil {
-		t.Fatal(err)
+	return s
+}
+
+func (s *site) start() {
+	s.t.Helper()
+	if err := s.m.Start(redistest.Within(s.t)); err != nil {
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.m.Shutdown(redistest.Within(t)); err != nil {
-			t.Errorf("shutdown: %v", err)
+	s.t.Cleanup(func() {
+		if err := s.m.Shutdown(redistest.Within(s.t)); err != nil {
+			s.t.Errorf("shutdown: %v", err)
 		}
 	})
-	return s
 }
 
 // client returns a client of the Redis server that all tests share.

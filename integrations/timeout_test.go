@@ -207,3 +207,68 @@ func TestWithTimeoutInTime(t *testing.T) {
 		})
 	}
 }
+
+// Before the middleware, while a created hook runs: the middleware comes to its end when gin has
+// given the context to another visitor. That visitor's handler must not get the session of the
+// first.
+func TestWithTimeoutBeforeAndSlowHook(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s := newUnstarted(t)
+	s.m.OnSessionCreated(func(_ context.Context, x *lifecycle.Session) error {
+		if x.Request.URI == "/slow" {
+			entered <- struct{}{}
+			<-leave
+		}
+		return nil
+	})
+	s.start()
+	limit, middleware := timeout.New(timeout.WithTimeout(time.Millisecond), timeout.WithResponse(func(c *gin.Context) {
+		<-entered
+		c.String(http.StatusRequestTimeout, "too late")
+	})), s.m.Middleware()
+	var first *gin.Context
+	returned := make(chan bool, 1)
+	s.router.GET("/slow", func(c *gin.Context) {
+		first = c
+		c.Set("first", true) // see TestWithTimeoutBefore
+	}, limit, func(c *gin.Context) {
+		defer func() { returned <- true }()
+		middleware(c)
+		runtime.Goexit() // see handler
+	})
+	same, resume := make(chan struct{}), make(chan struct{})
+	s.router.GET("/other", middleware, func(c *gin.Context) {
+		if c == first {
+			same <- struct{}{}
+			<-resume
+		}
+		answer(lifecycle.From(c), nil)
+	})
+	server := s.serve()
+	other := newBrowser(t, server)
+	id := other.ok("/other")
+	// gin's pool gives the context to the next request, mostly.
+	redistest.Eventually(t, "gin has used the context for another visitor", func() bool {
+		if p := newBrowser(t, server).get("/slow"); p.status != http.StatusRequestTimeout {
+			t.Fatalf("answered with %d %s", p.status, p.body)
+		}
+		got := make(chan string, 1)
+		go func() { got <- other.get("/other").body }()
+		x, reused := "", false
+		select {
+		case <-same:
+			reused = true
+		case x = <-got: // with another context
+		}
+		leave <- struct{}{}
+		redistest.Receive(t, returned)
+		if reused {
+			resume <- struct{}{}
+			x = redistest.Receive(t, got)
+		}
+		if x != id {
+			t.Errorf("another visitor has the session %q, want %s", x, id)
+		}
+		return reused
+	})
+}
