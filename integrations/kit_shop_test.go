@@ -60,7 +60,7 @@ func shopLogin(c *gin.Context) {
 		return
 	}
 	session.Set("user", c.PostForm("user"))
-	session.Set("since", time.Now().Unix())
+	session.Set("since", time.Now())
 	remember := c.PostForm("remember") != ""
 	if remember {
 		session.Options(sessions.Options{Path: "/", MaxAge: int(week.Seconds())})
