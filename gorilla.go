@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"context"
 	"net/http"
-	"slices"
 	"sync"
 
 	"github.com/gin-contrib/sessions"
@@ -145,13 +144,18 @@ func (all *bindings) note(b *binding) {
 // close closes all bindings. Those that the request asks for later are closed too.
 func (all *bindings) close() {
 	all.mu.Lock()
-	open := slices.Concat([]*binding{all.first}, all.more, all.extra)
+	first, more, extra := all.first, all.more, all.extra
 	all.closed = true
 	all.mu.Unlock()
-	for _, b := range open {
-		if b != nil {
-			b.close()
-		}
+	// Without the lock: a binding waits for what is under way.
+	if first != nil {
+		first.close()
+	}
+	for _, b := range more {
+		b.close()
+	}
+	for _, b := range extra {
+		b.close()
 	}
 }
 
