@@ -100,13 +100,16 @@ func (b *bench) costOfOperations(ctx context.Context) (ops []operation, err erro
 		return nil, err
 	}
 	rotate, destroy, err := b.costOfOwnSessions(ctx, c, n, hook)
+	if err != nil {
+		return nil, err
+	}
 	return []operation{
 		{"read request", "read", read},
 		{"save", "save", save.minus(read)},
 		{"first visit", "first_visit", visit},
 		{"rotate", "rotate", rotate.minus(read)},
 		{"destroy, its hooks and their end included", "destroy", destroy.minus(read)},
-	}, err
+	}, nil
 }
 
 // costOfOwnSessions measures the operations that need a session for each request.
@@ -154,7 +157,7 @@ func (b *bench) costOf(ctx context.Context, c *contestant, path string, n int, c
 	if hook != nil {
 		err := until(ctx, 30*time.Second, "destroyed sessions are not acked", func() (bool, error) {
 			size, err := b.servers.keyCount(ctx)
-			return size <= before-2*int64(n), err // each session has a live key and a record
+			return size <= before-int64(n), err // each session had a live key and a record, and its end is remembered
 		})
 		if err != nil {
 			return cost{}, err

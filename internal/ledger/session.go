@@ -79,7 +79,7 @@ func (l *Ledger) load(ctx context.Context, prolong bool, tokens []token.Token) [
 
 // reading are the commands that read one session.
 type reading struct {
-	left *redis.Cmd
+	left *redis.IntCmd
 	live *redis.StringCmd // reads the live key, and prolongs it
 	rec  *redis.StringCmd
 }
@@ -95,7 +95,8 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 	for i, t := range tokens {
 		b, x := l.keys.bucket(t.ID), &readings[i]
 		live := l.keys.live(b, t.ID, t.Proof())
-		x.left = pipe.Do(ctx, "pttl", live)
+		x.left = redis.NewIntCmd(ctx, "pttl", live)
+		_ = pipe.Process(ctx, x.left)
 		if prolong {
 			unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
 			x.live = redis.NewStringCmd(ctx, "getex", live, unit, end)
@@ -126,7 +127,7 @@ func (x *reading) loaded() (r Loaded) {
 	r.Live = x.live.Err() == nil && x.rec.Err() == nil
 	if r.Live {
 		r.Revision = x.live.Val()
-		ms, _ := x.left.Int64() // 0 if Redis has not answered that
+		ms := x.left.Val() // 0 if Redis has not answered that
 		r.Left = time.Duration(ms) * time.Millisecond
 	}
 	return r

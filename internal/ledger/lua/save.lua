@@ -10,30 +10,44 @@
 --       6 revision of the record that this one was made from  7 its own revision
 -- Reply 1 saved now, or by the same call sent earlier
 --       0 not live under this secret and these timeouts: ended, rotated, or others were saved
---       {revision, record} another save came between: nothing was written
+--       {revision, record} another save came between: nothing was written, but the session
+--       is prolonged, for the caller tries again
 --
 -- Invariant: nothing is written to an ended session, and no save overwrites one that its
 -- caller has not seen. The due entry is never later than the live key's deadline, whoever
 -- has moved it: with a later entry, nobody would notice the end in time. When Redis is out of
 -- memory it refuses a script only at the script's first write; here that is the live key's,
--- so nothing is half done.
-local live = KEYS[3]
-local revision = redis.pcall('GET', live)
-if not revision and KEYS[4] ~= live then
-  live = KEYS[4]
-  revision = redis.pcall('GET', live)
-end
+-- so nothing is half done. One call reads the live key and writes it, because calling a
+-- command costs more than running it; where the revision is another one it is put back.
+-- Sets the revision of a live key if it exists, and its time to live. Returns the one before.
 -- A live key of another type was overwritten by something else, and counts as gone.
-if not revision or type(revision) == 'table' then return 0 end
-if revision ~= ARGV[6] then
-  local record = redis.call('GET', KEYS[2]) or ''
-  if revision == ARGV[7] and record == ARGV[2] then return 1 end
-  return {revision, record}
+local function touch(live)
+  local before
+  if ARGV[3] == 'KEEPTTL' then
+    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', 'KEEPTTL')
+  else
+    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', ARGV[3], ARGV[4])
+  end
+  if type(before) == 'table' then
+    if not string.find(before.err, 'WRONGTYPE', 1, true) then return before end
+    return nil
+  end
+  return before
 end
-if ARGV[3] == 'KEEPTTL' then
-  redis.call('SET', live, ARGV[7], 'XX', 'KEEPTTL')
-else
-  redis.call('SET', live, ARGV[7], 'XX', ARGV[3], ARGV[4])
+
+local live = KEYS[3]
+local before = touch(live)
+if not before and KEYS[4] ~= live then
+  live = KEYS[4]
+  before = touch(live)
+end
+if not before then return 0 end
+if type(before) == 'table' then return before end
+if before ~= ARGV[6] then
+  redis.call('SET', live, before, 'KEEPTTL')
+  local record = redis.call('GET', KEYS[2]) or ''
+  if before == ARGV[7] and record == ARGV[2] then return 1 end
+  return {before, record}
 end
 if live ~= KEYS[4] then redis.call('RENAME', live, KEYS[4]) end
 redis.call('SET', KEYS[2], ARGV[2])
