@@ -45,13 +45,19 @@ func (l *Ledger) Save(ctx context.Context, s Saving) (Saved, error) {
 	b := l.keys.bucket(id)
 	timeouts := s.Next.Timeouts()
 	timeouts.Idle = min(timeouts.Idle, s.Idle)
-	unit, end := liveUntil(timeouts, l.Clock(b).Unix())
+	now := l.Clock(b).Unix()
+	unit, end := liveUntil(timeouts, now)
+	// The clock is an estimate. A look that comes too early moves the entry.
+	look := end
+	if unit == "PX" {
+		look = now + end - min(clockError.Milliseconds(), end/2)
+	}
 	if s.Idle == 0 {
 		unit = "KEEPTTL"
 	}
 	reply, err := saveScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, s.Token.Proof()), l.keys.live(b, id, s.Next.Proof())},
-		id, s.Record, unit, end, l.keys.wake(b), s.Revision, next).Result()
+		id, s.Record, unit, end, l.keys.wake(b), s.Revision, next, look).Result()
 	if err != nil {
 		l.reloadAfter(err)
 		return Saved{}, err

@@ -94,7 +94,7 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 	readings := make([]reading, len(tokens))
 	for i, t := range tokens {
 		b, x := l.keys.bucket(t.ID), &readings[i]
-		live := l.keys.live(b, t.ID, t.Proof())
+		var live any = l.keys.live(b, t.ID, t.Proof())
 		x.left = redis.NewIntCmd(ctx, "pttl", live)
 		_ = pipe.Process(ctx, x.left)
 		if prolong {
@@ -102,7 +102,8 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 			x.live = redis.NewStringCmd(ctx, "getex", live, unit, end)
 			_ = pipe.Process(ctx, x.live)
 		} else {
-			x.live = pipe.Get(ctx, live)
+			x.live = redis.NewStringCmd(ctx, "get", live)
+			_ = pipe.Process(ctx, x.live)
 		}
 		x.rec = pipe.Get(ctx, l.keys.session(b, t.ID))
 	}

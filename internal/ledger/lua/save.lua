@@ -8,6 +8,7 @@
 --       3 'KEEPTTL'       4 '': the time to live stays as it is
 --       5 channel of the bucket
 --       6 revision of the record that this one was made from  7 its own revision
+--       8 when the session needs a look at the latest, Unix ms; not after the end in 4
 -- Reply 1 saved now, or by the same call sent earlier
 --       0 not live under this secret and these timeouts: ended, rotated, or others were saved
 --       {revision, record} another save came between: nothing was written, but the session
@@ -19,30 +20,23 @@
 -- memory it refuses a script only at the script's first write; here that is the live key's,
 -- so nothing is half done. One call reads the live key and writes it, because calling a
 -- command costs more than running it; where the revision is another one it is put back.
--- Sets the revision of a live key if it exists, and its time to live. Returns the one before.
--- A live key of another type was overwritten by something else, and counts as gone.
-local function touch(live)
-  local before
-  if ARGV[3] == 'KEEPTTL' then
-    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', 'KEEPTTL')
+local live, option = KEYS[3], ARGV[3]
+local before
+for _ = 1, KEYS[4] == live and 1 or 2 do
+  if option == 'KEEPTTL' then
+    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', option)
   else
-    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', ARGV[3], ARGV[4])
+    before = redis.pcall('SET', live, ARGV[7], 'XX', 'GET', option, ARGV[4])
   end
   if type(before) == 'table' then
+    -- A live key of another type was overwritten by something else, and counts as gone.
     if not string.find(before.err, 'WRONGTYPE', 1, true) then return before end
-    return nil
+    before = false
   end
-  return before
-end
-
-local live = KEYS[3]
-local before = touch(live)
-if not before and KEYS[4] ~= live then
+  if before then break end
   live = KEYS[4]
-  before = touch(live)
 end
 if not before then return 0 end
-if type(before) == 'table' then return before end
 if before ~= ARGV[6] then
   redis.call('SET', live, before, 'KEEPTTL')
   local record = redis.call('GET', KEYS[2]) or ''
@@ -51,13 +45,7 @@ if before ~= ARGV[6] then
 end
 if live ~= KEYS[4] then redis.call('RENAME', live, KEYS[4]) end
 redis.call('SET', KEYS[2], ARGV[2])
-if ARGV[3] == 'KEEPTTL' then return 1 end
-local deadline = tonumber(ARGV[4])
-if ARGV[3] == 'PX' then
-  local t = redis.call('TIME')
-  deadline = t[1] * 1000 + math.floor(t[2] / 1000) + deadline
-end
-if redis.call('ZADD', KEYS[1], 'LT', 'CH', string.format('%.0f', deadline), ARGV[1]) == 1
+if option ~= 'KEEPTTL' and redis.call('ZADD', KEYS[1], 'LT', 'CH', ARGV[8], ARGV[1]) == 1
   and redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[5], ARGV[1])
 end
