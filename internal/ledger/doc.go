@@ -142,7 +142,8 @@
 //	postpone   moves due entries; changes no state
 //	heartbeat  notes an instance; touches no session
 //
-// Requests read and prolong a session with two plain commands, without a script (Load).
+// Requests read and prolong a session with three plain commands, without a script (Load). Touch
+// prolongs sessions with one.
 //
 // # Time
 //
