@@ -28,7 +28,7 @@ func (b *binding) begin() error {
 	}
 	f := s.canonical(b.session.Options) // Save has done this already, the middleware has not
 	f.MaxAge = max(f.MaxAge, 0)
-	*b.session.Options = f
+	b.session.Options = &f
 	if err := s.checkCookie(b.name, f); err != nil {
 		return fmt.Errorf("lifecycle: begin a session: %w", err)
 	}

@@ -70,7 +70,8 @@ func (b *binding) forget() {
 	b.noteEnd()
 	b.state, b.err, b.fresh = destroyed, nil, false
 	clear(b.session.Values)
-	*b.session.Options = *b.store.options.Load()
+	o := *b.store.options.Load()
+	b.session.Options = &o
 	b.session.ID, b.session.IsNew = "", true
 }
 

@@ -325,8 +325,8 @@ func WithEndUndecodable() ManagerOption {
 // for example. err is added to c.Errors in any case. Default: status 503 for ErrUnavailable,
 // else 500.
 //
-// From works in handle, and in the handlers that it lets run: Context.Session returns nil,
-// and what needs a session returns err. There is one exception: if err is ErrUndecodable,
+// From works in handle, and in the handlers that it lets run, unless err says that the
+// middleware is used wrongly: Context.Session returns nil, and what needs a session returns err. There is one exception: if err is ErrUndecodable,
 // Context.DestroySession ends the session and removes the cookie, and so does a Save with a
 // MaxAge below 0. The request that fails does not prolong the session.
 //

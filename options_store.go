@@ -280,6 +280,9 @@ func WithEndWhenCleared() StoreOption {
 // that for it. So browsers should use cookies. A token that was issued in the one way is not
 // accepted in the other.
 //
+// If a request has several sessions of the store, under several names, only one of them can use
+// the field.
+//
 // For a page of another origin, Access-Control-Expose-Headers must name the field, and
 // Access-Control-Allow-Headers too.
 func WithTokenHeader(name string) StoreOption {

@@ -31,7 +31,7 @@ func (b *binding) save() error {
 	}
 	f := b.store.canonical(o)
 	b.store.warnOptions(o, f)
-	*o = f
+	b.session.Options = &f // o may be the application's, for all its sessions
 	if err := b.withheldError(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -241,6 +242,36 @@ func TestOptionsAreMentioned(t *testing.T) {
 	for _, text := range []string{logLongMaxAge, logInsecureNone, logRelativePath, logNoDomain} {
 		if n := strings.Count(b.log.String(), text); n != 1 {
 			t.Errorf("the log says %q %d times, want once", text, n)
+		}
+	}
+}
+
+// An application has one Options for all its sessions. The library does not change it.
+func TestOptionsOfTheApplicationStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	own := &gsessions.Options{Domain: ".Example.com", MaxAge: 60}
+	a.get("/own", func(c *lifecycle.Context) {
+		g, err := a.store.Get(c.Request, "session")
+		if err != nil {
+			t.Error(err)
+		}
+		g.Options = own
+		g.Values["k"] = "v"
+		err = g.Save(c.Request, c.Writer)
+		if c.Query("end") != "" {
+			err = errors.Join(err, c.DestroySession())
+		}
+		if c.Query("renew") != "" {
+			err = errors.Join(err, c.RenewSession())
+		}
+		a.answer(c, err)
+	})
+	v := new(visitor)
+	for _, page := range []string{"/own", "/own?end=1", "/own?renew=1"} {
+		a.ok(v, page)
+		if want := (gsessions.Options{Domain: ".Example.com", MaxAge: 60}); *own != want {
+			t.Errorf("after %s the application's Options are %+v", page, *own)
 		}
 	}
 }
