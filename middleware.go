@@ -202,6 +202,8 @@ func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
 	}
 	b := bindingOf(found)
 	switch {
+	case b != nil && b.store == store && (own == "" || b.name == own) && b.bound && b.owner != any(m):
+		return nil, fmt.Errorf("lifecycle: Middleware: the middleware of another manager before this one has the session %q: give each manager a name of its own, with WithSessionName", b.name)
 	case b != nil && b.store == store && (own == "" || b.name == own):
 		b.values = found.(sessions.Session)
 		return b, nil

@@ -256,6 +256,9 @@ func WithRequestSummary(edit func(*Request)) StoreOption {
 // applications log out by Clear and Save, without Options{MaxAge: -1}: with this option that
 // is a logout. Default: such a session goes on without values.
 //
+// Flashes do not count, nor do other lists of type []any: a session that had nothing but
+// flashes, which the visitor has read, goes on.
+//
 // A Save that follows in the same request begins a new session if there are values again,
 // such as a flash.
 func WithEndWhenCleared() StoreOption {

@@ -35,8 +35,7 @@ func (b *binding) save() error {
 	if err := b.withheldError(); err != nil {
 		return err
 	}
-	cleared := b.store.config.endCleared && b.state == live && len(b.session.Values) == 0 && len(b.record.Values) > 0
-	if f.MaxAge < 0 || cleared {
+	if f.MaxAge < 0 || b.store.config.endCleared && b.isCleared() {
 		err := b.destroy(ReasonDestroyed)
 		if errors.Is(err, ErrNoSession) {
 			b.expireCookie()
@@ -59,4 +58,19 @@ func (b *binding) save() error {
 		return b.begin()
 	}
 	return b.replace()
+}
+
+// isCleared reports whether the session had values and has none any more. Flashes do not
+// count: to read them deletes them.
+func (b *binding) isCleared() bool {
+	if b.state != live || len(b.session.Values) > 0 || len(b.record.Values) == 0 {
+		return false
+	}
+	had, err := decodeValues(b.store.config.codec, b.record.Values)
+	for _, v := range had {
+		if _, flashes := v.([]any); !flashes {
+			return err == nil
+		}
+	}
+	return false
 }

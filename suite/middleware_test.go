@@ -53,6 +53,16 @@ func TestMiddlewareUsedWrongly(t *testing.T) {
 			t.Errorf("the log has %d more lines with %s, want one", n, want)
 		}
 	}
+	second, err := lifecycle.New(a.store, lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+		if !strings.Contains(err.Error(), "another manager") {
+			t.Errorf("two managers with one session: %v", err)
+		}
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(a.m.Middleware(), second.Middleware())
 	for _, h := range []gin.HandlerFunc{lifecycle.Handler(func(*lifecycle.Context) {}), other.m.Handler(func(*lifecycle.Context) {})} {
 		mustPanic(t, "Middleware()", func() {
 			r := gin.New()

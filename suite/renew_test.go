@@ -224,6 +224,10 @@ func TestEndWhenCleared(t *testing.T) {
 			}
 			a.answer(c, s.Save())
 		})
+		a.get("/read", func(c *lifecycle.Context) {
+			c.Values().Flashes()
+			a.answer(c, c.Values().Save())
+		})
 		id, v := a.begin()
 		if got := a.ok(v, "/logout"); got != id {
 			t.Errorf("set %v: a session without values has become %q", set, got)
@@ -243,6 +247,11 @@ func TestEndWhenCleared(t *testing.T) {
 		if next == id || len(a.values(next)) != 1 {
 			t.Errorf("the session with the flash is %q", next)
 		}
+		if got := a.ok(v, "/read"); got != next {
+			t.Errorf("after its only flash was read, the session is %q, want %s", got, next)
+		}
+		a.quiet()
+		a.ok(v, "/set?user=alice")
 		a.ok(v, "/logout")
 		if a.nextDestroyed(); v.cookie != "" {
 			t.Errorf("after the logout the visitor has the cookie %s", v.cookie)
