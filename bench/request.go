@@ -163,7 +163,7 @@ func (b *bench) reportRequest(kind string, names []string, ns, allocs [][]float6
 	r := b.report
 	ratioTargets := map[string]map[string]float64{
 		"read": {"_floor": 1.25, "_ginsessions": 0.60},
-		"save": {"_ginsessions": 0.65},
+		"save": {"_floor": 1.25, "_ginsessions": 0.60},
 	}[kind]
 	var rows [][]string
 	for i, key := range []string{"", "_floor", "_ginsessions"}[:len(names)] {
