@@ -168,7 +168,9 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 	}
 	b.state, b.session.Values = live, values
 	b.resend = b.resend || !b.passive && b.header == "" && b.resendDue()
-	b.ends = b.clock().Add(x.Left)
+	if b.passive {
+		b.ends = b.clock().Add(x.Left)
+	}
 	return nil
 }
 
