@@ -229,11 +229,12 @@ func (b *binding) idle(timeout time.Duration) time.Duration {
 	return min(timeout, max(left, time.Millisecond))
 }
 
-// snapshot returns the session as it is at this moment of the request.
+// snapshot returns the session as it is at this moment of the request, with the values that were
+// saved last. It does not read the session's own values: another goroutine may change them.
 func (b *binding) snapshot() *Session {
 	now := b.store.ledger.ClockOf(b.token.ID).Unix()
 	if b.passive {
-		return liveSession(b.store.config.codec, b.token.ID, b.record, now, b.ends.UnixMilli()-now).withValues(b.session.Values)
+		return liveSession(b.store.config.codec, b.token.ID, b.record, now, b.ends.UnixMilli()-now)
 	}
 	left := b.idle(b.record.Timeouts.Idle).Milliseconds()
 	if d := b.record.Timeouts.Deadline; d != 0 {
@@ -241,7 +242,7 @@ func (b *binding) snapshot() *Session {
 	}
 	p := liveSession(b.store.config.codec, b.token.ID, b.record, now, left)
 	p.LastSeenAt = time.UnixMilli(now)
-	return p.withValues(b.session.Values)
+	return p
 }
 
 // sendCookie sets the cookie, and removes the others that the browser has. Behind a

@@ -63,7 +63,8 @@ func (m *Manager) Handler(h func(c *Context)) gin.HandlerFunc {
 // middleware has failed, the session has no values, and Save returns the error.
 func (c *Context) Values() sessions.Session { return c.binding.values }
 
-// Session returns the request's session as it is now. It returns nil if the session has
+// Session returns the request's session as it is now, with the values that were saved last:
+// see Values for those that are not saved yet. It returns nil if the session has
 // ended, could not be read, or has not begun: with WithLazyCreation before the first Save, and
 // in requests in which no session may begin (see ErrSessionWithheld). So check for nil. To
 // change values use Values and Save.

@@ -183,8 +183,12 @@ func (x *setting) over(values map[any]any) map[any]any {
 	if len(x.values) == 0 {
 		return values
 	}
-	all := maps.Clone(values)
-	maps.Copy(all, x.values)
+	all := maps.Clone(x.values)
+	for key, value := range values {
+		if _, set := all[key]; !set {
+			all[key] = value
+		}
+	}
 	return all
 }
 
@@ -311,10 +315,4 @@ func recorded(codec Codec, id string, rec record.Record) *Session {
 		codec:     codec,
 		raw:       rec.Values,
 	}
-}
-
-// withValues replaces the values with a copy of those.
-func (s *Session) withValues(values map[any]any) *Session {
-	s.values = maps.Clone(values)
-	return s
 }
