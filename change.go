@@ -80,39 +80,59 @@ func (b *binding) forget() {
 // again: edit is called each time.
 func (b *binding) update(op string, edit func(*record.Record) error) error {
 	ctx := context.WithoutCancel(b.request.Context())
-	return b.whileLive(ctx, op, func() (bool, error) {
-		for began, tries := time.Now(), 0; ; tries++ {
-			saving, rec, err := b.saving(edit)
-			if err != nil {
-				return false, err
+	return b.whileLive(ctx, op, func() (ok bool, err error) {
+		won, ok, err := b.saveOnce(ctx, op, edit)
+		if won || !ok || err != nil {
+			return ok, err
+		}
+		limited, cancel := context.WithTimeout(ctx, b.store.config.redisTimeout)
+		defer cancel()
+		done, err := b.store.turns.take(limited, b.token.ID)
+		if err != nil {
+			return false, crowded(op, err)
+		}
+		defer done()
+		for tries := 0; ; tries++ {
+			if won, ok, err = b.saveOnce(ctx, op, edit); won || !ok || err != nil {
+				return ok, err
 			}
-			x, err := b.store.ledger.Save(ctx, saving)
-			if err != nil {
-				return false, unavailable(op, err)
-			}
-			if x.OK {
-				other := rec.Timeouts != b.record.Timeouts
-				b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
-				if other {
-					b.keeping.stop()
-					b.startKeeping()
-				}
-				return true, nil
-			}
-			if len(x.Record) == 0 {
-				return false, nil
-			}
-			if ok, err := b.rebase(x.Record, x.Revision); !ok {
-				return false, err
-			}
-			if time.Since(began) > b.store.config.redisTimeout {
-				return false, fmt.Errorf("%w: %s: other requests save the session all the time", ErrUnavailable, op)
-			}
-			if err := pauseAfter(ctx, tries); err != nil {
-				return false, unavailable(op, err)
+			if err := pauseAfter(limited, tries); err != nil { // another instance has saved
+				return false, crowded(op, err)
 			}
 		}
 	})
+}
+
+// crowded is the error of a save that other requests have prevented for too long.
+func crowded(op string, err error) error {
+	return fmt.Errorf("%w: %s: other requests save the session all the time: %w", ErrUnavailable, op, err)
+}
+
+// saveOnce tries to save the live session. won is false if another request has come between;
+// the binding has then taken over what that one has saved. ok is false if the session is not
+// live under the binding's token.
+func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Record) error) (won, ok bool, err error) {
+	saving, rec, err := b.saving(edit)
+	if err != nil {
+		return false, false, err
+	}
+	x, err := b.store.ledger.Save(ctx, saving)
+	if err != nil {
+		return false, false, unavailable(op, err)
+	}
+	if !x.OK {
+		if len(x.Record) > 0 {
+			ok, err = b.rebase(x.Record, x.Revision)
+		}
+		return false, ok, err
+	}
+	other := rec.Timeouts != b.record.Timeouts
+	b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
+	if other {
+		b.keeping.stop()
+		b.startKeeping()
+	}
+	return true, true, nil
 }
 
 // saving returns what is to be saved after edit, and the record in it.
@@ -134,12 +154,12 @@ func (b *binding) saving(edit func(*record.Record) error) (ledger.Saving, record
 
 // The pause before a save is tried again is up to as many ms as there were tries before it,
 // and maxPause at most.
-const maxPause = 50 * time.Millisecond
+const maxPause = 10 * time.Millisecond
 
 // pauseAfter waits before another try. The first two follow at once.
 func pauseAfter(ctx context.Context, tries int) error {
 	if tries < 2 {
-		return nil
+		return ctx.Err()
 	}
 	pause := time.NewTimer(rand.N(min(time.Duration(tries)*time.Millisecond, maxPause)))
 	defer pause.Stop()

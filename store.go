@@ -42,6 +42,7 @@ type Store struct {
 	options  atomic.Pointer[gsessions.Options] // canonical
 	warned   sync.Map                          // what warnOnce has logged
 	healing  cookie.Healing
+	turns    *turns // of requests that save one session
 }
 
 // NewStore returns a store that uses client. It does not talk to Redis: if Redis is away,
@@ -77,6 +78,7 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		config:   c.store,
 		managers: c.managers,
 		tuning:   c.tuning,
+		turns:    newTurns(),
 		ledger: ledger.New(client, ledger.Config{
 			Prefix:  c.store.prefix,
 			Buckets: c.store.buckets,
