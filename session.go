@@ -311,7 +311,7 @@ func recorded(codec Codec, id string, rec record.Record) *Session {
 	return &Session{
 		ID:        id,
 		CreatedAt: time.UnixMilli(rec.Created),
-		Request:   requestOf(rec.Request),
+		Request:   requestOf(rec.Began()),
 		codec:     codec,
 		raw:       rec.Values,
 	}

@@ -41,10 +41,11 @@ type Record struct {
 	Own      bool           // they are the session's own, and not those of the store's options or the cookie's age
 	Rotated  []Rotated      // the secrets that were rotated away a short while ago, the latest first
 	Cookie   *Cookie        // the form of the session's cookie; nil: the store's options
-	Request  Request        // the request that began the session
+	Request  Request        // the request that began the session; of a record that was read see Began
 	Values   []byte         // the session's values, as the codec has encoded them; empty: none
 
-	unknown []byte // the fields of a newer release, as they came
+	texts, header []byte // of the request, as they came: most readers do not need them
+	unknown       []byte // the fields of a newer release, as they came
 }
 
 // Rotated is a secret that was rotated away a short while ago.
@@ -70,20 +71,6 @@ type Cookie struct {
 	Partitioned  bool
 }
 
-// Request is what is kept of the request that began the session.
-type Request struct {
-	Method, URI, Host, ClientIP, UserAgent string
-	Header                                 []Field
-}
-
-// Field is one line of a request's header.
-type Field struct{ Name, Value string }
-
-// texts returns the texts of the request, in the order in which they are packed.
-func (r *Request) texts() []*string {
-	return []*string{&r.Method, &r.URI, &r.Host, &r.ClientIP, &r.UserAgent}
-}
-
 // The flags of a packed cookie.
 const (
 	flagSecure = 1 << iota
@@ -93,7 +80,7 @@ const (
 
 // Pack returns the string that Redis keeps for r.
 func Pack(r Record) []byte {
-	b := make([]byte, 0, token.ProofLength+128+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.Values)+len(r.unknown))
+	b := make([]byte, 0, token.ProofLength+128+len(r.Request.URI)+len(r.Request.UserAgent)+len(r.texts)+len(r.header)+len(r.Values)+len(r.unknown))
 	b = append(b, r.Proof...)
 	if len(r.Rotated) == 0 {
 		b = appendUint48(append(b, format), r.Timeouts.Deadline)
@@ -116,13 +103,13 @@ func Pack(r Record) []byte {
 	if r.Own {
 		b = appendField(b, tagOwn, nil)
 	}
-	b = appendField(b, tagRequest, packTexts(&r.Request))
-	if len(r.Request.Header) > 0 {
-		var f []byte
-		for _, h := range r.Request.Header {
-			f = appendString(appendString(f, h.Name), h.Value)
-		}
-		b = appendField(b, tagHeader, f)
+	texts, header := r.texts, r.header
+	if texts == nil {
+		texts, header = packTexts(&r.Request), packHeader(r.Request.Header)
+	}
+	b = appendField(b, tagRequest, texts)
+	if len(header) > 0 {
+		b = appendField(b, tagHeader, header)
 	}
 	b = append(b, r.unknown...)
 	if len(r.Values) > 0 {
@@ -131,45 +118,8 @@ func Pack(r Record) []byte {
 	return b
 }
 
-// Most sessions begin with a GET. It is packed as an empty text, and an empty method as
-// noMethod.
-const (
-	usualMethod = "GET"
-	noMethod    = "\x00"
-)
-
-// packTexts packs the texts of a request.
-
-func packTexts(r *Request) []byte {
-	packed := *r
-	switch r.Method {
-	case usualMethod:
-		packed.Method = ""
-	case "":
-		packed.Method = noMethod
-	}
-	f := make([]byte, 0, 64+len(r.URI)+len(r.UserAgent))
-	for _, s := range packed.texts() {
-		f = appendString(f, *s)
-	}
-	return f
-}
-
-// texts reads what packTexts has written.
-func (d *decoder) texts(r *Request) {
-	for _, s := range r.texts() {
-		*s = string(d.bytes())
-	}
-	switch r.Method {
-	case "":
-		r.Method = usualMethod
-	case noMethod:
-		r.Method = ""
-	}
-}
-
 // Unpack reads what Pack has written, in this release or an earlier one. The error is
-// ErrMalformed. The result's Values are a part of b and not a copy.
+// ErrMalformed. The result's Values, and what Began reads, are parts of b and not copies.
 func Unpack(b []byte) (Record, error) {
 	if len(b) <= token.ProofLength {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
@@ -224,10 +174,12 @@ func (r *Record) fields(d *decoder, rotated bool) {
 		case tagOwn:
 			r.Own = true
 		case tagRequest:
-			f.texts(&r.Request)
+			r.texts = f.b
+			f.skip(requestTexts)
 		case tagHeader:
+			r.header = f.b
 			for len(f.b) > 0 && !f.bad {
-				r.Request.Header = append(r.Request.Header, Field{Name: string(f.bytes()), Value: string(f.bytes())})
+				f.skip(2)
 			}
 		default:
 			r.unknown = append(r.unknown, whole[:len(whole)-len(d.b)]...)
