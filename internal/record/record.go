@@ -202,6 +202,9 @@ func (r *Record) first(d *decoder, cookie bool) {
 	for _, s := range r.Request.texts() {
 		*s = string(d.bytes())
 	}
+	if r.Request.Method == noMethod { // no request has it, and Pack writes it for none
+		r.Request.Method = ""
+	}
 	for n := d.int64(); n > 0 && !d.bad; n-- {
 		r.Request.Header = append(r.Request.Header, Field{Name: string(d.bytes()), Value: string(d.bytes())})
 	}
