@@ -134,7 +134,7 @@ func Unpack(b []byte) (Record, error) {
 	default:
 		return Record{}, fmt.Errorf("%w: format %d, this release reads up to %d", ErrMalformed, f, formatRotated)
 	}
-	if d.bad || r.Timeouts.Deadline < 0 || r.Timeouts.Idle <= 0 || r.Timeouts.Idle > token.MaxTimeout {
+	if d.bad || r.Timeouts.Deadline < 0 || r.Timeouts.Deadline >= 1<<48 || r.Timeouts.Idle <= 0 || r.Timeouts.Idle > token.MaxTimeout {
 		return Record{}, ErrMalformed
 	}
 	return r, nil
