@@ -13,10 +13,10 @@ func TestRow28OnlyWorkerKilled(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.setup.Lease = 4 * time.Second
+	worker := f.start("worker1") // first, or the others say that there is none
 	f.setup.ServesOnly = true
 	webs := []*process{f.start("web1"), f.start("web2")}
 	f.setup.ServesOnly = false
-	worker := f.start("worker1")
 	f.knowEachOther(append(slices.Clone(webs), worker)...)
 	stop := f.load(func() []*process { return webs })
 	f.awaitEnds(100)
