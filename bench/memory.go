@@ -92,7 +92,7 @@ func (b *bench) memoryOfOurs(ctx context.Context, values int) (f footprint, err 
 	if len(rec.Values) != values {
 		return f, fmt.Errorf("the record has %d bytes of values, not %d", len(rec.Values), values)
 	}
-	q := rec.Request
+	q := rec.Began()
 	f.request = len(q.Method) + len(q.URI) + len(q.Host) + len(q.ClientIP) + len(q.UserAgent)
 	return f, nil
 }
