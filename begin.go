@@ -73,14 +73,13 @@ func (b *binding) renew() error {
 }
 
 // introduce shows a session that has just begun to the created hooks. It saves what they have
-// set.
+// set. If that fails, it ends the session: the hooks do not run again, so no later request
+// would see what they have set.
 func (b *binding) introduce() error {
 	shown := b.snapshot().settable()
 	err := b.unlocked(func() error { return b.hooks.runCreated(b.request, shown) })
 	if err != nil {
-		_ = b.destroy(ReasonDestroyed) // if this fails, the session ends at its timeout
-		b.expireCookie()
-		b.state = ended // for this request in any case
+		b.refuse()
 		return err
 	}
 	set := shown.seal()
@@ -88,7 +87,18 @@ func (b *binding) introduce() error {
 		return nil
 	}
 	maps.Copy(b.session.Values, set)
-	return b.replace()
+	if err := b.replace(); err != nil {
+		b.refuse()
+		return err
+	}
+	return nil
+}
+
+// refuse ends a session that has just begun. The request has no session then.
+func (b *binding) refuse() {
+	_ = b.destroy(ReasonDestroyed) // if this fails, the session ends at its timeout
+	b.expireCookie()
+	b.state = ended
 }
 
 // unlocked calls f without the lock that the caller has. f is the application's code, which
