@@ -114,7 +114,9 @@ func (w *response) Flush() {
 }
 
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h := w.Header() // with the cookie: if the server cannot hijack, an ordinary answer follows
 	w.binding.mu.Lock()
+	cookie.MarkCached(h, w.binding.store.config.tokenHeader)
 	w.binding.sent = true // from now on the application writes everything itself
 	w.binding.mu.Unlock()
 	return w.ResponseWriter.Hijack()
