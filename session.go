@@ -147,8 +147,8 @@ type setting struct {
 
 // Set sets a value of a session that begins, in a created hook only. The created hooks after
 // this one see it, and so do the handler and all later requests. The values are saved when
-// all created hooks have run, in one round trip to Redis. If they cannot be saved, the request
-// fails with the error of Save.
+// all created hooks have run, in one round trip to Redis. If they cannot be saved, the session
+// ends and the request fails with the error of Save.
 //
 // Set panics if key is not comparable, such as a slice, and everywhere else than in a created
 // hook that is running: there a Session shows what was, and does not change. A handler uses
