@@ -240,6 +240,9 @@ func (c *Context) Begin() error {
 // alive at the pace of the old idle timeout: if the new one is shorter than a third of that,
 // the session may end while that handler runs.
 //
+// In a Passive route the present end of the session stays as it is; the next request that
+// prolongs the session uses the new timeouts.
+//
 // The token changes. If the response's body has begun, the new one is sent with the response
 // to the next request. SetTimeouts saves no values that were set before it. It returns an error
 // for impossible timeouts, ErrSessionEnded if the session has ended, ErrNoSession or
@@ -256,7 +259,9 @@ func (c *Context) SetTimeouts(idle, absolute time.Duration) error {
 //
 // The session does not live beyond its absolute timeout. It ends by DestroySession,
 // Manager.Destroy and so on as always, and KeepAlive does not prevent that; see
-// SessionContext to learn of it. A rotation changes nothing. If stop is never called, the
+// SessionContext to learn of it. If another request gives the session an idle timeout shorter
+// than a third of its present one, it may end before KeepAlive learns of that. A rotation
+// changes nothing. If stop is never called, the
 // session lives until its absolute timeout, or until this instance is gone.
 //
 // It returns ErrSessionEnded, ErrNoSession or ErrSessionWithheld if there is no session, and
