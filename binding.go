@@ -147,6 +147,8 @@ type hooks interface {
 	sessionContext(id string, watch func(instance string) (record []byte, err error)) context.Context
 	// keep keeps a live session alive until release is called.
 	keep(x ledger.Touching) (release func(), err error)
+	// retimed is called when a live session has got other timeouts.
+	retimed(id string)
 }
 
 // noHooks stands in where no manager is at work: no hooks run, and an ended session waits
@@ -165,6 +167,7 @@ func (noHooks) sessionContext(string, func(string) ([]byte, error)) context.Cont
 }
 
 func (noHooks) keep(ledger.Touching) (func(), error) { return nil, ErrShutdown }
+func (noHooks) retimed(string)                       {}
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
 	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})

@@ -131,6 +131,7 @@ func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Rec
 	if other {
 		b.keeping.stop()
 		b.startKeeping()
+		b.hooks.retimed(b.token.ID)
 	}
 	return true, true, nil
 }

@@ -69,3 +69,9 @@ func (m *Manager) keep(x ledger.Touching) (release func(), err error) {
 	}
 	return e.KeepAlive(x), nil
 }
+
+func (m *Manager) retimed(id string) {
+	if e := m.engine.Load(); e != nil {
+		e.Retimed(id)
+	}
+}

@@ -206,3 +206,29 @@ func TestTouch(t *testing.T) {
 		t.Errorf("with an unreadable record: %v", err)
 	}
 }
+
+// KeepAlive keeps a session that gets a much shorter idle timeout afterwards.
+func TestKeepAliveWithAShorterTimeout(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithUnconfirmedTimeout(0)).start()
+	stop := make(chan func(), 1)
+	a.get("/keep", func(c *lifecycle.Context) {
+		done, err := c.KeepAlive()
+		stop <- done
+		a.answer(c, err)
+	})
+	a.get("/shorter", func(c *lifecycle.Context) { a.answer(c, c.SetTimeouts(shortIdle, 0)) })
+	id, v := a.begin()
+	a.expireIn(id, 2*time.Minute)
+	a.ok(v, "/keep")
+	redistest.Eventually(t, "KeepAlive has prolonged the session", func() bool { return a.left(id) > 29*time.Minute })
+	a.ok(v, "/shorter")
+	passes(t)
+	if got := a.ok(v, "/"); got != id {
+		t.Errorf("the session is %s, want %s", got, id)
+	}
+	(<-stop)()
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout {
+		t.Errorf("ended: %s, %s", s.ID, s.Reason)
+	}
+}

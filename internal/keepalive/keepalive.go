@@ -32,6 +32,7 @@ type session struct {
 	holders int
 	next    time.Time // when it is to be prolonged
 	at      int       // its index in the queue; -1 while it is being prolonged
+	changed bool      // its timeouts have changed while it was being prolonged
 }
 
 // New returns a keeper that does not run yet.
@@ -59,9 +60,32 @@ func (k *Keeper) Hold(x ledger.Touching) (release func()) {
 		k.held[x.ID] = s
 		heap.Push(&k.due, s)
 		k.wake()
+	} else if x.Timeouts.Idle < s.Timeouts.Idle {
+		k.hasten(s)
 	}
 	s.holders++
 	return sync.OnceFunc(func() { k.release(s) })
+}
+
+// Changed says that this process has given a session other timeouts. If it is held it is
+// prolonged at once: with a shorter idle timeout, a third of the old one may be too late.
+func (k *Keeper) Changed(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s := k.held[id]; s != nil {
+		k.hasten(s)
+	}
+}
+
+// hasten has a session prolonged at once. The caller holds mu.
+func (k *Keeper) hasten(s *session) {
+	if s.at < 0 {
+		s.changed = true // again sees it
+		return
+	}
+	s.next = time.Now()
+	heap.Fix(&k.due, s.at)
+	k.wake()
 }
 
 func (k *Keeper) release(s *session) {
@@ -183,6 +207,8 @@ func (k *Keeper) reread(ctx context.Context, s *session) bool {
 		k.gone(s)
 		return false
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	s.Proof, s.Timeouts = rec.Proof, rec.Timeouts
 	return true
 }
@@ -191,6 +217,9 @@ func (k *Keeper) reread(ctx context.Context, s *session) bool {
 func (k *Keeper) again(s *session, after time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if s.changed {
+		s.changed, after = false, 0
+	}
 	if s.holders > 0 {
 		s.next = time.Now().Add(after)
 		heap.Push(&k.due, s)

@@ -219,3 +219,30 @@ func TestHoldManySessions(t *testing.T) {
 	cancel()
 	done.Wait()
 }
+
+// A session that is held gets a much shorter idle timeout: by a save of this process, during
+// a touch too, and by a holder that knows of it. It is prolonged long before a third of the old
+// one is over.
+func TestHoldWithAShorterTimeout(t *testing.T) {
+	t.Parallel()
+	for name, tell := range map[string]func(k *Keeper, short ledger.Touching){
+		"a save":   func(k *Keeper, _ ledger.Touching) { k.Changed("a") },
+		"a holder": func(k *Keeper, short ledger.Touching) { k.Hold(short) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			k := run(t, f)
+			defer k.Hold(f.begin(first, time.Hour))()
+			redistest.Receive(t, f.touches)
+			short := f.begin(second, 30*time.Millisecond)
+			tell(k, short)
+			for n := 0; n < 3; {
+				if x := redistest.Receive(t, f.touches); x[0].Proof == short.Proof {
+					n++
+				}
+			}
+			k.Changed("nobody holds it")
+		})
+	}
+}
