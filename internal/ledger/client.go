@@ -57,7 +57,12 @@ func (l *Ledger) AddressOf(server string) string { return cmp.Or(server, l.Addre
 func (l *Ledger) Address() string {
 	switch c := l.rdb.(type) {
 	case clusterClient:
-		return strings.Join(c.Options().Addrs, ", ")
+		if addrs := c.Options().Addrs; len(addrs) > 0 {
+			return strings.Join(addrs, ", ")
+		}
+		if c.Options().ClusterSlots != nil { // so has a FailoverClusterClient
+			return "the addresses that Sentinel or the client's ClusterSlots gives"
+		}
 	case interface{ Options() *redis.Options }:
 		if addr := c.Options().Addr; addr != "FailoverClient" { // which go-redis says for Sentinel
 			return addr
