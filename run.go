@@ -91,6 +91,9 @@ func (m *Manager) run(ctx context.Context, server *http.Server, store *Store, op
 	default:
 		err = m.serveUntil(ctx, server, store, c)
 	}
+	if c.listener != nil { // it is open if nothing was served
+		err = errors.Join(err, unlessClosed(c.listener.Close()))
+	}
 	hooks, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.hookGrace)
 	defer cancel()
 	return errors.Join(err, m.Shutdown(hooks))

@@ -211,6 +211,10 @@ func TestRunFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
+	unused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := redistest.Prefix()
 	newApp(t, shared(t), other, lifecycle.WithBuckets(4)).start()
 	free := func(handler http.Handler) *http.Server { return &http.Server{Addr: "127.0.0.1:0", Handler: handler} }
@@ -224,7 +228,7 @@ func TestRunFails(t *testing.T) {
 		"the address is taken": {server: &http.Server{Addr: taken.Addr().String()}, is: syscall.EADDRINUSE},
 		"no such files":        {server: free(nil), opts: []lifecycle.RunOption{lifecycle.WithTLSFiles("missing.pem", "missing.key")}, is: syscall.ENOENT},
 		"other buckets":        {prefix: other, server: free(nil), is: lifecycle.ErrBucketMismatch},
-		"no server":            {opts: []lifecycle.RunOption{lifecycle.WithListener(taken)}, text: "the server is nil"},
+		"no server":            {opts: []lifecycle.RunOption{lifecycle.WithListener(unused)}, text: "the server is nil"},
 		"a wrong option":       {server: free(nil), opts: []lifecycle.RunOption{nil, lifecycle.WithHookGrace(0)}, text: "WithHookGrace(0s)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,6 +243,9 @@ func TestRunFails(t *testing.T) {
 			}
 			isShutDown(t, a.m)
 		})
+	}
+	if _, err := unused.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener of a Run that has failed is open: %v", err)
 	}
 }
 
