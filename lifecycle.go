@@ -41,6 +41,8 @@ type Manager struct {
 	closed   atomic.Bool                   // by Shutdown; set with mu held
 	contexts sessionContexts               // of Context.SessionContext
 	starts   startLog
+	wired    atomic.Bool // its Middleware was called
+	unserved sync.Once   // of the default manager: the log says that its hooks do not run
 	wrong    sync.Map // what usedWrongly has logged
 
 	running atomic.Bool // a call of Run
@@ -212,8 +214,8 @@ func (m *Manager) serve(store *Store) error {
 	m.serving = true
 	if m.runner == nil {
 		m.runner = runner.New(runnerConfig(m.store, &m.config, m.instance, m.created, m.destroyed))
-		if m != std && std.isUnserved() {
-			logUnservedHooks(m.log)
+		if m != std && std.isUnserved(m) {
+			std.unserved.Do(func() { logUnservedHooks(m.log) })
 		}
 		if n := len(m.destroyed); n > 0 && m.config.servesOnly {
 			logIdleHooks(m.log, n)
@@ -273,11 +275,19 @@ var std = newDefault()
 // of the first request, or of Start, with the manager options that NewStore got.
 func Default() *Manager { return std }
 
-// isUnserved reports whether the manager has hooks and no store: they run for no session.
-func (m *Manager) isUnserved() bool {
+// isUnserved reports whether the manager has hooks that do not run, because another one serves:
+// this one is not in use, or both have the same store. Then created hooks run for no session
+// of the other one, and destroyed hooks only for the ends that this one happens to claim.
+func (m *Manager) isUnserved(other *Manager) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.store == nil && len(m.created)+len(m.destroyed) > 0
+	switch m.store {
+	case nil:
+		return len(m.created)+len(m.destroyed) > 0 && !m.wired.Load()
+	case other.store:
+		return len(m.created) > 0 || len(m.destroyed) > 0 && !other.config.servesOnly
+	}
+	return false
 }
 
 // OnSessionCreated registers a hook with the default manager. The hook is called once for

@@ -128,11 +128,23 @@ func TestQueriesOfADefaultManagerWithoutAStore(t *testing.T) {
 }
 
 // Hooks that are registered with the package do not run for the sessions of a manager of its
-// own. The log says so when that manager starts, once, unless the default manager has been
-// started.
+// own. The log says so when that manager starts, once, unless the default manager serves other
+// sessions.
 func TestHooksOfThePackageWithAnotherManager(t *testing.T) {
 	hook := func(context.Context, *lifecycle.Session) error { return nil }
 	const says = "do not run for the sessions of this manager"
+	start := func(s *lifecycle.Store) {
+		if err := lifecycle.Start(redistest.Within(t), s); err != nil {
+			t.Error(err)
+		}
+	}
+	other := func() *lifecycle.Store {
+		s, err := lifecycle.NewStore(redistest.Client(t, redistest.Shared(t)), lifecycle.WithPrefix(redistest.Prefix()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	for name, c := range map[string]struct {
 		before func(*lifecycle.Store)
 		want   int
@@ -140,12 +152,18 @@ func TestHooksOfThePackageWithAnotherManager(t *testing.T) {
 		"no hooks":       {func(*lifecycle.Store) {}, 0},
 		"created hook":   {func(*lifecycle.Store) { lifecycle.OnSessionCreated(hook) }, 1},
 		"destroyed hook": {func(*lifecycle.Store) { lifecycle.OnSessionDestroyed(hook) }, 1},
-		"the default manager serves": {func(s *lifecycle.Store) {
+		"the default manager will serve": {func(*lifecycle.Store) {
 			lifecycle.OnSessionDestroyed(hook)
-			if err := lifecycle.Start(redistest.Within(t), s); err != nil {
-				t.Error(err)
-			}
+			lifecycle.Middleware()
 		}, 0},
+		"the default manager serves another store": {func(*lifecycle.Store) {
+			lifecycle.OnSessionDestroyed(hook)
+			start(other())
+		}, 0},
+		"the default manager serves the same store": {func(s *lifecycle.Store) {
+			lifecycle.OnSessionCreated(hook)
+			start(s)
+		}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer testonly.NewDefault()()

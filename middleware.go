@@ -49,6 +49,7 @@ const preparingKey = contextKey + ": preparing"
 // cache within the application would set this visitor's cookie to the token of another
 // visitor, that line is removed.
 func (m *Manager) Middleware() gin.HandlerFunc {
+	m.wired.Store(true)
 	return func(c *gin.Context) {
 		all := bindingsOf(c.Request)
 		outer, _ := c.Value(contextKey).(*binding)

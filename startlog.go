@@ -63,9 +63,9 @@ func (s *startLog) begun(log *slog.Logger, address string) {
 // starts.
 func logUnservedHooks(log *slog.Logger) {
 	log.Warn("lifecycle: the hooks of lifecycle.OnSessionCreated and lifecycle.OnSessionDestroyed do not run for the sessions of this manager, " +
-		"which lifecycle.New has made: they belong to the default manager, which has not been started; " +
+		"which lifecycle.New has made, or only for some of their ends: they belong to the default manager, which is another one; " +
 		"for hooks of this manager write manager.OnSessionCreated and manager.OnSessionDestroyed; " +
-		"or use the default manager, with lifecycle.Middleware and lifecycle.Start instead of those of this manager")
+		"or use the default manager, with lifecycle.Middleware and lifecycle.Run or lifecycle.Start instead of those of this manager")
 }
 
 // logIdleHooks logs that the destroyed hooks of a manager do not run on this instance.
