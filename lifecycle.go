@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/engine"
 	"github.com/gin-lifecycle/lifecycle/internal/runner"
@@ -43,7 +44,7 @@ type Manager struct {
 	starts   startLog
 	wired    atomic.Bool // its Middleware was called
 	unserved sync.Once   // of the default manager: the log says that its hooks do not run
-	wrong    sync.Map // what usedWrongly has logged
+	wrong    sync.Map    // what usedWrongly has logged
 
 	running atomic.Bool // a call of Run
 
@@ -174,7 +175,10 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		return err
 	}
 	// Without the lock: while Redis is away, requests must not queue up here.
-	if err := store.ledger.Open(ctx); err != nil {
+	slow := time.AfterFunc(slowStart, func() { m.startFailed(errSlowStart) })
+	err := store.ledger.Open(ctx)
+	slow.Stop()
+	if err != nil {
 		err = unavailable("start", err)
 		m.startFailed(err)
 		return err

@@ -3,11 +3,19 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
+
+// slowStart is after how long without an answer of Redis the log says that the start waits:
+// within a second, while WithRedisTimeout may be much longer.
+const slowStart = 900 * time.Millisecond
+
+var errSlowStart = fmt.Errorf("%w: start: no answer and no refusal within %v", ErrUnavailable, slowStart)
 
 // startLog writes what becomes of a manager's start. Its methods are safe for concurrent use.
 type startLog struct {

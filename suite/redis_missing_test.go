@@ -3,6 +3,7 @@ package suite_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"syscall"
@@ -84,5 +85,27 @@ func TestMissingRedisIsNamed(t *testing.T) {
 				t.Errorf("status %d, and the log says\n%s", w.Code, a.log)
 			}
 		})
+	}
+}
+
+// Redis accepts connections and answers nothing. The log names the address long before
+// WithRedisTimeout is over, once.
+func TestSilentRedisIsNamed(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	rdb := redis.NewClient(&redis.Options{Addr: l.Addr().String(), ContextTimeoutEnabled: true})
+	defer func() { _ = rdb.Close() }()
+	a := newApp(t, onClient(rdb), redistest.Prefix(), lifecycle.WithRedisTimeout(time.Minute))
+	ctx, cancel := context.WithCancel(redistest.Within(t))
+	started := make(chan error, 1)
+	go func() { started <- a.m.Start(ctx) }()
+	redistest.Eventually(t, "the log says that the start waits", func() bool { return a.warned(logStartWaits, l.Addr().String(), "no answer") == 1 })
+	cancel()
+	if err := redistest.Receive(t, started); !errors.Is(err, lifecycle.ErrUnavailable) || len(a.severe()) != 1 {
+		t.Errorf("Start: %v, and the log says\n%s", err, a.log)
 	}
 }
