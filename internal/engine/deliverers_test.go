@@ -44,7 +44,7 @@ func TestNobodyDeliversIsLoggedOnce(t *testing.T) {
 						d.check(log, time.Second, 7)
 						d.alive.Store(int64(n)) // the list is read after the check
 					}
-					time.Sleep(time.Second)
+					<-time.After(time.Second)
 				}
 				var got []string
 				for line := range strings.Lines(text.String()) {
