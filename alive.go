@@ -1,35 +1,24 @@
 package lifecycle
 
-import (
-	"time"
-
-	"github.com/gin-lifecycle/lifecycle/internal/keepalive"
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
-)
+import "github.com/gin-lifecycle/lifecycle/internal/ledger"
 
 // startKeeping keeps the session alive from now on: until the request is over, or its session
 // has ended. The caller has the lock.
 func (b *binding) startKeeping() {
-	if !b.bound || b.passive || b.state != live {
+	b.keeping.End()
+	k := b.hooks.keeper()
+	if k == nil || !b.bound || b.passive || b.closed || b.state != live {
 		return
 	}
-	third := keepalive.Third(b.idle(b.record.Timeouts.Idle))
-	if b.keeping.timer == nil {
-		b.keeping.timer = time.AfterFunc(third, b.keep)
-		return
-	}
-	b.keeping.timer.Reset(third)
+	k.Begin(&b.keeping, b.touching(), b.idle(b.record.Timeouts.Idle))
 }
 
-// keep is called when the handler has been running for a third of the idle timeout.
-func (b *binding) keep() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed || b.state != live || b.keeping.release != nil {
-		return
+// shortened tells what runs for the session on this instance that its idle timeout is shorter
+// now. A message has told the other instances.
+func (b *binding) shortened() {
+	if k := b.hooks.keeper(); k != nil {
+		k.Shortened(b.token.ID)
 	}
-	// After Shutdown nothing is kept alive.
-	b.keeping.release, _ = b.hooks.keep(b.touching())
 }
 
 // keepAlive is Context.KeepAlive.
@@ -37,7 +26,11 @@ func (b *binding) keepAlive() (stop func(), err error) {
 	if err := b.needLive(); err != nil {
 		return nil, err
 	}
-	return b.hooks.keep(b.touching())
+	k := b.hooks.keeper()
+	if k == nil {
+		return nil, ErrShutdown
+	}
+	return k.Hold(b.touching()), nil
 }
 
 func (b *binding) touching() ledger.Touching {

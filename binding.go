@@ -13,6 +13,7 @@ import (
 	gsessions "github.com/gorilla/sessions"
 
 	"github.com/gin-lifecycle/lifecycle/internal/cookie"
+	"github.com/gin-lifecycle/lifecycle/internal/keepalive"
 	"github.com/gin-lifecycle/lifecycle/internal/ledger"
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
@@ -58,8 +59,8 @@ type binding struct {
 	header string
 
 	hooks   hooks
-	issued  *issued // of the request
-	keeping keeping
+	issued  *issued           // of the request
+	keeping keepalive.Running // while the handler runs
 	request *http.Request
 	writer  http.ResponseWriter // that of Save; nil behind a middleware
 
@@ -92,7 +93,7 @@ func (b *binding) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed, b.gin = true, nil
-	b.keeping.stop()
+	b.keeping.End()
 }
 
 // canSend reports whether the header of the response can still be changed.
@@ -145,10 +146,8 @@ type hooks interface {
 	hold(id string, c closure, watch func(instance string) (record []byte, err error)) (remove func() bool, err error)
 	// sessionContext returns a context that ends with a live session; see hold for watch.
 	sessionContext(id string, watch func(instance string) (record []byte, err error)) context.Context
-	// keep keeps a live session alive until release is called.
-	keep(x ledger.Touching) (release func(), err error)
-	// retimed is called when a live session has got other timeouts.
-	retimed(id string)
+	// keeper keeps sessions alive; nil if no manager is at work.
+	keeper() *keepalive.Keeper
 }
 
 // noHooks stands in where no manager is at work: no hooks run, and an ended session waits
@@ -166,8 +165,7 @@ func (noHooks) sessionContext(string, func(string) ([]byte, error)) context.Cont
 	return endedContext(ErrShutdown)
 }
 
-func (noHooks) keep(ledger.Touching) (func(), error) { return nil, ErrShutdown }
-func (noHooks) retimed(string)                       {}
+func (noHooks) keeper() *keepalive.Keeper { return nil }
 
 func (n noHooks) end(ctx context.Context, id, proof string, reason Reason) (ok bool, err error) {
 	_, ok, err = n.store.ledger.End(ctx, id, proof, string(reason), ledger.ClaimTerms{})

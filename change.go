@@ -65,7 +65,7 @@ func (b *binding) destroy(reason Reason) error {
 
 // forget leaves the request without a session after its own has ended. The next one may begin.
 func (b *binding) forget() {
-	b.keeping.stop()
+	b.keeping.End()
 	b.expireCookie()
 	b.noteEnd()
 	b.state, b.err, b.fresh = destroyed, nil, false
@@ -77,23 +77,24 @@ func (b *binding) forget() {
 
 // update saves the live session, after edit has changed its record. While other requests come
 // between, it puts what this request has changed on top of what they have saved, and saves
-// again: edit is called each time.
+// again: edit is called each time. Requests of one session that have got in each other's way
+// take turns on this instance: otherwise one of many could lose again and again.
 func (b *binding) update(op string, edit func(*record.Record) error) error {
 	ctx := context.WithoutCancel(b.request.Context())
+	if won, _, err := b.saveOnce(ctx, op, edit); won || err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, b.store.config.redisTimeout)
+	defer cancel()
+	done, err := b.store.turns.Take(limited, b.token.ID)
+	if err != nil {
+		return crowded(op, err)
+	}
+	defer done()
 	return b.whileLive(ctx, op, func() (ok bool, err error) {
-		won, ok, err := b.saveOnce(ctx, op, edit)
-		if won || !ok || err != nil {
-			return ok, err
-		}
-		limited, cancel := context.WithTimeout(ctx, b.store.config.redisTimeout)
-		defer cancel()
-		done, err := b.store.turns.take(limited, b.token.ID)
-		if err != nil {
-			return false, crowded(op, err)
-		}
-		defer done()
 		for tries := 0; ; tries++ {
-			if won, ok, err = b.saveOnce(ctx, op, edit); won || !ok || err != nil {
+			won, ok, err := b.saveOnce(ctx, op, edit)
+			if won || !ok || err != nil {
 				return ok, err
 			}
 			if err := pauseAfter(limited, tries); err != nil { // another instance has saved
@@ -126,12 +127,13 @@ func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Rec
 		}
 		return false, ok, err
 	}
-	other := rec.Timeouts != b.record.Timeouts
+	before := b.record.Timeouts
 	b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
-	if other {
-		b.keeping.stop()
+	if rec.Timeouts != before {
 		b.startKeeping()
-		b.hooks.retimed(b.token.ID)
+	}
+	if rec.Timeouts.Idle < before.Idle {
+		b.shortened()
 	}
 	return true, true, nil
 }

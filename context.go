@@ -236,10 +236,6 @@ func (c *Context) Begin() error {
 // store pass what you gave WithIdleTimeout and WithAbsoluteTimeout. The cookie still ends when
 // the browser is closed, unless it has a MaxAge: see Store.Options.
 //
-// A handler that runs for the session at the same time, in another request, goes on keeping it
-// alive at the pace of the old idle timeout: if the new one is shorter than a third of that,
-// the session may end while that handler runs.
-//
 // In a Passive route the present end of the session stays as it is; the next request that
 // prolongs the session uses the new timeouts.
 //
@@ -259,10 +255,8 @@ func (c *Context) SetTimeouts(idle, absolute time.Duration) error {
 //
 // The session does not live beyond its absolute timeout. It ends by DestroySession,
 // Manager.Destroy and so on as always, and KeepAlive does not prevent that; see
-// SessionContext to learn of it. If another request gives the session an idle timeout shorter
-// than a third of its present one, it may end before KeepAlive learns of that. A rotation
-// changes nothing. If stop is never called, the
-// session lives until its absolute timeout, or until this instance is gone.
+// SessionContext to learn of it. A rotation, or other timeouts, change nothing. If stop is
+// never called, the session lives until its absolute timeout, or until this instance is gone.
 //
 // It returns ErrSessionEnded, ErrNoSession or ErrSessionWithheld if there is no session, and
 // ErrShutdown after Shutdown; stop is nil then. It sends one command to Redis at once and one

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/gin-lifecycle/lifecycle/internal/closures"
-	"github.com/gin-lifecycle/lifecycle/internal/ledger"
+	"github.com/gin-lifecycle/lifecycle/internal/keepalive"
 )
 
 // A Manager implements hooks, which is what a session needs of it as it begins and ends.
@@ -62,16 +62,10 @@ func (m *Manager) sessionContext(id string, watch func(instance string) (record 
 	})
 }
 
-func (m *Manager) keep(x ledger.Touching) (release func(), err error) {
+func (m *Manager) keeper() *keepalive.Keeper {
 	e := m.engine.Load()
 	if e == nil || m.closed.Load() {
-		return nil, ErrShutdown
+		return nil
 	}
-	return e.KeepAlive(x), nil
-}
-
-func (m *Manager) retimed(id string) {
-	if e := m.engine.Load(); e != nil {
-		e.Retimed(id)
-	}
+	return e.Keeper()
 }

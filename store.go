@@ -18,6 +18,7 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/record"
 	"github.com/gin-lifecycle/lifecycle/internal/testonly"
 	"github.com/gin-lifecycle/lifecycle/internal/token"
+	"github.com/gin-lifecycle/lifecycle/internal/turns"
 )
 
 // Store keeps sessions in Redis, behind the API of gin-contrib/sessions. Make it with
@@ -42,7 +43,7 @@ type Store struct {
 	options  atomic.Pointer[gsessions.Options] // canonical
 	warned   sync.Map                          // what warnOnce has logged
 	healing  cookie.Healing
-	turns    *turns // of requests that save one session
+	turns    *turns.Turns // of requests that save one session
 }
 
 // NewStore returns a store that uses client. It does not talk to Redis: if Redis is away,
@@ -78,7 +79,7 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		config:   c.store,
 		managers: c.managers,
 		tuning:   c.tuning,
-		turns:    newTurns(),
+		turns:    turns.New(),
 		ledger: ledger.New(client, ledger.Config{
 			Prefix:  c.store.prefix,
 			Buckets: c.store.buckets,

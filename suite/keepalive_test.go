@@ -3,6 +3,7 @@ package suite_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -207,28 +208,57 @@ func TestTouch(t *testing.T) {
 	}
 }
 
-// KeepAlive keeps a session that gets a much shorter idle timeout afterwards.
-func TestKeepAliveWithAShorterTimeout(t *testing.T) {
+// Another request, on this instance or on another one, gives the session a much shorter idle
+// timeout. What runs for the session keeps it alive all the same: a handler that has not yet
+// had to prolong it, and KeepAlive.
+func TestAliveWithAShorterTimeoutOfAnotherRequest(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithUnconfirmedTimeout(0)).start()
-	stop := make(chan func(), 1)
-	a.get("/keep", func(c *lifecycle.Context) {
-		done, err := c.KeepAlive()
-		stop <- done
-		a.answer(c, err)
-	})
-	a.get("/shorter", func(c *lifecycle.Context) { a.answer(c, c.SetTimeouts(shortIdle, 0)) })
-	id, v := a.begin()
-	a.expireIn(id, 2*time.Minute)
-	a.ok(v, "/keep")
-	redistest.Eventually(t, "KeepAlive has prolonged the session", func() bool { return a.left(id) > 29*time.Minute })
-	a.ok(v, "/shorter")
-	passes(t)
-	if got := a.ok(v, "/"); got != id {
-		t.Errorf("the session is %s, want %s", got, id)
-	}
-	(<-stop)()
-	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonIdleTimeout {
-		t.Errorf("ended: %s, %s", s.ID, s.Reason)
+	for _, elsewhere := range []bool{false, true} {
+		for _, held := range []bool{false, true} {
+			t.Run(fmt.Sprintf("another instance %v, KeepAlive %v", elsewhere, held), func(t *testing.T) {
+				t.Parallel()
+				prefix := redistest.Prefix()
+				a, b := newApp(t, shared(t), prefix).start(), newApp(t, shared(t), prefix).start()
+				for _, x := range []*app{a, b} {
+					x.get("/shorter", func(c *lifecycle.Context) { x.answer(c, c.SetTimeouts(shortIdle, 0)) })
+				}
+				redistest.Eventually(t, "both instances have subscribed", func() bool {
+					return a.m.Stats().Instances == 2 && b.m.Stats().Instances == 2 && len(a.on.channels(t, prefix+":instances")) > 0
+				})
+				stop := func() {}
+				m := a.meet(func(c *lifecycle.Context) {
+					if held {
+						var err error
+						if stop, err = c.KeepAlive(); err != nil {
+							t.Error(err)
+						}
+					}
+				}, func(*lifecycle.Context) error { return nil })
+				id, v := a.begin()
+				a.ok(v, "/")
+				other := a
+				if elsewhere {
+					other = b
+				}
+				shorten := func() {
+					other.ok(v, "/shorter")
+					passes(t)
+					if len(a.destroyed)+len(b.destroyed) > 0 {
+						t.Error("the session has ended")
+					}
+				}
+				if held {
+					m.during(v, func() {})
+					shorten()
+				} else {
+					m.during(v, shorten)
+				}
+				if got := a.ok(v, "/"); got != id {
+					t.Errorf("the session is %s, want %s", got, id)
+				}
+				stop()
+				redistest.Eventually(t, "the session ends afterwards", func() bool { return len(a.destroyed)+len(b.destroyed) == 1 })
+			})
+		}
 	}
 }

@@ -188,9 +188,5 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return err
 }
 
-// KeepAlive keeps a live session alive until release is called, until the session has ended,
-// or until Stop.
-func (e *Engine) KeepAlive(x ledger.Touching) (release func()) { return e.keeper.Hold(x) }
-
-// Retimed says that this process has given a live session other timeouts.
-func (e *Engine) Retimed(id string) { e.keeper.Changed(id) }
+// Keeper returns what keeps sessions alive until Stop.
+func (e *Engine) Keeper() *keepalive.Keeper { return e.keeper }

@@ -68,5 +68,7 @@ func (e *Engine) messageReceived(m ledger.Message) {
 		e.membership.Poke()
 	case ledger.Ended:
 		e.sweeper.Query(m.ID)
+	case ledger.Shortened:
+		e.keeper.Shortened(m.ID)
 	}
 }

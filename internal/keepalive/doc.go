@@ -9,12 +9,17 @@
 // holders it has in this process. If one attempt fails, there is time for others. Sessions
 // that are due at the same time share a round trip.
 //
+// A handler that runs is a Running. It becomes a holder when a third of the session's time is
+// over, so most handlers cost nothing.
+//
 // # What it knows of a session
 //
 // The proof and the timeouts that a holder knew. Another request may rotate the session or
 // save other timeouts: then the live key has another name, and the record says which. It is
-// read then, which takes two more round trips once. A session that has ended is dropped: its
-// holders need not know.
+// read then, which takes two more round trips once. If the idle timeout becomes shorter, a
+// third of the old one may be too late: who has shortened it calls Shortened, here and, by a
+// message, on the other instances. A session that has ended is dropped: its holders need not
+// know.
 //
 // # States
 //
@@ -25,7 +30,8 @@
 // # Failures
 //
 // While Redis is away the sessions of that server are tried again after a ninth of their idle
-// timeout, and every second at least. A process that dies prolongs nothing any more.
+// timeout, and every second at least. A process that dies prolongs nothing any more. If the
+// message that a timeout is shorter is lost, the session may end while it is held.
 //
 // # What it may touch
 //

@@ -21,9 +21,10 @@ type Keeper struct {
 	ledger Ledger
 	signal chan struct{}
 
-	mu   sync.Mutex
-	held map[string]*session
-	due  queue
+	mu      sync.Mutex
+	held    map[string]*session
+	due     queue
+	running *Running // the first of those that run
 }
 
 // session is a session that is held.
@@ -31,6 +32,7 @@ type session struct {
 	ledger.Touching
 	holders int
 	next    time.Time // when it is to be prolonged
+	last    time.Time // when that was tried last
 	at      int       // its index in the queue; -1 while it is being prolonged
 	changed bool      // its timeouts have changed while it was being prolonged
 }
@@ -46,14 +48,24 @@ const batch = 256
 // retry is the longest pause before a session is tried again that Redis did not answer for.
 const retry = time.Second
 
-// Third returns how long after a request a session with this idle timeout is to be prolonged.
-func Third(idle time.Duration) time.Duration { return max(idle/3, time.Millisecond) }
+// third returns how long after a request a session with this idle timeout is to be prolonged.
+func third(idle time.Duration) time.Duration { return max(idle/3, time.Millisecond) }
 
 // Hold keeps a live session alive until release is called, or until it has ended. It is
 // prolonged for the first time at once. A second call of release does nothing.
 func (k *Keeper) Hold(x ledger.Touching) (release func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	s := k.hold(x)
+	return sync.OnceFunc(func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.release(s)
+	})
+}
+
+// hold adds a holder. The caller holds mu.
+func (k *Keeper) hold(x ledger.Touching) *session {
 	s := k.held[x.ID]
 	if s == nil {
 		s = &session{Touching: x, next: time.Now()}
@@ -64,33 +76,43 @@ func (k *Keeper) Hold(x ledger.Touching) (release func()) {
 		k.hasten(s)
 	}
 	s.holders++
-	return sync.OnceFunc(func() { k.release(s) })
+	return s
 }
 
-// Changed says that this process has given a session other timeouts. If it is held it is
-// prolonged at once: with a shorter idle timeout, a third of the old one may be too late.
-func (k *Keeper) Changed(id string) {
+// Shortened says that a session may have got a shorter idle timeout. If it is held, or a
+// handler runs for it, it is prolonged at once: a third of the old timeout may be too late.
+// Anybody may call it for any session, and often.
+func (k *Keeper) Shortened(id string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	for r := k.running; r != nil; r = r.next {
+		if r.x.ID == id && r.held == nil {
+			r.held = k.hold(r.x)
+		}
+	}
 	if s := k.held[id]; s != nil {
 		k.hasten(s)
 	}
 }
 
-// hasten has a session prolonged at once. The caller holds mu.
+// hastened is the shortest pause between two calls of Redis for one session.
+const hastened = 10 * time.Millisecond
+
+// hasten has a session prolonged soon. The caller holds mu.
 func (k *Keeper) hasten(s *session) {
 	if s.at < 0 {
 		s.changed = true // again sees it
 		return
 	}
-	s.next = time.Now()
-	heap.Fix(&k.due, s.at)
-	k.wake()
+	if soon := s.last.Add(hastened); soon.Before(s.next) {
+		s.next = soon
+		heap.Fix(&k.due, s.at)
+		k.wake()
+	}
 }
 
+// release takes a holder away. The caller holds mu.
 func (k *Keeper) release(s *session) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if s.holders--; s.holders == 0 {
 		k.drop(s)
 	}
@@ -148,7 +170,9 @@ func (k *Keeper) takeDue() []*session {
 	defer k.mu.Unlock()
 	var now []*session
 	for len(now) < batch && len(k.due) > 0 && !k.due[0].next.After(time.Now()) {
-		now = append(now, heap.Pop(&k.due).(*session))
+		s := heap.Pop(&k.due).(*session)
+		s.last = time.Now()
+		now = append(now, s)
 	}
 	return now
 }
@@ -185,9 +209,9 @@ func (k *Keeper) touch(ctx context.Context, all []*session, otherwise func(*sess
 	for i, x := range k.ledger.Touch(ctx, touching) {
 		switch s := all[i]; {
 		case x.Err != nil:
-			k.again(s, min(Third(Third(s.Timeouts.Idle)), retry))
+			k.again(s, min(third(third(s.Timeouts.Idle)), retry))
 		case x.Live:
-			k.again(s, Third(s.Timeouts.Idle))
+			k.again(s, third(s.Timeouts.Idle))
 		default:
 			otherwise(s)
 		}
@@ -199,7 +223,7 @@ func (k *Keeper) touch(ctx context.Context, all []*session, otherwise func(*sess
 func (k *Keeper) reread(ctx context.Context, s *session) bool {
 	packed, err := k.ledger.Record(ctx, s.ID)
 	if err != nil {
-		k.again(s, min(Third(Third(s.Timeouts.Idle)), retry))
+		k.again(s, min(third(third(s.Timeouts.Idle)), retry))
 		return false
 	}
 	rec, err := record.Unpack(packed)
@@ -218,7 +242,7 @@ func (k *Keeper) again(s *session, after time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.changed {
-		s.changed, after = false, 0
+		s.changed, after = false, min(after, hastened)
 	}
 	if s.holders > 0 {
 		s.next = time.Now().Add(after)

@@ -226,7 +226,7 @@ func TestHoldManySessions(t *testing.T) {
 func TestHoldWithAShorterTimeout(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func(k *Keeper, short ledger.Touching){
-		"a save":   func(k *Keeper, _ ledger.Touching) { k.Changed("a") },
+		"a save":   func(k *Keeper, _ ledger.Touching) { k.Shortened("a") },
 		"a holder": func(k *Keeper, short ledger.Touching) { k.Hold(short) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestHoldWithAShorterTimeout(t *testing.T) {
 					n++
 				}
 			}
-			k.Changed("nobody holds it")
+			k.Shortened("nobody holds it")
 		})
 	}
 }

@@ -64,7 +64,8 @@
 // handled.
 //
 // The channels are P:{b}:wake (the bucket has a new first due entry), P:instance:<name>
-// (messages to one instance) and P:instances (an instance has come or gone). Messages are
+// (messages to one instance) and P:instances (an instance has come or gone, or a session has a
+// shorter idle timeout). Messages are
 // hints: if one is lost, the next look or the next heartbeat finds out the same.
 //
 // # States of a session

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -84,6 +85,10 @@ func (l *Ledger) Unwatch(ctx context.Context, instance string, ids ...string) er
 // msgEnded followed by an ID is the message that a session has ended.
 const msgEnded = "ended "
 
+// msgShorter followed by an ID is the message of save.lua that a session has got a shorter
+// idle timeout.
+const msgShorter = "shorter "
+
 // NotifyWatchers sends each watcher of an ended session, except instance self, the message
 // that it has ended. The cost is one round trip. A watcher that misses the message finds
 // out with Fates.
@@ -127,7 +132,7 @@ func (l *Ledger) ChannelPattern() string { return l.keys.prefix + ":*" }
 type Message struct {
 	Kind   MessageKind
 	Bucket int    // for Wake
-	ID     string // for Ended and LiveKeyEvent
+	ID     string // for Ended, Shortened and LiveKeyEvent
 	Hint   string // for LiveKeyEvent: Expired, Evicted or Deleted; see Suspect
 }
 
@@ -140,6 +145,7 @@ const (
 	Members                         // an instance has come or gone
 	Wake                            // a bucket has a new first due entry
 	Ended                           // a session has ended, and this instance holds closures of it
+	Shortened                       // a session has got a shorter idle timeout
 	LiveKeyEvent                    // a live key has expired, or was evicted or deleted
 )
 
@@ -158,6 +164,12 @@ func (l *Ledger) Parse(m *redis.Message) Message {
 		return Message{Kind: LiveKeyEvent, ID: id, Hint: name}
 	}
 	if m.Channel == l.keys.instances() {
+		if id, ok := strings.CutPrefix(m.Payload, msgShorter); ok {
+			if !token.ValidID(id) {
+				return Message{}
+			}
+			return Message{Kind: Shortened, ID: id}
+		}
 		return Message{Kind: Members}
 	}
 	if b, ok := l.keys.parseWake(m.Channel); ok {

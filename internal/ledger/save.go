@@ -37,7 +37,8 @@ type Saved struct {
 }
 
 // Save replaces the record of a live session and prolongs the session, unless its record has
-// another revision than the one that the new record was made from.
+// another revision than the one that the new record was made from. If the idle timeout becomes
+// shorter, all instances get the message Shortened.
 func (l *Ledger) Save(ctx context.Context, s Saving) (Saved, error) {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
@@ -55,9 +56,13 @@ func (l *Ledger) Save(ctx context.Context, s Saving) (Saved, error) {
 	if s.Idle == 0 {
 		unit = "KEEPTTL"
 	}
+	instances := ""
+	if s.Next.Timeouts().Idle < s.Token.Timeouts().Idle {
+		instances = l.keys.instances()
+	}
 	reply, err := saveScript.Run(ctx, l.rdb,
 		[]string{l.keys.due(b), l.keys.session(b, id), l.keys.live(b, id, s.Token.Proof()), l.keys.live(b, id, s.Next.Proof())},
-		id, s.Record, unit, end, l.keys.wake(b), s.Revision, next, look).Result()
+		id, s.Record, unit, end, l.keys.wake(b), s.Revision, next, look, instances).Result()
 	if err != nil {
 		l.reloadAfter(err)
 		return Saved{}, err

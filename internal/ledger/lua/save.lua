@@ -9,6 +9,7 @@
 --       5 channel of the bucket
 --       6 revision of the record that this one was made from  7 its own revision
 --       8 when the session needs a look at the latest, Unix ms; not after the end in 4
+--       9 channel of all instances if the idle timeout becomes shorter, else ''
 -- Reply 1 saved now, or by the same call sent earlier
 --       0 not live under this secret and these timeouts: ended, rotated, or others were saved
 --       {revision, record} another save came between: nothing was written, but the session
@@ -49,4 +50,5 @@ if option ~= 'KEEPTTL' and redis.call('ZADD', KEYS[1], 'LT', 'CH', ARGV[8], ARGV
   and redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
   redis.call('PUBLISH', ARGV[5], ARGV[1])
 end
+if ARGV[9] ~= '' then redis.call('PUBLISH', ARGV[9], 'shorter ' .. ARGV[1]) end
 return 1
