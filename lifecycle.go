@@ -175,7 +175,8 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		return err
 	}
 	// Without the lock: while Redis is away, requests must not queue up here.
-	slow := time.AfterFunc(slowStart, func() { m.startFailed(errSlowStart) })
+	after, silent := slowStart(store.ledger.RefusalTime())
+	slow := time.AfterFunc(after, func() { m.startFailed(silent) })
 	err := store.ledger.Open(ctx)
 	slow.Stop()
 	if err != nil {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -27,13 +28,14 @@ const (
 
 func newRunConfig(opts []RunOption) (runConfig, error) {
 	c := runConfig{requestGrace: -1, serverGrace: DefaultServerGrace, hookGrace: DefaultHookGrace}
+	var errs []error
 	for _, o := range opts {
-		if o == nil {
-			continue
+		if o != nil {
+			errs = append(errs, o(&c)) // the others too: Run closes the listener of WithListener
 		}
-		if err := o(&c); err != nil {
-			return c, err
-		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return c, err
 	}
 	switch {
 	case c.requestGrace < 0:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -107,15 +108,14 @@ func (m *Manager) serveUntil(ctx context.Context, server *http.Server, store *St
 		return fmt.Errorf("lifecycle: Run: %w", err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if err := m.start(ctx, store); errors.Is(err, ErrUnavailable) {
-		go m.startLater(ctx, store, cancel)
-	} else if err != nil {
-		if listener != nil {
-			err = errors.Join(err, listener.Close())
-		}
-		return err
-	}
+	// Meanwhile it serves: a Redis that does not answer must not keep the first requests waiting
+	// for two times.
+	var starting sync.WaitGroup
+	starting.Go(func() { m.startInBackground(ctx, store, cancel) })
+	defer func() {
+		cancel(nil)
+		starting.Wait()
+	}()
 	if listener == nil {
 		<-ctx.Done()
 	} else {
@@ -133,23 +133,23 @@ type startError struct{ err error }
 
 func (e *startError) Error() string { return e.err.Error() }
 
-// startLater starts the manager when Redis is there. If it cannot be started for another
-// reason, startLater ends Run.
-func (m *Manager) startLater(ctx context.Context, store *Store, end context.CancelCauseFunc) {
+// startInBackground starts the manager as soon as Redis is there. If it cannot be started for
+// another reason, that ends Run.
+func (m *Manager) startInBackground(ctx context.Context, store *Store, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(startInterval)
 	defer ticker.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 		switch err := m.start(ctx, store); {
 		case err == nil:
 			return
 		case !errors.Is(err, ErrUnavailable):
 			end(&startError{err})
 			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
 	}
 }

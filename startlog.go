@@ -11,11 +11,14 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/reply"
 )
 
-// slowStart is after how long without an answer of Redis the log says that the start waits:
-// within a second, while WithRedisTimeout may be much longer.
-const slowStart = 900 * time.Millisecond
-
-var errSlowStart = fmt.Errorf("%w: start: no answer and no refusal within %v", ErrUnavailable, slowStart)
+// slowStart returns after how long without an answer of Redis the log says that the start
+// waits, and with which error. It is within a second, while WithRedisTimeout may be much
+// longer; behind Sentinel it is later, because go-redis takes longer to say which sentinels
+// refuse.
+func slowStart(refusal time.Duration) (after time.Duration, err error) {
+	after = refusal * 9 / 10
+	return after, fmt.Errorf("%w: start: no answer and no refusal within %v", ErrUnavailable, after)
+}
 
 // startLog writes what becomes of a manager's start. Its methods are safe for concurrent use.
 type startLog struct {

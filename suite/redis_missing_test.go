@@ -70,6 +70,7 @@ func TestMissingRedisIsNamed(t *testing.T) {
 	addr := redistest.ClosedPort(t)
 	for name, rdb := range map[string]redis.UniversalClient{
 		"one server": redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true}),
+		"Sentinel":   redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: []string{addr}, ContextTimeoutEnabled: true}),
 		"a cluster":  redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, ContextTimeoutEnabled: true}),
 	} {
 		t.Run(name, func(t *testing.T) {

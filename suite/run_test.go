@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gin-lifecycle/lifecycle"
@@ -211,9 +212,11 @@ func TestRunFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	unused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var unused [2]net.Listener
+	for i := range unused {
+		if unused[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	other := redistest.Prefix()
 	newApp(t, shared(t), other, lifecycle.WithBuckets(4)).start()
@@ -228,7 +231,8 @@ func TestRunFails(t *testing.T) {
 		"the address is taken": {server: &http.Server{Addr: taken.Addr().String()}, is: syscall.EADDRINUSE},
 		"no such files":        {server: free(nil), opts: []lifecycle.RunOption{lifecycle.WithTLSFiles("missing.pem", "missing.key")}, is: syscall.ENOENT},
 		"other buckets":        {prefix: other, server: free(nil), is: lifecycle.ErrBucketMismatch},
-		"no server":            {opts: []lifecycle.RunOption{lifecycle.WithListener(unused)}, text: "the server is nil"},
+		"no server":            {opts: []lifecycle.RunOption{lifecycle.WithListener(unused[0])}, text: "the server is nil"},
+		"a wrong option first": {server: free(nil), opts: []lifecycle.RunOption{lifecycle.WithHookGrace(0), lifecycle.WithListener(unused[1])}, text: "WithHookGrace(0s)"},
 		"a wrong option":       {server: free(nil), opts: []lifecycle.RunOption{nil, lifecycle.WithHookGrace(0)}, text: "WithHookGrace(0s)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,8 +248,10 @@ func TestRunFails(t *testing.T) {
 			isShutDown(t, a.m)
 		})
 	}
-	if _, err := unused.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the listener of a Run that has failed is open: %v", err)
+	for _, l := range unused {
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener of a Run that has failed is open: %v", err)
+		}
 	}
 }
 
@@ -333,4 +339,45 @@ func TestRunWithoutAServer(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	isShutDown(t, worker.m)
+}
+
+// The listener fails before Redis is there: Run returns.
+func TestRunListenerFailsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Addr: redistest.ClosedPort(t)})
+	defer func() { _ = rdb.Close() }()
+	a := newApp(t, onClient(rdb), redistest.Prefix())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := a.run(lifecycle.WithListener(l))
+	redistest.Eventually(t, "the start waits", func() bool { return a.warned(logStartWaits) == 1 })
+	_ = l.Close()
+	if err := r.stopped(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// Redis accepts connections and answers nothing. Run serves all the same: a request is
+// answered when its own time is over, and does not wait for the start.
+func TestRunServesBesideASilentRedis(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	rdb := redis.NewClient(&redis.Options{Addr: silent.Addr().String(), ContextTimeoutEnabled: true})
+	defer func() { _ = rdb.Close() }()
+	a := newApp(t, onClient(rdb), redistest.Prefix(), lifecycle.WithRedisTimeout(time.Minute), lifecycle.WithSkipper(func(c *gin.Context) bool { return c.FullPath() == "/alive" }))
+	a.get("/alive", func(c *lifecycle.Context) { c.String(http.StatusOK, "alive") })
+	r := a.run()
+	if got := r.page("/alive"); got != "alive" {
+		t.Errorf("the page says %q", got)
+	}
+	r.stop()
+	if err := r.stopped(); err != nil || a.warned(logStartWaits) > 1 {
+		t.Errorf("Run: %v, and the log says\n%s", err, a.log)
+	}
 }

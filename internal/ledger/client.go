@@ -53,6 +53,9 @@ func (l *Ledger) Database() int {
 // empty without a cluster.
 func (l *Ledger) AddressOf(server string) string { return cmp.Or(server, l.Address()) }
 
+// sentinelAddr is what go-redis gives as the address of a client behind Sentinel.
+const sentinelAddr = "FailoverClient"
+
 // Address names the server that the client was made for, or the servers, for a log.
 func (l *Ledger) Address() string {
 	switch c := l.rdb.(type) {
@@ -64,7 +67,7 @@ func (l *Ledger) Address() string {
 			return "the addresses that Sentinel or the client's ClusterSlots gives"
 		}
 	case interface{ Options() *redis.Options }:
-		if addr := c.Options().Addr; addr != "FailoverClient" { // which go-redis says for Sentinel
+		if addr := c.Options().Addr; addr != sentinelAddr {
 			return addr
 		}
 		return "the address that Sentinel gives"

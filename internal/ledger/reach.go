@@ -14,17 +14,19 @@ import (
 )
 
 // reachTime is how long Open waits at most to find out whether Redis refuses connections.
-const reachTime = time.Second
-
-// dialTime is how long an address has to accept a connection or refuse it. It is shorter
-// than reachTime, so that Open gets the error of a dialer that has tried until then.
-const dialTime = reachTime * 4 / 5
+// Behind Sentinel it is sentinelTime: go-redis then asks each sentinel several times, which
+// takes 1.7 seconds with its defaults, before it says that they refuse.
+const (
+	reachTime    = time.Second
+	sentinelTime = 2500 * time.Millisecond
+)
 
 // reach finds out whether Redis refuses connections. go-redis dials again and again, until
 // the context of a call ends, and says then that the time was over; reach dials each
 // address of the client once, and says why it is refused.
 type reach struct {
 	addrs []string // empty: they are not known, and reach says nothing
+	time  time.Duration
 	dial  func(ctx context.Context, addr string) (net.Conn, error)
 
 	mu   sync.Mutex
@@ -41,7 +43,7 @@ type attempt struct {
 // newReach returns a reach for a client. It uses the dialer of the client, with its network,
 // its TLS settings and, behind Sentinel, its question for the master's address.
 func newReach(rdb redis.UniversalClient) *reach {
-	r := new(reach)
+	r := &reach{time: reachTime}
 	switch c := rdb.(type) {
 	case clusterClient:
 		o := c.Options()
@@ -58,22 +60,29 @@ func newReach(rdb redis.UniversalClient) *reach {
 	case interface{ Options() *redis.Options }:
 		o := c.Options()
 		r.addrs = []string{o.Addr}
+		if o.Addr == sentinelAddr {
+			r.time = sentinelTime
+		}
 		r.dial = func(ctx context.Context, addr string) (net.Conn, error) { return o.Dialer(ctx, o.Network, addr) }
 	}
 	return r
 }
 
+// RefusalTime returns how long Open takes at most to find out that Redis refuses connections, if
+// its own time is longer.
+func (l *Ledger) RefusalTime() time.Duration { return l.reach.time }
+
 // refused returns an error if no address of Redis can be connected to, and this turned out
-// within reachTime, and within half of the time that ctx has left. nil means that one of
+// in time, and within three quarters of the time that ctx has left. nil means that one of
 // them has accepted, or that it is not known.
 func (r *reach) refused(ctx context.Context) error {
 	if len(r.addrs) == 0 {
 		return nil
 	}
 	a := r.attempt()
-	wait := time.Until(a.began.Add(reachTime))
+	wait := time.Until(a.began.Add(r.time))
 	if end, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(end)/2) // leave the client time for its own connection
+		wait = min(wait, time.Until(end)*3/4) // leave the client time for its own connection
 	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
@@ -110,7 +119,9 @@ func (r *reach) attempt() *attempt {
 // connect dials all addresses at the same time. It returns nil if one accepts, or neither
 // accepts nor refuses in time.
 func (r *reach) connect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
+	// An address has less time than Open waits, so that Open gets the error of a dialer that
+	// has tried until then.
+	ctx, cancel := context.WithTimeout(context.Background(), r.time*4/5)
 	defer cancel()
 	dialed := make(chan error, len(r.addrs))
 	for _, addr := range r.addrs {
