@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strconv"
@@ -71,6 +72,14 @@ func launch(dir string, args func() ([]string, error)) (*Server, error) {
 	return nil, errors.New("redisproc: redis-server does not start: tried five times")
 }
 
+// The ports that FreePort returns lie below those that systems give to connections: Linux
+// begins at 32768 (ip_local_port_range), others at 49152 (RFC 6335, 6). Otherwise any
+// connection might take the port of a server that a test has killed and starts again.
+const (
+	firstPort = 10000
+	lastPort  = 32767
+)
+
 // given holds the ports that FreePort has returned.
 var given sync.Map
 
@@ -78,17 +87,18 @@ var given sync.Map
 // port once: what has got a port before may be about to listen on it, and a client may
 // still look for a server there that was killed.
 func FreePort() (int, error) {
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return 0, err
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
 		if _, before := given.LoadOrStore(port, true); !before {
 			return port, nil
 		}
 	}
+	return 0, errors.New("redisproc: found no free port: tried a thousand times")
 }
 
 // run starts the process and waits until it answers.
