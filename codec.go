@@ -44,6 +44,8 @@ var Gob Codec = &codec.Gob{Types: []any{gin.H(nil), []gin.H(nil)}}
 //
 //   - An integer, of whatever type, comes back as int64, as uint64 if only that can hold
 //     it, or else as json.Number.
+//   - A json.Number with a fraction or an exponent comes back as float64, or as it is if no
+//     float64 can hold it.
 //   - A float64 or float32 comes back as float64, also in slices and maps: Encode writes the
 //     number two as 2.0. In a struct, and where a type has a MarshalJSON method, encoding/json
 //     writes it as 2, and it comes back as int64.

@@ -3,10 +3,12 @@ package suite_test
 import (
 	"bytes"
 	"encoding/gob"
+	"encoding/json"
 	"fmt"
 	"testing"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
 
 type point struct{ X, Y int }
@@ -58,5 +60,24 @@ func TestCodecs(t *testing.T) {
 	}
 	if _, err := lifecycle.JSON.Decode([]byte("{")); err == nil {
 		t.Error("JSON: half an object was decoded")
+	}
+}
+
+// What Save has taken can be read again: a number that no float64 can hold does not hold its
+// visitor prisoner.
+func TestJSONNumberBeyondFloat64(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithCodec(lifecycle.JSON))
+	a.get("/n", func(c *lifecycle.Context) {
+		c.Values().Set("n", json.Number("1e999"))
+		a.answer(c, c.Values().Save())
+	})
+	id, v := a.begin()
+	a.ok(v, "/n")
+	if got := a.ok(v, "/"); got != id {
+		t.Errorf("the session is %s, want %s", got, id)
+	}
+	if got := a.ok(v, "/get?key=n"); got != "1e999" {
+		t.Errorf("the number is %s", got)
 	}
 }

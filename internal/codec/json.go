@@ -51,48 +51,44 @@ func (JSON) Decode(data []byte) (map[any]any, error) {
 	}
 	values := make(map[any]any, len(object))
 	for k, v := range object {
-		v, err := withNumbers(v)
-		if err != nil {
-			return nil, err
-		}
-		values[k] = v
+		values[k] = withNumbers(v)
 	}
 	return values, nil
 }
 
 // withNumbers returns a decoded value in which exact has replaced every json.Number. It
 // changes v. The recursion is no deeper than encoding/json has allowed.
-func withNumbers(v any) (_ any, err error) {
+func withNumbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
 		return exact(v)
 	case []any:
 		for i := range v {
-			if v[i], err = withNumbers(v[i]); err != nil {
-				return nil, err
-			}
+			v[i] = withNumbers(v[i])
 		}
 	case map[string]any:
 		for k := range v {
-			if v[k], err = withNumbers(v[k]); err != nil {
-				return nil, err
-			}
+			v[k] = withNumbers(v[k])
 		}
 	}
-	return v, nil
+	return v
 }
 
 // exact returns an integer as int64, as uint64 if only that can hold it, or else as it is.
-// A number with a fraction or an exponent is a float64.
-func exact(n json.Number) (any, error) {
+// A number with a fraction or an exponent is a float64, or stays as it is if no float64 can
+// hold it: Encode has written it for a json.Number.
+func exact(n json.Number) any {
 	if strings.ContainsAny(string(n), ".eE") {
-		return n.Float64()
+		if f, err := n.Float64(); err == nil {
+			return f
+		}
+		return n
 	}
 	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-		return i, nil
+		return i
 	}
 	if u, err := strconv.ParseUint(string(n), 10, 64); err == nil {
-		return u, nil
+		return u
 	}
-	return n, nil
+	return n
 }

@@ -52,6 +52,7 @@ func TestJSONValues(t *testing.T) {
 		"most":                 {uint64(math.MaxUint64), uint64(math.MaxUint64)},
 		"big.Int":              {huge, json.Number(huge.String())},
 		"json.Number":          {json.Number("7"), int64(7)},
+		"beyond float64":       {[]any{json.Number("1e999")}, []any{json.Number("1e999")}},
 		"float":                {2.0, 2.0},
 		"minus zero":           {math.Copysign(0, -1), math.Copysign(0, -1)},
 		"a fraction":           {0.1, 0.1},
@@ -161,7 +162,7 @@ func TestJSONRefuses(t *testing.T) {
 	if _, err := (JSON{}).Encode(map[any]any{"v": math.NaN()}); !errors.As(err, &unsupported) {
 		t.Errorf("NaN: %v", err)
 	}
-	for _, data := range []string{"", "{", `{"a":1} x`, `{"a":1}{}`, `[1]`, `{"a":1e999}`, `{"a":[1e999]}`, `{"a":{"b":1e999}}`, `{"a":01}`, "1"} {
+	for _, data := range []string{"", "{", `{"a":1} x`, `{"a":1}{}`, `[1]`, `{"a":01}`, "1"} {
 		if got, err := (JSON{}).Decode([]byte(data)); err == nil {
 			t.Errorf("%q is decoded as %v", data, got)
 		}
