@@ -70,10 +70,10 @@ type binding struct {
 	owner   any              // the middleware's manager
 	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
 	values  sessions.Session // gin-contrib's face of this session
-	gin     *gin.Context     // only while the request is under way: gin uses it for others afterwards
 	passive bool             // the request does not prolong the session, and none begins
 	ends    time.Time        // when the session would have ended without this request
-	address string           // of the client, see noteAddress
+	address string           // of the client
+	proxied bool             // a proxy that gin trusts says that it got the request over TLS
 	headers []string         // of WithRequestHeaders
 }
 
@@ -92,7 +92,7 @@ func (b *binding) do(f func() error) error {
 func (b *binding) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed, b.gin = true, nil
+	b.closed = true
 	b.keeping.End()
 }
 
@@ -319,14 +319,6 @@ func (b *binding) form() cookie.Form {
 	return f
 }
 
-// noteAddress notes the address of the client, for a session that may begin later in the
-// request.
-func (b *binding) noteAddress() {
-	if c := b.ginContext(); c != nil {
-		b.address = c.ClientIP()
-	}
-}
-
 // clientIP returns the address of the client.
 func (b *binding) clientIP() string {
 	if b.address != "" {
@@ -339,20 +331,12 @@ func (b *binding) clientIP() string {
 	return host
 }
 
-func (b *binding) cameOverTLS() bool {
-	if b.request.TLS != nil {
-		return true
-	}
-	c := b.ginContext()
-	return c != nil && forwardedTLS(c)
-}
+func (b *binding) cameOverTLS() bool { return b.request.TLS != nil || b.proxied }
 
-// ginContext returns gin's context of the request, nil if there is none any more. A middleware
-// before this one may have answered already (gin-contrib/timeout does), and gin may use its
-// context for another request. The server has cancelled the request's context then.
-func (b *binding) ginContext() *gin.Context {
-	if b.request.Context().Err() != nil {
-		return nil
-	}
-	return b.gin
+// noteClient notes what gin knows of the client, for a session that may begin, or a cookie that
+// may be set, later in the request. gin's context is not kept: the session may be used by
+// another goroutine, while the handler uses the context, or gin uses it for another request.
+func (b *binding) noteClient(c *gin.Context) {
+	b.address = c.ClientIP()
+	b.proxied = b.store.config.secure == SecureAuto && forwardedTLS(c)
 }

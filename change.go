@@ -51,7 +51,6 @@ func (b *binding) destroy(reason Reason) error {
 	case err != nil && b.state != ended && b.state != unreadable:
 		return err
 	}
-	b.noteAddress()
 	ok, err := b.hooks.end(context.WithoutCancel(b.request.Context()), b.token.ID, b.token.Proof(), reason)
 	if err != nil {
 		return err

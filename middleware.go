@@ -140,7 +140,8 @@ func Middleware() gin.HandlerFunc { return std.Middleware() }
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hooks, b.gin, b.request, b.headers = m, c, c.Request, m.config.headers
+	b.hooks, b.request, b.headers = m, c.Request, m.config.headers
+	b.noteClient(c)
 	b.bound, b.sent, b.passive = true, c.Writer.Written(), isPassive(c)
 	if b.sent {
 		b.store.warnOnce("late", "lifecycle: the middleware got a request whose response had begun: the handlers before it ran without its session, and no cookie can be set. "+
@@ -166,9 +167,6 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	}
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
 		b.withheld = ""
-	}
-	if b.state != live {
-		b.noteAddress()
 	}
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
 	// would replace his own. And the cookie of one that begins with a WebSocket may never

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
@@ -187,5 +188,33 @@ func TestCreatedHookUsesTheRequest(t *testing.T) {
 	_, v := a.begin()
 	if got := a.ok(v, "/get?key=seen"); got != "yes" {
 		t.Errorf("the value is %s", got)
+	}
+}
+
+// A goroutine of the handler uses the session through a copy, while the handler goes on with
+// gin's context. Run it with the race detector.
+func TestGoroutineBesideTheHandler(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	a := newApp(t, shared(t), redistest.Prefix())
+	for name, use := range map[string]func(c *lifecycle.Context) error{
+		"RotateSession": (*lifecycle.Context).RotateSession, "DestroySession": (*lifecycle.Context).DestroySession,
+		"SetTimeouts": func(c *lifecycle.Context) error { return c.SetTimeouts(time.Hour, 0) },
+	} {
+		b := a.with(a.m.Middleware())
+		done := make(chan error, 1)
+		b.get("/", func(c *lifecycle.Context) {
+			x := lifecycle.From(c.Copy())
+			go func() { done <- use(x) }()
+			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, name))
+			c.String(http.StatusOK, idOf(x))
+		})
+		for range 5 {
+			_, v := a.begin()
+			b.visit(v, "/", "X-Forwarded-Proto", "https")
+			if err := redistest.Receive(t, done); err != nil && !errors.Is(err, lifecycle.ErrRequestOver) && !errors.Is(err, lifecycle.ErrHeadersWritten) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
