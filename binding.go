@@ -59,7 +59,7 @@ type binding struct {
 	header string
 
 	hooks   hooks
-	issued  *issued           // of the request
+	all     *bindings         // of the request
 	keeping keepalive.Running // while the handler runs
 	request *http.Request
 	writer  http.ResponseWriter // that of Save; nil behind a middleware
@@ -255,7 +255,7 @@ func (b *binding) sendCookie() {
 		return
 	}
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
-	b.issued.add(b.token)
+	b.all.issued.add(b.token)
 	if b.header != "" {
 		b.lines.SetField(b.header, b.token.String())
 	} else {

@@ -64,7 +64,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 
 // bind returns a binding whose session has not been read yet.
 func (s *Store) bind(all *bindings, r *http.Request, name string) *binding {
-	b := &binding{store: s, request: r, issued: &all.issued, name: name, hooks: noHooks{s}}
+	b := &binding{store: s, request: r, all: all, name: name, hooks: noHooks{s}}
 	b.session = gsessions.NewSession(b, name)
 	*b.session.Options = *s.options.Load()
 	b.session.IsNew = true

@@ -61,6 +61,9 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			m.usedWrongly(c, err)
 			return
 		}
+		if outer == nil && b.all != all { // a middleware has replaced the request since sessions.Sessions
+			defer b.all.close()
+		}
 		if b.bound { // this middleware is there twice
 			c.Next()
 			return

@@ -218,3 +218,29 @@ func TestGoroutineBesideTheHandler(t *testing.T) {
 		}
 	}
 }
+
+// A middleware between sessions.SessionsMany and this one has put another request into gin's
+// context, as tracing does. All sessions are closed with the request, also the one that is not
+// this middleware's: its cookie would go out with another visitor's response.
+func TestRequestReplacedBeforeTheMiddleware(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	a := newApp(t, shared(t), redistest.Prefix())
+	b := a.with(sessions.SessionsMany([]string{"session", "other"}, a.store), func(c *gin.Context) {
+		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 1))
+	}, a.m.Middleware())
+	var left *gin.Context
+	b.get("/", func(c *lifecycle.Context) {
+		left = c.Copy()
+		sessions.DefaultMany(left, "other").Get("k")
+		c.Status(http.StatusNoContent)
+	})
+	b.visit(new(visitor), "/")
+	for _, name := range []string{"session", "other"} {
+		s := sessions.DefaultMany(left, name)
+		s.Set("k", "v")
+		if err := s.Save(); !errors.Is(err, lifecycle.ErrRequestOver) {
+			t.Errorf("session %s: Save after the request: %v", name, err)
+		}
+	}
+}
