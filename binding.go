@@ -71,7 +71,8 @@ type binding struct {
 	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
 	values  sessions.Session // gin-contrib's face of this session
 	passive bool             // the request does not prolong the session, and none begins
-	ends    time.Time        // when the session would have ended without this request
+	asked   int64            // when the session was read, in Unix ms
+	ends    time.Time        // when it would have ended without this request
 	address string           // of the client
 	proxied bool             // a proxy that gin trusts says that it got the request over TLS
 	headers []string         // of WithRequestHeaders

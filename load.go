@@ -108,7 +108,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		return unavailable("open", err)
 	}
 	readings := maxReadings
-	asked := l.ClockOf(tokens[0].ID).Unix()
+	b.asked = l.ClockOf(tokens[0].ID).Unix()
 	for i, x := range b.loadAll(ctx, tokens...) {
 		t, err := tokens[i], unavailable("load", x.Err)
 		if err == nil && !x.Live {
@@ -117,7 +117,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		if err == nil && x.Live {
 			if err = b.use(t, x); err != nil && x.Left > 0 && !b.passive {
 				// What cannot be used is not prolonged either, or it would never end.
-				_ = l.Restore(context.WithoutCancel(ctx), t, asked, x.Left)
+				_ = l.Restore(context.WithoutCancel(ctx), t, b.asked, x.Left)
 			}
 		}
 		if b.state == live {
@@ -168,10 +168,22 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 	}
 	b.state, b.session.Values = live, values
 	b.resend = b.resend || !b.passive && b.header == "" && b.resendDue()
-	if b.passive {
-		b.ends = b.clock().Add(x.Left)
-	}
+	b.ends = time.UnixMilli(b.asked).Add(x.Left)
 	return nil
+}
+
+// becomePassive makes the request passive before the handler runs. What was read before the
+// middleware has prolonged the session; that is taken back.
+func (b *binding) becomePassive() {
+	b.passive = true
+	if !b.loaded {
+		return
+	}
+	b.withheld = withheldPassive
+	if b.state == live && b.asked != 0 {
+		left := time.Duration(b.ends.UnixMilli()-b.asked) * time.Millisecond
+		_ = b.store.ledger.Restore(context.WithoutCancel(b.request.Context()), b.token, b.asked, left)
+	}
 }
 
 // reissued looks for the session of a token t that has the right secret but other timeouts

@@ -145,7 +145,10 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	defer b.mu.Unlock()
 	b.hooks, b.request, b.headers = m, c.Request, m.config.headers
 	b.noteClient(c)
-	b.bound, b.sent, b.passive = true, c.Writer.Written(), isPassive(c)
+	b.bound, b.sent = true, c.Writer.Written()
+	if isPassive(c) {
+		b.becomePassive()
+	}
 	if b.sent {
 		b.store.warnOnce("late", "lifecycle: the middleware got a request whose response had begun: the handlers before it ran without its session, and no cookie can be set. "+
 			"Perhaps one function calls what sessions.Sessions returns, which runs the handlers, and then this middleware: "+

@@ -1,10 +1,14 @@
 package suite_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
@@ -86,5 +90,40 @@ func TestPassiveWithoutASession(t *testing.T) {
 	v := new(visitor)
 	if w := a.visit(v, "/nowhere"); w.Code != http.StatusNoContent || v.cookie != "" {
 		t.Errorf("answered with %d, cookie %q", w.Code, v.cookie)
+	}
+}
+
+// A session that was read before the middleware, or whose request was replaced, as tracing does,
+// is not prolonged by a passive route either, and none begins.
+func TestPassiveAfterTheSessionWasRead(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	for name, before := range map[string]gin.HandlerFunc{
+		"read":     func(c *gin.Context) { sessions.Default(c).Get("user") },
+		"replaced": func(c *gin.Context) { c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 1)) },
+	} {
+		a := newApp(t, shared(t), redistest.Prefix())
+		b := a.with(sessions.Sessions("session", a.store), before, a.m.Middleware())
+		b.router.GET("/poll", lifecycle.Passive(), lifecycle.Handler(func(c *lifecycle.Context) {
+			if s := c.Session(); s != nil {
+				if left := time.Until(s.ExpiresAt); left > time.Minute || left < 30*time.Second {
+					t.Errorf("%s: %v are left, want a minute", name, left)
+				}
+			}
+			c.String(http.StatusOK, idOf(c))
+		}))
+		id, v := a.begin()
+		a.ok(v, "/")
+		a.expireIn(id, time.Minute)
+		if got := b.ok(v, "/poll"); got != id {
+			t.Errorf("%s: the session is %q, want %s", name, got, id)
+		}
+		if left := a.left(id); left > time.Minute {
+			t.Errorf("%s: the session lives for %v, want a minute", name, left)
+		}
+		stranger := new(visitor)
+		if got := b.ok(stranger, "/poll"); got != "" || stranger.cookie != "" {
+			t.Errorf("%s: a session began: %q", name, stranger.cookie)
+		}
 	}
 }
