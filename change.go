@@ -128,6 +128,12 @@ func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Rec
 	}
 	before := b.record.Timeouts
 	b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
+	if saving.Idle > 0 {
+		b.ends = b.clock().Add(saving.Idle)
+		if d := rec.Timeouts.Deadline; d != 0 && d < b.ends.UnixMilli() {
+			b.ends = time.UnixMilli(d)
+		}
+	}
 	if rec.Timeouts != before {
 		b.startKeeping()
 	}
@@ -148,7 +154,7 @@ func (b *binding) saving(edit func(*record.Record) error) (ledger.Saving, record
 	next := b.token.WithTimeouts(rec.Timeouts)
 	rec.Proof = next.Proof()
 	s := ledger.Saving{Token: b.token, Next: next, Record: record.Pack(rec), Revision: b.revision}
-	if !b.passive {
+	if d := rec.Timeouts.Deadline; !b.passive || d != 0 && d < b.ends.UnixMilli() { // nothing lives beyond it
 		s.Idle = b.idle(rec.Timeouts.Idle)
 	}
 	return s, rec, nil

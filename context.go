@@ -236,8 +236,8 @@ func (c *Context) Begin() error {
 // store pass what you gave WithIdleTimeout and WithAbsoluteTimeout. The cookie still ends when
 // the browser is closed, unless it has a MaxAge: see Store.Options.
 //
-// In a Passive route the present end of the session stays as it is; the next request that
-// prolongs the session uses the new timeouts.
+// In a Passive route the present end of the session stays as it is, unless the new absolute
+// timeout comes before it; the next request that prolongs the session uses the new timeouts.
 //
 // The token changes. If the response's body has begun, the new one is sent with the response
 // to the next request. SetTimeouts saves no values that were set before it. It returns an error

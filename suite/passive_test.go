@@ -99,8 +99,10 @@ func TestPassiveAfterTheSessionWasRead(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	for name, before := range map[string]gin.HandlerFunc{
-		"read":     func(c *gin.Context) { sessions.Default(c).Get("user") },
-		"replaced": func(c *gin.Context) { c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 1)) },
+		"read": func(c *gin.Context) { sessions.Default(c).Get("user") },
+		"replaced": func(c *gin.Context) {
+			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 1))
+		},
 	} {
 		a := newApp(t, shared(t), redistest.Prefix())
 		b := a.with(sessions.Sessions("session", a.store), before, a.m.Middleware())
@@ -125,5 +127,36 @@ func TestPassiveAfterTheSessionWasRead(t *testing.T) {
 		if got := b.ok(stranger, "/poll"); got != "" || stranger.cookie != "" {
 			t.Errorf("%s: a session began: %q", name, stranger.cookie)
 		}
+	}
+}
+
+// In a passive route the time of the session's end stays as it is, but nothing lives beyond its
+// absolute timeout.
+func TestPassiveSetTimeouts(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix()).start()
+	a.router.GET("/timeouts", lifecycle.Passive(), lifecycle.Handler(func(c *lifecycle.Context) {
+		absolute, err := time.ParseDuration(c.Query("absolute"))
+		if err = errors.Join(err, c.SetTimeouts(time.Hour, absolute)); err == nil && absolute > 0 {
+			if left := time.Until(c.Session().ExpiresAt); left > absolute+time.Second {
+				t.Errorf("the handler is told that %v are left, want %v", left, absolute)
+			}
+		}
+		a.answer(c, err)
+	}))
+	id, v := a.begin()
+	a.ok(v, "/")
+	a.expireIn(id, 10*time.Minute)
+	a.ok(v, "/timeouts?absolute=2h")
+	if left := a.left(id); left > 10*time.Minute {
+		t.Errorf("the session lives for %v, want ten minutes", left)
+	}
+	a.ok(v, "/timeouts?absolute=1m")
+	if left := a.left(id); left > time.Minute {
+		t.Errorf("the session lives for %v, want a minute", left)
+	}
+	a.ok(v, "/timeouts?absolute=1ms")
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonAbsoluteTimeout {
+		t.Errorf("ended: %s, %s", s.ID, s.Reason)
 	}
 }
