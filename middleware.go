@@ -70,6 +70,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		}
 		b.owner, b.outer = m, outer
 		if skip := m.config.skipper; skip != nil && skip(c) {
+			defer m.restore(c, b)
 			b.skip()
 			c.Set(contextKey, b)
 			c.Next()

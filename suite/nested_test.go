@@ -144,3 +144,34 @@ func TestMiddlewareTwice(t *testing.T) {
 		t.Errorf("the session is %s, want %s; %d created hooks", got, id, len(a.created))
 	}
 }
+
+// another makes another manager of the app's store.
+func (a *app) another(opts ...lifecycle.ManagerOption) *lifecycle.Manager {
+	a.t.Helper()
+	m, err := lifecycle.New(a.store, opts...)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup((&app{t: a.t, m: m}).shutdown)
+	return m
+}
+
+// After an inner middleware that has skipped the request, the outer session is meant again.
+func TestNestedSkipper(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("site"))
+	inner := a.another(lifecycle.WithSessionName("admin"), lifecycle.WithSkipper(func(*gin.Context) bool { return true }))
+	b := a.with(a.m.Middleware(), func(c *gin.Context) {
+		c.Next()
+		if id := idOf(a.m.From(c)); id == "" || idOf(lifecycle.From(c)) != id || sessions.Default(c).ID() != id {
+			t.Errorf("the session is %q, want %s", idOf(lifecycle.From(c)), id)
+		}
+	}, inner.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		if c.Session() != nil {
+			t.Error("the skipped request has an inner session")
+		}
+		c.String(http.StatusOK, "")
+	})
+	b.ok(new(visitor), "/")
+}
