@@ -70,6 +70,7 @@ type binding struct {
 	owner   any              // the middleware's manager
 	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
 	values  sessions.Session // gin-contrib's face of this session
+	found   any              // what gin-contrib has left for it in gin's context: values, or those of SessionsMany
 	passive bool             // the request does not prolong the session, and none begins
 	asked   int64            // when the session was read, in Unix ms
 	ends    time.Time        // when it would have ended without this request

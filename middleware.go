@@ -109,7 +109,7 @@ func (m *Manager) restore(c *gin.Context, b *binding) {
 	}
 	if x, _ := c.Get(contextKey); x == any(b) { // else it is another visitor's, see preparingKey
 		c.Set(contextKey, b.outer)
-		c.Set(sessions.DefaultKey, b.outer.values)
+		c.Set(sessions.DefaultKey, b.outer.found)
 	}
 }
 
@@ -201,6 +201,7 @@ func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
 		return nil, err
 	}
 	name, own := m.config.sessionName, m.config.ownName
+	left := found
 	if many, ok := found.(map[string]sessions.Session); ok {
 		if found, ok = many[name]; !ok {
 			return nil, fmt.Errorf("lifecycle: Middleware: sessions.SessionsMany before it has no session %q: name one of its sessions with WithSessionName", name)
@@ -211,7 +212,7 @@ func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
 	case b != nil && b.store == store && (own == "" || b.name == own) && b.bound && b.owner != any(m):
 		return nil, fmt.Errorf("lifecycle: Middleware: the middleware of another manager before this one has the session %q: give each manager a name of its own, with WithSessionName", b.name)
 	case b != nil && b.store == store && (own == "" || b.name == own):
-		b.values = found.(sessions.Session)
+		b.values, b.found = found.(sessions.Session), left
 		return b, nil
 	case b != nil && m.implicit:
 		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and WithSessionName says %q: give both the same name, or use the Middleware of a manager made by lifecycle.New", b.name, own)
@@ -289,6 +290,6 @@ func install(c *gin.Context, store *Store, name string) *binding {
 	found, _ := bare.Get(sessions.DefaultKey)
 	c.Set(sessions.DefaultKey, found)
 	b := bindingOf(found)
-	b.values = found.(sessions.Session)
+	b.values, b.found = found.(sessions.Session), found
 	return b
 }

@@ -175,3 +175,30 @@ func TestNestedSkipper(t *testing.T) {
 	})
 	b.ok(new(visitor), "/")
 }
+
+// Two managers take a session each of those of SessionsMany. All of them stay within reach.
+func TestSessionsManyNested(t *testing.T) {
+	t.Parallel()
+	names := []string{"first", "second", "third"}
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("first"))
+	inner := a.another(lifecycle.WithSessionName("second"))
+	ids := func(c *gin.Context) (ids [3]string) {
+		for i, name := range names {
+			ids[i] = sessions.DefaultMany(c, name).ID()
+		}
+		return ids
+	}
+	b := a.with(sessions.SessionsMany(names, a.store), a.m.Middleware(), func(c *gin.Context) {
+		c.Next()
+		if got := ids(c); got[0] != idOf(a.m.From(c)) || got[1] == "" || lifecycle.From(c).Values() != sessions.DefaultMany(c, "first") {
+			t.Errorf("after the inner middleware the sessions are %q", got)
+		}
+	}, inner.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		if got := ids(c.Context); got[0] != idOf(a.m.From(c.Context)) || got[1] != idOf(c) {
+			t.Errorf("the sessions are %q", got)
+		}
+		c.String(http.StatusOK, "")
+	})
+	b.ok(new(visitor), "/")
+}
