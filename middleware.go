@@ -56,7 +56,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		if outer == nil {
 			defer all.close()
 		}
-		b, err := m.session(c, all)
+		b, err := m.session(c, all, outer)
 		if err != nil {
 			m.usedWrongly(c, err)
 			return
@@ -189,7 +189,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 
 // session returns the request's session. It is not read from Redis yet, unless a handler
 // before the middleware has read it. The error says how the middleware is used wrongly.
-func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
+func (m *Manager) session(c *gin.Context, all *bindings, outer *binding) (*binding, error) {
 	all.deferred = true
 	defer func() { all.deferred = false }()
 	found, _ := c.Get(sessions.DefaultKey)
@@ -210,7 +210,7 @@ func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
 	b := bindingOf(found)
 	switch {
 	case b != nil && b.store == store && (own == "" || b.name == own) && b.bound && b.owner != any(m):
-		return nil, fmt.Errorf("lifecycle: Middleware: the middleware of another manager before this one has the session %q: give each manager a name of its own, with WithSessionName", b.name)
+		return nil, nameTaken(b.name)
 	case b != nil && b.store == store && (own == "" || b.name == own):
 		b.values, b.found = found.(sessions.Session), left
 		return b, nil
@@ -219,7 +219,16 @@ func (m *Manager) session(c *gin.Context, all *bindings) (*binding, error) {
 	case nameOf(found) == name:
 		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request a session %q of another store, and this manager's session has the same name: give one of them another name, with WithSessionName", name)
 	}
+	for o := outer; o != nil; o = o.outer {
+		if o.name == name && o.owner != any(m) {
+			return nil, nameTaken(name)
+		}
+	}
 	return install(c, store, name), nil
+}
+
+func nameTaken(name string) error {
+	return fmt.Errorf("lifecycle: Middleware: the middleware of another manager before this one has a session %q: give each manager a name of its own, with WithSessionName", name)
 }
 
 // storeFor returns the manager's store. The default manager takes that of the session before

@@ -202,3 +202,26 @@ func TestSessionsManyNested(t *testing.T) {
 	})
 	b.ok(new(visitor), "/")
 }
+
+// Three managers on one route: the third one may not have the name of the first one, which is
+// not the one just before it.
+func TestThreeManagers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"site", "third"} {
+		a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("site"))
+		second := a.another(lifecycle.WithSessionName("admin"))
+		for where, third := range map[string]*lifecycle.Manager{
+			"the same store": a.another(lifecycle.WithSessionName(name)),
+			"another store":  newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName(name)).m,
+		} {
+			b := a.with(a.m.Middleware(), second.Middleware(), third.Middleware())
+			b.router.GET("/", third.Handler(func(c *lifecycle.Context) {
+				c.String(http.StatusOK, "%s", idOf(c))
+			}))
+			want := map[string]int{"site": http.StatusInternalServerError, "third": http.StatusOK}[name]
+			if w := b.visit(new(visitor), "/"); w.Code != want {
+				t.Errorf("%s, of %s: %d, want %d", name, where, w.Code, want)
+			}
+		}
+	}
+}
