@@ -46,6 +46,8 @@ func (b *binding) rotate() error {
 // they must not come back with it.
 func (b *binding) destroy(reason Reason) error {
 	switch err := b.needLive(); {
+	case b.err != nil && b.state != unreadable:
+		return b.err
 	case b.state == destroyed:
 		return ErrSessionEnded
 	case err != nil && b.state != ended && b.state != unreadable:

@@ -266,3 +266,37 @@ func TestPublicPagesWhileRedisIsAway(t *testing.T) {
 	}
 	server.Restart(t)
 }
+
+// A created hook has refused the session, and the error handler goes on. The handler runs once,
+// has no session, and whatever it does returns the error: none begins.
+func TestPublicPagesAfterARefusal(t *testing.T) {
+	t.Parallel()
+	a := newAppWithoutHooks(t, shared(t), redistest.Prefix(), lifecycle.WithCreatedHooksRequired(),
+		lifecycle.WithErrorHandler(func(c *gin.Context, _ error) { c.Next(); c.Next() }))
+	hooks, pages := 0, 0
+	a.m.OnSessionCreated(func(_ context.Context, s *lifecycle.Session) error {
+		hooks++
+		s.Set("user", "nobody")
+		return errors.New("refused")
+	})
+	a.get("/public", func(c *lifecycle.Context) {
+		pages++
+		if c.Session() != nil || c.Values().ID() != "" || c.Values().Get("user") != nil {
+			t.Errorf("the page has session %q of %v", c.Values().ID(), c.Values().Get("user"))
+		}
+		_, kept := c.KeepAlive()
+		for i, err := range []error{
+			c.RotateSession(), c.DestroySession(), c.RenewSession(), c.Begin(), c.SetTimeouts(time.Hour, 0), kept,
+			register(c, nothing), context.Cause(c.SessionContext()), save(c, "user", "mallory"), logout(c),
+		} {
+			if !errors.Is(err, lifecycle.ErrRefused) {
+				t.Errorf("use %d: %v, want ErrRefused", i, err)
+			}
+		}
+		c.String(http.StatusOK, "public")
+	})
+	a.ok(new(visitor), "/public")
+	if hooks != 1 || pages != 1 {
+		t.Errorf("%d created hooks and %d pages, want one each", hooks, pages)
+	}
+}
