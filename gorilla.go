@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
 	gsessions "github.com/gorilla/sessions"
 )
 
@@ -165,3 +166,19 @@ func (all *bindings) over() bool {
 	defer all.mu.Unlock()
 	return all.closed
 }
+
+// failed returns a binding without a store or a session: whatever uses it gets err.
+func failed(c *gin.Context, err error) *binding {
+	b := &binding{err: err, loaded: true, bound: true, request: c.Request, hooks: noHooks{}}
+	b.session = gsessions.NewSession(b, "")
+	bare := &gin.Context{Request: c.Request, Writer: c.Writer}
+	sessions.Sessions("", failedStore{b})(bare)
+	b.values = sessions.Default(bare)
+	return b
+}
+
+type failedStore struct{ *binding }
+
+func (s failedStore) Get(*http.Request, string) (*gsessions.Session, error) { return s.session, nil }
+func (s failedStore) New(*http.Request, string) (*gsessions.Session, error) { return s.session, nil }
+func (failedStore) Options(sessions.Options)                                {}

@@ -58,7 +58,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		}
 		b, err := m.session(c, all, outer)
 		if err != nil {
-			m.usedWrongly(c, err)
+			m.usedWrongly(c, outer, err)
 			return
 		}
 		if outer == nil && b.all != all { // a middleware has replaced the request since sessions.Sessions
@@ -114,8 +114,12 @@ func (m *Manager) restore(c *gin.Context, b *binding) {
 }
 
 // usedWrongly answers a request for which the middleware has no session because of how the
-// application is written.
-func (m *Manager) usedWrongly(c *gin.Context, err error) {
+// application is written. The error handler, and what it goes on to, may use From all the same.
+func (m *Manager) usedWrongly(c *gin.Context, outer *binding, err error) {
+	b := failed(c, err)
+	b.owner, b.outer = m, outer
+	defer m.restore(c, b)
+	c.Set(contextKey, b)
 	m.mu.Lock()
 	log, onError := m.config.logger(), m.config.onError
 	m.mu.Unlock()

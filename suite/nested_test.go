@@ -1,8 +1,12 @@
 package suite_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
@@ -223,5 +227,40 @@ func TestThreeManagers(t *testing.T) {
 				t.Errorf("%s, of %s: %d, want %d", name, where, w.Code, want)
 			}
 		}
+	}
+}
+
+// A middleware that is used wrongly panics in no request, also if the error handler goes on and
+// uses the session. It has none, and everything returns the error.
+func TestUsedWrongly(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithSessionName("third"), lifecycle.WithErrorHandler(func(c *gin.Context, err error) {
+		if got := lifecycle.From(c).DestroySession(); !errors.Is(got, err) {
+			t.Errorf("DestroySession in the error handler: %v, want %v", got, err)
+		}
+		c.Next()
+	}))
+	b := a.with(sessions.SessionsMany([]string{"first", "second"}, a.store), a.m.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		c.Values().Set("k", "v")
+		_, previous := c.Previous()
+		for i, err := range []error{
+			c.Values().Save(), c.DestroySession(), c.RotateSession(), c.RenewSession(), c.Begin(), c.SetTimeouts(time.Hour, 0),
+			register(c, nothing), context.Cause(c.SessionContext()),
+		} {
+			if err == nil || !strings.Contains(err.Error(), "WithSessionName") {
+				t.Errorf("use %d: %v", i, err)
+			}
+		}
+		if c.Session() != nil || previous {
+			t.Error("there is a session")
+		}
+		c.String(http.StatusOK, "public")
+	})
+	if got := b.ok(new(visitor), "/"); got != "public" {
+		t.Errorf("the page says %q", got)
+	}
+	if n := a.warned("used wrongly"); n != 1 {
+		t.Errorf("logged %d times, want once", n)
 	}
 }
