@@ -20,10 +20,11 @@ var (
 	ErrNoSession = errors.New("lifecycle: there is no session yet, it begins with its first Save")
 
 	// ErrSessionWithheld is returned by what needs a session, Save included, in a request
-	// in which no session may begin. There are five such requests: one that another site
+	// in which no session may begin. There are six such requests: one that another site
 	// has made the browser send (see WithCrossSite), a CORS preflight, one with a cookie
 	// from before a rotation a moment ago (see WithRotationGrace), one for which the
-	// function of WithSkipper returns true, and one of a Passive route. The visitor's cookie
+	// function of WithSkipper returns true, one of a Passive route, and one whose header
+	// field has another session of the request (see WithTokenHeader). The visitor's cookie
 	// stays as it is. errors.Is reports such an error as ErrNoSession too.
 	ErrSessionWithheld = errors.New("lifecycle: no session begins in this request")
 
@@ -95,6 +96,7 @@ const (
 	withheldRotated   withheld = "its cookie has the secret from before a rotation"
 	withheldSkipped   withheld = "WithSkipper excludes it"
 	withheldPassive   withheld = "it is passive"
+	withheldField     withheld = "another session of the request has the header field of WithTokenHeader"
 )
 
 func (cause withheld) Error() string { return ErrSessionWithheld.Error() + ": " + string(cause) }

@@ -94,8 +94,9 @@ type bindings struct {
 
 	mu     sync.Mutex
 	first  *binding
-	more   []*binding // the others, for find
-	extra  []*binding // of sessions that gorilla's own functions made
+	more   []*binding          // the others, for find
+	extra  []*binding          // of sessions that gorilla's own functions made
+	fields map[string]*binding // which has the header field of this name, see takeField
 	closed bool
 }
 
@@ -140,6 +141,22 @@ func (all *bindings) note(b *binding) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.extra = append(all.extra, b)
+}
+
+// takeField reports whether b may use the header field of this name: a request has one of it, so
+// the first session to be read has it.
+func (all *bindings) takeField(name string, b *binding) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	first := all.fields[name]
+	if first == nil {
+		if all.fields == nil {
+			all.fields = make(map[string]*binding)
+		}
+		first = b
+		all.fields[name] = b
+	}
+	return first.store == b.store && first.name == b.name
 }
 
 // close closes all bindings. Those that the request asks for later are closed too.

@@ -25,6 +25,10 @@ func (b *binding) load() {
 	}
 	if name := s.config.tokenHeader; name != "" && len(r.Header[name]) > 0 {
 		b.header = name
+		if !b.all.takeField(name, b) {
+			b.withheld = withheldField
+			return
+		}
 	}
 	b.decideWithheld()
 	tokens, all := b.readTokens()

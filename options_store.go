@@ -283,8 +283,9 @@ func WithEndWhenCleared() StoreOption {
 // that for it. So browsers should use cookies. A token that was issued in the one way is not
 // accepted in the other.
 //
-// If a request has several sessions of the store, under several names, only one of them can use
-// the field.
+// If a request has several sessions, under several names, the first one that is read has the
+// field: that of the first middleware. The others are withheld in this request
+// (ErrSessionWithheld). Their routes need a store with another field.
 //
 // For a page of another origin, Access-Control-Expose-Headers must name the field, and
 // Access-Control-Allow-Headers too.

@@ -1,8 +1,10 @@
 package suite_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/gin-lifecycle/lifecycle"
@@ -146,5 +148,49 @@ func TestTokenHeaderOfABareStore(t *testing.T) {
 	c.ok("/destroy")
 	if c.token != "" {
 		t.Errorf("after the logout of %s the token is %q", id, c.token)
+	}
+}
+
+// Two managers of one store are on one route. A client with a header field has the session of
+// the first one, and it lasts; the other session is withheld.
+func TestTokenHeaderOfNestedManagers(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field), lifecycle.WithSessionName("site"))
+	inner := a.another(lifecycle.WithSessionName("admin"))
+	b := a.with(a.m.Middleware(), inner.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		if c.Session() != nil {
+			t.Errorf("the second manager has the session %s", idOf(c))
+		}
+		if err := save(c, "user", "root"); !errors.Is(err, lifecycle.ErrSessionWithheld) {
+			t.Errorf("Save of the second session: %v", err)
+		}
+		c.String(http.StatusOK, idOf(a.m.From(c.Context)))
+	})
+	for range 2 {
+		c := &client{b, "new"}
+		id := c.ok("/")
+		if again := c.ok("/"); id == "" || again != id {
+			t.Errorf("the session is %q, want %q", again, id)
+		}
+	}
+}
+
+// With a field for each of two stores a client has both sessions.
+func TestTokenHeaderForEachStore(t *testing.T) {
+	t.Parallel()
+	d := shared(t)
+	a := newApp(t, d, redistest.Prefix(), lifecycle.WithTokenHeader(field), lifecycle.WithSessionName("site"))
+	inner := newApp(t, d, redistest.Prefix(), lifecycle.WithTokenHeader("X-Admin"), lifecycle.WithSessionName("admin"))
+	b := a.with(a.m.Middleware(), inner.m.Middleware())
+	b.get("/", func(c *lifecycle.Context) {
+		c.String(http.StatusOK, idOf(a.m.From(c.Context))+" "+idOf(c))
+	})
+	c := &client{b, "new"}
+	first := c.get("/", "X-Admin", "new")
+	again := c.get("/", "X-Admin", first.Header().Get("X-Admin"))
+	site, admin, _ := strings.Cut(first.Body.String(), " ")
+	if site == "" || admin == "" || again.Body.String() != first.Body.String() {
+		t.Errorf("the sessions are %q, want %q", again.Body, first.Body)
 	}
 }
