@@ -72,7 +72,7 @@ type binding struct {
 	values  sessions.Session // gin-contrib's face of this session
 	found   any              // what gin-contrib has left for it in gin's context: values, or those of SessionsMany
 	passive bool             // the request does not prolong the session, and none begins
-	asked   int64            // when the session was read, in Unix ms
+	loading ledger.Loaded    // how the session was read
 	ends    time.Time        // when it would have ended without this request
 	address string           // of the client
 	proxied bool             // a proxy that gin trusts says that it got the request over TLS

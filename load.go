@@ -112,7 +112,6 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		return unavailable("open", err)
 	}
 	readings := maxReadings
-	b.asked = l.ClockOf(tokens[0].ID).Unix()
 	for i, x := range b.loadAll(ctx, tokens...) {
 		t, err := tokens[i], unavailable("load", x.Err)
 		if err == nil && !x.Live {
@@ -121,7 +120,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		if err == nil && x.Live {
 			if err = b.use(t, x); err != nil && x.Left > 0 && !b.passive {
 				// What cannot be used is not prolonged either, or it would never end.
-				_ = l.Restore(context.WithoutCancel(ctx), t, b.asked, x.Left)
+				_ = l.Restore(context.WithoutCancel(ctx), t, x)
 			}
 		}
 		if b.state == live {
@@ -172,7 +171,7 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 	}
 	b.state, b.session.Values = live, values
 	b.resend = b.resend || !b.passive && b.header == "" && b.resendDue()
-	b.ends = time.UnixMilli(b.asked).Add(x.Left)
+	b.loading, b.ends = x, time.UnixMilli(x.Asked).Add(x.Left)
 	return nil
 }
 
@@ -184,9 +183,8 @@ func (b *binding) becomePassive() {
 		return
 	}
 	b.withheld = withheldPassive
-	if b.state == live && b.asked != 0 {
-		left := time.Duration(b.ends.UnixMilli()-b.asked) * time.Millisecond
-		_ = b.store.ledger.Restore(context.WithoutCancel(b.request.Context()), b.token, b.asked, left)
+	if b.state == live && b.loading.Live {
+		_ = b.store.ledger.Restore(context.WithoutCancel(b.request.Context()), b.token, b.loading)
 	}
 }
 

@@ -300,3 +300,42 @@ func TestPublicPagesAfterARefusal(t *testing.T) {
 		t.Errorf("%d created hooks and %d pages, want one each", hooks, pages)
 	}
 }
+
+// stubborn is a codec that decodes nothing, and not before the test allows it.
+type stubborn struct {
+	lifecycle.Codec
+	asked, answer chan struct{}
+}
+
+func (f *stubborn) Decode([]byte) (map[any]any, error) {
+	close(f.asked)
+	<-f.answer
+	return nil, errors.New("another type")
+}
+
+// In a rolling deploy one instance cannot decode a session and another one can. The request that
+// fails does not take back what a good request at the same time has prolonged.
+func TestAFailingRequestBesideAGoodOne(t *testing.T) {
+	t.Parallel()
+	prefix := redistest.Prefix()
+	a := newApp(t, shared(t), prefix)
+	codec := &stubborn{lifecycle.Gob, make(chan struct{}), make(chan struct{})}
+	b := newApp(t, shared(t), prefix, lifecycle.WithCodec(codec))
+	id, v := a.begin()
+	a.ok(v, "/set?user=alice")
+	a.expireIn(id, time.Minute)
+	failed := make(chan int, 1)
+	same := *v
+	go func() { failed <- b.visit(&same, "/").Code }()
+	redistest.Receive(t, codec.asked)
+	read := time.Now()
+	redistest.Eventually(t, "a moment has passed", func() bool { return time.Since(read) > 20*time.Millisecond })
+	a.ok(v, "/")
+	close(codec.answer)
+	if got := redistest.Receive(t, failed); got != http.StatusInternalServerError {
+		t.Errorf("the failing request: %d", got)
+	}
+	if left := a.left(id); left < 29*time.Minute {
+		t.Errorf("the session lives for %v, want half an hour", left)
+	}
+}

@@ -93,14 +93,13 @@ func TestRestore(t *testing.T) {
 	live := l.keys.live(b, k.ID, k.Proof())
 	ttl := func() time.Duration { return rdb.PTTL(ctx, live).Val() }
 	rdb.PExpire(ctx, live, time.Minute)
-	asked := l.ClockOf(k.ID).Unix()
 	x := l.Load(ctx, k)[0]
 	if x.Left > time.Minute || x.Left < 50*time.Second || ttl() < 59*time.Minute {
 		t.Fatalf("before Load %v were left, and now %v; want a minute, and an hour", x.Left, ttl())
 	}
 	look(t, l, k.ID, "i:1", Deleted) // moves the due entry to the live key's deadline
 	for range 2 {                    // as if the reply had been lost
-		if err := l.Restore(ctx, k, asked, x.Left); err != nil {
+		if err := l.Restore(ctx, k, x); err != nil {
 			t.Fatalf("Restore: %v", err)
 		}
 		if got := ttl(); got > time.Minute || got < 50*time.Second {
@@ -110,13 +109,18 @@ func TestRestore(t *testing.T) {
 	if due := int64(rdb.ZScore(ctx, l.keys.due(b), k.ID).Val()); due > l.ClockOf(k.ID).Unix()+60_100 {
 		t.Error("the due entry is later than the live key's deadline")
 	}
-	// Another request has prolonged it since: here, for longer.
-	rdb.PExpire(ctx, live, 2*time.Hour)
-	if err := l.Restore(ctx, k, asked, x.Left); err != nil || ttl() < time.Hour {
+	// Another request has prolonged it since, for as long, a moment later.
+	x = l.Load(ctx, k)[0]
+	loaded := time.Now()
+	redistest.Eventually(t, "a moment has passed", func() bool { return time.Since(loaded) > 20*time.Millisecond })
+	if other := l.Load(ctx, k)[0]; !other.Live || other.Err != nil {
+		t.Fatalf("Load = %+v", other)
+	}
+	if err := l.Restore(ctx, k, x); err != nil || ttl() < 59*time.Minute {
 		t.Errorf("Restore has shortened what another request has prolonged, to %v (%v)", ttl(), err)
 	}
 	rdb.Del(ctx, live)
-	if err := l.Restore(ctx, k, asked, x.Left); err != nil || rdb.Exists(ctx, live).Val() != 0 {
+	if err := l.Restore(ctx, k, x); err != nil || rdb.Exists(ctx, live).Val() != 0 {
 		t.Errorf("Restore of an ended session: %v, or it has a live key again", err)
 	}
 }

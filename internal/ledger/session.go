@@ -29,9 +29,14 @@ type Loaded struct {
 	// Left is how long the session would have lived without Load, if it is live. It is
 	// negative if the live key had no time to live.
 	Left time.Duration
+	// Asked is the time of the session's server just before it was read, by the estimate of
+	// its clock, in Unix ms.
+	Asked int64
 	// Err is set if Redis did not answer, or answered with an error, other than that a key
 	// was overwritten.
 	Err error
+
+	answered time.Time
 }
 
 // Load reads the records of the sessions that tokens name, and prolongs those that are
@@ -79,9 +84,10 @@ func (l *Ledger) load(ctx context.Context, prolong bool, tokens []token.Token) [
 
 // reading are the commands that read one session.
 type reading struct {
-	left *redis.IntCmd
-	live *redis.StringCmd // reads the live key, and prolongs it
-	rec  *redis.StringCmd
+	asked int64
+	left  *redis.IntCmd
+	live  *redis.StringCmd // reads the live key, and prolongs it
+	rec   *redis.StringCmd
 }
 
 // loadTogether is load in one pipeline.
@@ -94,11 +100,12 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 	readings := make([]reading, len(tokens))
 	for i, t := range tokens {
 		b, x := l.keys.bucket(t.ID), &readings[i]
+		x.asked = l.Clock(b).Unix()
 		var live any = l.keys.live(b, t.ID, t.Proof())
 		x.left = redis.NewIntCmd(ctx, "pttl", live)
 		_ = pipe.Process(ctx, x.left)
 		if prolong {
-			unit, end := liveUntil(t.Timeouts(), l.Clock(b).Unix())
+			unit, end := liveUntil(t.Timeouts(), x.asked)
 			x.live = redis.NewStringCmd(ctx, "getex", live, unit, end)
 			_ = pipe.Process(ctx, x.live)
 		} else {
@@ -108,10 +115,12 @@ func (l *Ledger) loadTogether(ctx context.Context, prolong bool, tokens []token.
 		x.rec = pipe.Get(ctx, l.keys.session(b, t.ID))
 	}
 	execute(ctx, pipe)
+	answered := time.Now()
 	_ = takeSample() // without a new sample the old one will do
 	results := make([]Loaded, len(tokens))
 	for i, x := range readings {
 		results[i] = x.loaded()
+		results[i].Asked, results[i].answered = x.asked, answered
 		l.reloadAfter(results[i].Err)
 	}
 	return results
@@ -138,20 +147,27 @@ func (x *reading) loaded() (r Loaded) {
 const clockError = 500 * time.Millisecond
 
 // Restore takes back that Load has prolonged the session of t, unless another request has
-// prolonged it since. asked is ClockOf the session just before Load, and left is what Load has
-// returned.
-func (l *Ledger) Restore(ctx context.Context, t token.Token, asked int64, left time.Duration) error {
+// prolonged it since. x is what Load has returned. A request that Redis has served between
+// Load and Load's reply, or while Restore was on its way, is not told from Load: what it has
+// prolonged is taken back too.
+func (l *Ledger) Restore(ctx context.Context, t token.Token, x Loaded) error {
 	b := l.keys.bucket(t.ID)
-	idle := t.Timeouts().Idle.Milliseconds()
-	earliest, latest := asked+idle, l.Clock(b).Unix()+idle
-	added := idle - left.Milliseconds()
-	if unit, end := liveUntil(t.Timeouts(), asked); unit == "PXAT" {
-		earliest, latest, added = end, end, end-asked-left.Milliseconds()
+	idle := t.Timeouts().Idle
+	earliest, added := x.Asked+idle.Milliseconds(), idle-x.Left
+	longest := idle - time.Since(x.answered) + restoreError
+	if unit, end := liveUntil(t.Timeouts(), x.Asked); unit == "PXAT" {
+		// Every request prolongs it until the same time.
+		earliest, added = end, time.Duration(end-x.Asked)*time.Millisecond-x.Left
+		longest = idle + clockError
 	}
 	_, err := l.runBool(ctx, restoreScript, []string{l.keys.due(b), l.keys.live(b, t.ID, t.Proof())},
-		t.ID, max(added, 0), earliest-clockError.Milliseconds(), latest+clockError.Milliseconds(), l.keys.wake(b))
+		t.ID, max(added, 0).Milliseconds(), earliest-clockError.Milliseconds(), longest.Milliseconds(), l.keys.wake(b))
 	return err
 }
+
+// restoreError is how much longer a session may live than a time measured here says: times in
+// Redis are whole milliseconds.
+const restoreError = 2 * time.Millisecond
 
 // Live reports whether there is a live session that t is good for. It does not prolong
 // the session.

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 due  2 live
 -- ARGV  1 id  2 by how much the request has prolonged it, ms
---       3 and 4 the earliest and the latest time at which the request can have made it end, Unix ms
+--       3 the earliest time at which the request can have made it end, Unix ms
+--       4 the longest time to live that the request's can have left by now, ms
 --       5 channel of the bucket
 -- Reply 1 taken back now, or by the same call sent earlier
 --       0 nothing was done: not live, or another request has prolonged it since
@@ -12,11 +13,10 @@
 -- so that no end is noticed late when Redis is out of memory.
 local left = redis.call('PTTL', KEYS[2])
 if left < 0 then return 0 end
+if left > tonumber(ARGV[4]) then return 0 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local ends = now + left
-if ends < tonumber(ARGV[3]) then return 1 end
-if ends > tonumber(ARGV[4]) then return 0 end
+if now + left < tonumber(ARGV[3]) then return 1 end
 -- A millisecond may have passed between the commands that have read and prolonged it.
 left = math.max(left - ARGV[2] - 1, 1)
 local at = string.format('%.0f', now + left)
