@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gin-lifecycle/lifecycle/internal/token"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
 // Member is an instance on the list of those that are alive.
