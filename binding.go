@@ -59,7 +59,7 @@ type binding struct {
 	header string
 
 	hooks   hooks
-	all     *bindings         // of the request
+	shared  *shared           // with the request's other sessions
 	keeping keepalive.Running // while the handler runs
 	request *http.Request
 	writer  http.ResponseWriter // that of Save; nil behind a middleware
@@ -105,24 +105,6 @@ func (b *binding) canSend() bool {
 	}
 	w, ok := b.writer.(interface{ Written() bool })
 	return !b.closed && (!ok || !w.Written())
-}
-
-// issued are the tokens that go out with the response to one request.
-type issued struct {
-	mu     sync.Mutex
-	tokens []token.Token
-}
-
-func (x *issued) add(t token.Token) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.tokens = append(x.tokens, t)
-}
-
-func (x *issued) has(t token.Token) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return slices.ContainsFunc(x.tokens, t.Same)
 }
 
 // past is what a request has found under a token that it has brought and that has proven
@@ -257,7 +239,7 @@ func (b *binding) sendCookie() {
 		return
 	}
 	b.token, b.setAt = b.token.Sent(b.clock()), time.Now()
-	b.all.issued.add(b.token)
+	b.shared.issue(b.token)
 	if b.header != "" {
 		b.lines.SetField(b.header, b.token.String())
 	} else {

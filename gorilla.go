@@ -65,7 +65,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 
 // bind returns a binding whose session has not been read yet.
 func (s *Store) bind(all *bindings, r *http.Request, name string) *binding {
-	b := &binding{store: s, request: r, all: all, name: name, hooks: noHooks{s}}
+	b := &binding{store: s, request: r, shared: &all.shared, name: name, hooks: noHooks{s}}
 	b.session = gsessions.NewSession(b, name)
 	*b.session.Options = *s.options.Load()
 	b.session.IsNew = true
@@ -90,13 +90,12 @@ type bindingsKey struct{}
 type bindings struct {
 	deferred bool // a middleware decides first whether to read them
 
-	issued issued
+	shared shared
 
 	mu     sync.Mutex
 	first  *binding
-	more   []*binding          // the others, for find
-	extra  []*binding          // of sessions that gorilla's own functions made
-	fields map[string]*binding // which has the header field of this name, see takeField
+	more   []*binding // the others, for find
+	extra  []*binding // of sessions that gorilla's own functions made
 	closed bool
 }
 
@@ -141,22 +140,6 @@ func (all *bindings) note(b *binding) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.extra = append(all.extra, b)
-}
-
-// takeField reports whether b may use the header field of this name: a request has one of it, so
-// the first session to be read has it.
-func (all *bindings) takeField(name string, b *binding) bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	first := all.fields[name]
-	if first == nil {
-		if all.fields == nil {
-			all.fields = make(map[string]*binding)
-		}
-		first = b
-		all.fields[name] = b
-	}
-	return first.store == b.store && first.name == b.name
 }
 
 // close closes all bindings. Those that the request asks for later are closed too.

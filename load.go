@@ -25,7 +25,7 @@ func (b *binding) load() {
 	}
 	if name := s.config.tokenHeader; name != "" && len(r.Header[name]) > 0 {
 		b.header = name
-		if !b.all.takeField(name, b) {
+		if !b.shared.takeField(name, s, b.name) {
 			b.withheld = withheldField
 			return
 		}

@@ -61,8 +61,8 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			m.usedWrongly(c, outer, err)
 			return
 		}
-		if outer == nil && b.all != all { // a middleware has replaced the request since sessions.Sessions
-			defer b.all.close()
+		if before := bindingsOf(b.request); outer == nil && before != all { // a middleware has replaced the request since sessions.Sessions
+			defer before.close()
 		}
 		if b.bound { // this middleware is there twice
 			c.Next()

@@ -55,7 +55,7 @@ func (w *response) finishHeader(sending bool) {
 		mark := b.mark()
 		cookie.DropForeign(h, b.name, func(value string) bool {
 			t, is := token.Parse(value, mark)
-			return is && !b.token.Same(t) && !b.all.issued.has(t)
+			return is && !b.token.Same(t) && !b.shared.issued(t)
 		})
 	}
 	cookie.MarkCached(h, b.store.config.tokenHeader)
