@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/embedded"
 )
 
 // Values is the session as gin-contrib/sessions shows it.
@@ -232,6 +233,61 @@ func ExampleManager_Handler() {
 	router.Use(site.Middleware(), admins.Middleware())
 	router.GET("/", site.Handler(func(c *lifecycle.Context) {
 		fmt.Println(c.Session().ID == site.From(c.Context).Session().ID)
+	}))
+
+	visit(router, "/")
+	// Output: true
+}
+
+// A goroutine that the handler has started goes on after the request. It can still read the
+// session; to change it, it uses the manager and the session's ID.
+func ExampleErrRequestOver() {
+	manager, stop := newManager()
+	defer stop()
+	answered, done := make(chan bool), make(chan bool)
+	router := gin.New()
+	router.Use(manager.Middleware())
+	router.GET("/export", lifecycle.Handler(func(c *lifecycle.Context) {
+		id := c.Session().ID
+		c.Values().Set("format", "pdf")
+		go func() {
+			defer close(done)
+			<-answered
+			fmt.Println("format:", c.Values().Get("format"))
+			fmt.Println("too late to save:", errors.Is(c.Values().Save(), lifecycle.ErrRequestOver))
+			fmt.Println("end it:", manager.Destroy(context.Background(), id, "exported"))
+		}()
+	}))
+
+	visit(router, "/export")
+	close(answered)
+	<-done
+	// Output:
+	// format: pdf
+	// too late to save: true
+	// end it: <nil>
+}
+
+// With sessions.SessionsMany a manager takes the session that it is told.
+func ExampleWithSessionName() {
+	client, err := embedded.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	store, err := lifecycle.NewStore(client)
+	if err != nil {
+		log.Fatal(err)
+	}
+	manager, err := lifecycle.New(store, lifecycle.WithSessionName("visitor"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shutdown(manager)
+	router := gin.New()
+	router.Use(sessions.SessionsMany([]string{"visitor", "cart"}, store), manager.Middleware())
+	router.GET("/", lifecycle.Handler(func(c *lifecycle.Context) {
+		fmt.Println(c.Values().ID() == sessions.DefaultMany(c.Context, "visitor").ID())
 	}))
 
 	visit(router, "/")
