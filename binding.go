@@ -276,10 +276,13 @@ func (b *binding) applyLines() {
 }
 
 // mark returns the mark of the tokens that are good in this request.
-func (b *binding) mark() token.Mark {
+func (b *binding) mark() token.Mark { return b.markIn(b.header) }
+
+// markIn returns the mark of the tokens in this header field, "" for those in cookies.
+func (b *binding) markIn(field string) token.Mark {
 	name := b.name
-	if b.header != "" {
-		name = b.header + ": " + name // no cookie has such a name
+	if field != "" {
+		name = field + ": " + name // no cookie has such a name
 	}
 	return token.MarkOf(b.store.config.prefix, name)
 }

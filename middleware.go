@@ -47,7 +47,7 @@ const preparingKey = contextKey + ": preparing"
 // to another visitor (RFC 9111, section 7.3). What the application sets in Cache-Control is
 // kept, except public and s-maxage beside a cookie; with no-store nothing is added. If a
 // cache within the application would set this visitor's cookie to the token of another
-// visitor, that line is removed.
+// visitor, that line is removed, and so is such a token in the field of WithTokenHeader.
 func (m *Manager) Middleware() gin.HandlerFunc {
 	m.wired.Store(true)
 	return func(c *gin.Context) {

@@ -51,15 +51,26 @@ func (w *response) finishHeader(sending bool) {
 		b.resendCookie()
 	}
 	b.lines.Apply(h)
-	if len(h["Set-Cookie"]) > 0 && b.header == "" {
-		mark := b.mark()
-		cookie.DropForeign(h, b.name, func(value string) bool {
-			t, is := token.Parse(value, mark)
-			return is && !b.token.Same(t) && !b.shared.issued(t)
-		})
-	}
+	b.dropForeign(h)
 	cookie.MarkCached(h, b.store.config.tokenHeader)
 	b.sent = sending
+}
+
+// dropForeign removes tokens of other visitors from a header, in whichever of the two ways they
+// are there.
+func (b *binding) dropForeign(h http.Header) {
+	foreign := func(mark token.Mark) func(value string) bool {
+		return func(value string) bool {
+			t, is := token.Parse(value, mark)
+			return is && !b.token.Same(t) && !b.shared.issued(t)
+		}
+	}
+	if len(h["Set-Cookie"]) > 0 {
+		cookie.DropForeign(h, b.name, foreign(b.markIn("")))
+	}
+	if field := b.store.config.tokenHeader; len(h[field]) > 0 {
+		cookie.DropForeignField(h, field, foreign(b.markIn(field)))
+	}
 }
 
 // setLongAgo is the time after which a cookie that was set, but not sent yet, is checked

@@ -136,6 +136,51 @@ func TestTokenHeaderOfAnotherSite(t *testing.T) {
 	}
 }
 
+// A cache inside the application keeps the response to a visitor and repeats it for others. No
+// token reaches another visitor, in whichever of the two ways it was issued.
+func TestAnotherClientsTokenIsDropped(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field))
+	kept := make(map[string]http.Header)
+	a.get("/cached/:who", func(c *lifecycle.Context) {
+		who := c.Param("who")
+		for k, lines := range kept[who] {
+			for _, line := range lines {
+				c.Writer.Header().Add(k, line)
+			}
+		}
+		c.String(http.StatusOK, idOf(c))
+		if kept[who] == nil {
+			kept[who] = c.Writer.Header().Clone()
+		}
+	})
+	(&client{a, "new"}).ok("/cached/field")
+	a.ok(new(visitor), "/cached/cookie")
+	for _, path := range []string{"/cached/field", "/cached/cookie"} {
+		known := &client{a, "new"}
+		known.ok("/")
+		had := known.token
+		if known.ok(path); known.token != had {
+			t.Errorf("%s: a client has the token %s, and had %s", path, known.token, had)
+		}
+		for _, c := range []*client{known, {a, "new"}} {
+			if first, again := c.ok(path), c.ok("/"); first != again {
+				t.Errorf("%s: a client has session %s, and had %s", path, again, first)
+			}
+		}
+		_, old := a.begin()
+		for _, v := range []*visitor{old, new(visitor)} {
+			w := a.visit(v, path)
+			if got := w.Header()[field]; len(got) > 0 {
+				t.Errorf("%s: a browser gets the token %s in the field", path, got)
+			}
+			if first, again := w.Body.String(), a.ok(v, "/"); first != again {
+				t.Errorf("%s: a browser has session %s, and had %s", path, again, first)
+			}
+		}
+	}
+}
+
 // It works without the middleware of lifecycle, too.
 func TestTokenHeaderOfABareStore(t *testing.T) {
 	t.Parallel()

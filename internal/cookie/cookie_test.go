@@ -91,6 +91,15 @@ func TestLines(t *testing.T) {
 	if got := h["Set-Cookie"]; !slices.Equal(got, append(want, "session2=token")) {
 		t.Errorf("after DropForeign the lines are %q, want %q and that of session2", got, want)
 	}
+	DropForeignField(h, "X-Session", func(v string) bool { return v == "token" })
+	for _, values := range [][]string{{"token"}, {"token", "other"}} {
+		h["X-Session"] = values
+		DropForeignField(h, "X-Session", func(v string) bool { return v == "token" })
+		if got := h["X-Session"]; !slices.Equal(got, values[1:]) || h["X-Session"] != nil && len(got) == 0 {
+			t.Errorf("after DropForeignField the values are %q, want %q", got, values[1:])
+		}
+		delete(h, "X-Session")
+	}
 	set(h, "", PlaceOf(f))
 	want = []string{"a=1", "session=; Max-Age=0", "session2=token", "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"}
 	if got := h["Set-Cookie"]; !slices.Equal(got, want) {

@@ -118,6 +118,17 @@ func DropForeign(h http.Header, name string, foreign func(value string) bool) {
 	}
 }
 
+// DropForeignField does the same for the header field that has the token instead.
+func DropForeignField(h http.Header, field string, foreign func(value string) bool) {
+	if !slices.ContainsFunc(h[field], foreign) {
+		return
+	}
+	h[field] = slices.DeleteFunc(slices.Clone(h[field]), foreign)
+	if len(h[field]) == 0 {
+		delete(h, field)
+	}
+}
+
 // maxFolders is for how many folders of a request's path Elsewhere returns places, and
 // maxPath how long a folder may be: a browser ignores a longer Path (RFC 6265bis, section
 // 5.6).
