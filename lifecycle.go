@@ -84,6 +84,9 @@ func New(store *Store, opts ...ManagerOption) (*Manager, error) {
 	if err := store.checkCookie(c.sessionName, *store.options.Load()); err != nil {
 		return nil, fmt.Errorf("lifecycle: New: WithSessionName: %w", err)
 	}
+	if err := store.checkHeaders(c); err != nil {
+		return nil, fmt.Errorf("lifecycle: New: %w", err)
+	}
 	m.bind(store, c)
 	return m, nil
 }

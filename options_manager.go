@@ -250,7 +250,8 @@ func WithCreatedHooksRequired() ManagerOption {
 
 // WithRequestHeaders sets which header fields of a session's first request are kept in
 // Session.Request: at most 32 lines and 2,048 bytes; the rest is left out. The fields
-// Cookie, Authorization and Proxy-Authorization are refused. Default none.
+// Cookie, Authorization and Proxy-Authorization are refused, and so is that of WithTokenHeader.
+// Default none.
 func WithRequestHeaders(names ...string) ManagerOption {
 	return func(c *managerConfig) error {
 		headers := make([]string, len(names))

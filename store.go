@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,9 @@ func NewStore(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	f := s.canonical(new(gsessions.Options))
 	if err := s.checkCookie(c.managers.sessionName, f); err != nil {
 		return nil, fmt.Errorf("lifecycle: NewStore: WithSessionName: %w", err)
+	}
+	if err := s.checkHeaders(c.managers); err != nil {
+		return nil, fmt.Errorf("lifecycle: NewStore: %w", err)
 	}
 	s.options.Store(&f)
 	if idle, absolute := c.store.idle, c.store.absolute; absolute > 0 && idle > absolute {
@@ -205,6 +209,15 @@ func (s *Store) canonical(o *gsessions.Options) cookie.Form {
 // checkCookie returns an error if browsers refuse a cookie of this name and form.
 func (s *Store) checkCookie(name string, f cookie.Form) error {
 	return cookie.Check(name, f, s.config.secure == SecureNever)
+}
+
+// checkHeaders returns an error if a manager keeps the header field that has the token: Redis and
+// hooks would get a secret.
+func (s *Store) checkHeaders(c managerConfig) error {
+	if field := s.config.tokenHeader; field != "" && slices.Contains(c.headers, field) {
+		return fmt.Errorf("WithRequestHeaders(%q): the field of WithTokenHeader carries secrets and is never kept", field)
+	}
+	return nil
 }
 
 // warnOptions logs a warning, once each, about options that do not mean what they seem to; f

@@ -181,6 +181,23 @@ func TestAnotherClientsTokenIsDropped(t *testing.T) {
 	}
 }
 
+// The field carries a secret, so neither Redis nor a hook gets it with the first request.
+func TestTokenHeaderIsNotKept(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field))
+	keep := lifecycle.WithRequestHeaders("X-Ok", "x-session")
+	_, newStore := lifecycle.NewStore(a.rdb, keep, lifecycle.WithTokenHeader(field))
+	_, newManager := lifecycle.New(a.store, keep)
+	for name, err := range map[string]error{"NewStore": newStore, "New": newManager} {
+		if err == nil || !strings.Contains(err.Error(), name+`: WithRequestHeaders("X-Session")`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := lifecycle.New(a.store, lifecycle.WithRequestHeaders("X-Ok")); err != nil {
+		t.Error(err)
+	}
+}
+
 // It works without the middleware of lifecycle, too.
 func TestTokenHeaderOfABareStore(t *testing.T) {
 	t.Parallel()
