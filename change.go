@@ -252,7 +252,7 @@ func (b *binding) mergeValues(packed []byte) error {
 	// request's go through it too. What cannot be encoded cannot be saved either.
 	mine := values
 	if len(values) > 0 {
-		if data, err := codec.Encode(values); err == nil {
+		if data, err := encodeValues(codec, values); err == nil {
 			if decoded, err := decodeValues(codec, data); err == nil {
 				mine = decoded
 			}

@@ -8,8 +8,8 @@ import (
 
 // Codec turns a session's values into bytes and back. It must be safe for concurrent use.
 // Decode must read what Encode wrote, also in other processes. Encode is not called without
-// values. Decode must return an error for bytes that Encode cannot have written; a panic of
-// Decode counts as an error.
+// values. Decode must return an error for bytes that Encode cannot have written. A panic
+// of Encode or Decode counts as an error.
 type Codec interface {
 	Encode(values map[any]any) ([]byte, error)
 	Decode(data []byte) (map[any]any, error)

@@ -12,7 +12,7 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 	if len(values) == 0 {
 		return nil, nil
 	}
-	data, err := b.store.config.codec.Encode(values)
+	data, err := encodeValues(b.store.config.codec, values)
 	if err != nil {
 		return nil, b.store.unencodable(values, err)
 	}

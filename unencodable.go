@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -38,8 +39,22 @@ func (s *Store) unencodable(values map[any]any, err error) error {
 }
 
 func (s *Store) encodeAlone(key, value any) error {
-	_, err := s.config.codec.Encode(map[any]any{key: value})
+	_, err := encodeValues(s.config.codec, map[any]any{key: value})
 	return err
+}
+
+// errPanicked is the error for a codec that has panicked.
+var errPanicked = errors.New("panic")
+
+// encodeValues makes a panic an error: that of the codec, or of a method of a value, which the
+// codec calls.
+func encodeValues(codec Codec, values map[any]any) (data []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			data, err = nil, fmt.Errorf("%w: %v", errPanicked, r)
+		}
+	}()
+	return codec.Encode(values)
 }
 
 // tooLarge returns the error for values that take size bytes.
@@ -51,7 +66,7 @@ func (s *Store) tooLarge(values map[any]any, size int) error {
 	var largest any
 	most := -1
 	for k, v := range values {
-		if data, _ := s.config.codec.Encode(map[any]any{k: v}); len(data) > most {
+		if data, _ := encodeValues(s.config.codec, map[any]any{k: v}); len(data) > most {
 			largest, most = k, len(data)
 		}
 	}
@@ -75,6 +90,9 @@ func keyText(key any) string {
 // types alone. The errors of methods of the application, and of its own codec, may contain
 // values.
 func ownWords(err error) string {
+	if errors.Is(err, errPanicked) {
+		return "a panic"
+	}
 	text := err.Error()
 	for _, own := range []string{
 		"gob: type ", "gob: gob: cannot encode nil pointer", "gob NewTypeObject can't handle type: ",

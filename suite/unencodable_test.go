@@ -25,6 +25,11 @@ type refusing struct{ Word string }
 
 func (r refusing) MarshalJSON() ([]byte, error) { return nil, fmt.Errorf("cannot encode %s", r.Word) }
 
+// panicking has a method that panics if its first field is nil.
+type panicking struct{ Next *hidden }
+
+func (p panicking) MarshalJSON() ([]byte, error) { return []byte(p.Next.Word), nil }
+
 // Types of the standard library and of gin can be saved without gob.Register, also in one
 // another, and another instance reads them.
 func TestTypesWithoutRegistration(t *testing.T) {
@@ -70,6 +75,7 @@ func TestUnencodable(t *testing.T) {
 		"gob, nested":           {lifecycle.Gob, gin.H{"a": hidden{word}}, gin.H{"a": another{word}}, "suite_test.another"},
 		"JSON":                  {lifecycle.JSON, make(chan int), map[string]any{"a": func() {}}, "json: unsupported type: func()"},
 		"the application's":     {lifecycle.JSON, refusing{word}, []refusing{{word}}, "an error of type"},
+		"a method that panics":  {lifecycle.JSON, panicking{}, []any{panicking{}}, "a panic"},
 		"a key":                 {lifecycle.JSON, nil, nil, "suite_test.hidden"},
 		"a key, not registered": {lifecycle.Gob, nil, nil, "suite_test.hidden"},
 	} {
