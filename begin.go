@@ -69,6 +69,7 @@ func (b *binding) renew() error {
 	if err != nil && !errors.Is(err, ErrSessionEnded) && !errors.Is(err, ErrNoSession) {
 		return err
 	}
+	clear(b.session.Values) // also of a session that had not begun
 	return b.begin()
 }
 

@@ -86,6 +86,31 @@ func TestLogOutAndGoOn(t *testing.T) {
 	}
 }
 
+// The new session has no values, whatever was set before it in the same request.
+func TestRenewedSessionHasNoValues(t *testing.T) {
+	t.Parallel()
+	for _, destroyed := range []bool{false, true} {
+		a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithLazyCreation()).start()
+		a.get("/renew", func(c *lifecycle.Context) {
+			if destroyed {
+				if err := c.DestroySession(); err != nil {
+					t.Error(err)
+				}
+			}
+			c.Values().Set("user", "mallory")
+			a.answer(c, c.RenewSession())
+		})
+		v := new(visitor)
+		if destroyed {
+			a.ok(v, "/set?user=alice")
+		}
+		id := a.ok(v, "/renew")
+		if got := a.ok(v, "/get?key=user"); id == "" || got != "<nil>" {
+			t.Errorf("destroyed %v: session %q has user %s", destroyed, id, got)
+		}
+	}
+}
+
 // One user is replaced by another in one request.
 func TestAnotherUserLogsIn(t *testing.T) {
 	t.Parallel()
