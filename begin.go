@@ -88,7 +88,7 @@ func (b *binding) introduce() error {
 		return nil
 	}
 	maps.Copy(b.session.Values, set)
-	if err := b.replace(); err != nil {
+	if err := b.replace(b.edit); err != nil {
 		b.refuse()
 		return err
 	}

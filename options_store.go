@@ -256,11 +256,15 @@ func WithRequestSummary(edit func(*Request)) StoreOption {
 // applications log out by Clear and Save, without Options{MaxAge: -1}: with this option that
 // is a logout. Default: such a session goes on without values.
 //
-// Flashes do not count, nor do other lists of type []any: a session that had nothing but
-// flashes, which the visitor has read, goes on.
+// Flashes do not count, nor do other lists of type []any. A session that had nothing but
+// flashes, which the visitor has read, goes on. If nothing but a new flash is left ("good bye"),
+// the session ends too, and the same Save begins a new one with the flash; it then takes two
+// round trips, and returns the errors of Context.RenewSession. A list that still has all that it
+// had is a value that is left.
 //
 // A Save that follows in the same request begins a new session if there are values again,
-// such as a flash.
+// such as a flash. If two requests delete the last values at the same time, the later Save ends
+// the session.
 func WithEndWhenCleared() StoreOption {
 	return func(c *storeConfig) error {
 		c.endCleared = true

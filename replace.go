@@ -22,13 +22,13 @@ func (b *binding) encode(values map[any]any) ([]byte, error) {
 	return data, nil
 }
 
-// replace saves the values and the options of a live session. It sends the cookie only if
-// the token or the form of the cookie changes. A cookie that the browser already has is not
-// sent: this request may be answered long after another request has rotated the session, and
-// the browser would lose the new cookie.
-func (b *binding) replace() error {
+// replace saves the values and the options of a live session, which edit puts into the record. It
+// sends the cookie only if the token or the form of the cookie changes. A cookie that the browser
+// already has is not sent: this request may be answered long after another request has rotated the
+// session, and the browser would lose the new cookie.
+func (b *binding) replace(edit func(*record.Record) error) error {
 	had, before := b.token, b.store.canonical(cookieOptions(b.record.Cookie, b.store.options.Load()))
-	if err := b.update("save", b.edit); err != nil {
+	if err := b.update("save", edit); err != nil {
 		return err
 	}
 	b.session.IsNew = false

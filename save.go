@@ -3,9 +3,13 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"reflect"
 
 	gsessions "github.com/gorilla/sessions"
+
+	"github.com/gin-lifecycle/lifecycle/internal/record"
 )
 
 // Save does what the session's options and state ask for: it destroys, begins or replaces
@@ -35,16 +39,8 @@ func (b *binding) save() error {
 	if err := b.withheldError(); err != nil {
 		return err
 	}
-	if f.MaxAge < 0 || b.store.config.endCleared && b.isCleared() {
-		err := b.destroy(ReasonDestroyed)
-		if errors.Is(err, ErrNoSession) {
-			b.expireCookie()
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrSessionEnded) {
-			return err
-		}
-		return nil // it is gone, as asked
+	if f.MaxAge < 0 {
+		return b.drop()
 	}
 	if err := b.store.checkCookie(b.name, f); err != nil {
 		return fmt.Errorf("lifecycle: Save: %w", err)
@@ -57,20 +53,68 @@ func (b *binding) save() error {
 	case b.state != live:
 		return b.begin()
 	}
-	return b.replace()
+	err := b.replace(b.editOrEnd)
+	if errors.Is(err, errCleared) {
+		return b.endCleared()
+	}
+	return err
 }
 
-// isCleared reports whether the session had values and has none any more. Flashes do not
-// count: to read them deletes them.
+// drop ends the session, if there is one, and removes the cookie.
+func (b *binding) drop() error {
+	switch err := b.destroy(ReasonDestroyed); {
+	case errors.Is(err, ErrNoSession):
+		b.expireCookie()
+		return nil
+	case errors.Is(err, ErrSessionEnded):
+		return nil // it is gone, as asked
+	default:
+		return err
+	}
+}
+
+// errCleared says that a Save ends the session in place of saving it; see WithEndWhenCleared.
+var errCleared = errors.New("lifecycle: the session has been cleared")
+
+// editOrEnd is edit, but returns errCleared for a session that is to end. Each try of a save asks
+// anew: another request may have deleted the rest.
+func (b *binding) editOrEnd(rec *record.Record) error {
+	if b.store.config.endCleared && b.isCleared() {
+		return errCleared
+	}
+	return b.edit(rec)
+}
+
+// endCleared ends a session that has been cleared. If there are flashes, they begin another one.
+func (b *binding) endCleared() error {
+	flashes := maps.Clone(b.session.Values)
+	if err := b.drop(); err != nil || len(flashes) == 0 {
+		return err
+	}
+	maps.Copy(b.session.Values, flashes)
+	return b.begin()
+}
+
+// isCleared reports whether the session had values and nothing of them is left. Flashes do not
+// count: to read them deletes them, and a logout may leave new ones.
 func (b *binding) isCleared() bool {
-	if b.state != live || len(b.session.Values) > 0 || len(b.record.Values) == 0 {
+	if len(b.record.Values) == 0 {
 		return false
 	}
-	had, err := decodeValues(b.store.config.codec, b.record.Values)
-	for _, v := range had {
+	for _, v := range b.session.Values {
 		if _, flashes := v.([]any); !flashes {
-			return err == nil
+			return false
 		}
 	}
-	return false
+	had, err := decodeValues(b.store.config.codec, b.record.Values)
+	cleared := false
+	for k, v := range had {
+		old, flashes := v.([]any)
+		if !flashes {
+			cleared = true
+		} else if now, _ := b.session.Values[k].([]any); len(now) > 0 && len(now) >= len(old) && reflect.DeepEqual(now[:len(old)], old) {
+			return false // the old ones are left
+		}
+	}
+	return cleared && err == nil
 }

@@ -1,0 +1,88 @@
+package suite_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gin-contrib/sessions"
+
+	"github.com/gin-lifecycle/lifecycle"
+	"github.com/gin-lifecycle/lifecycle/internal/redistest"
+)
+
+// What of a session with values is left by a logout with WithEndWhenCleared, in one Save.
+func TestLogoutLeavesAFlash(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		change func(s sessions.Session)
+		goesOn bool
+		left   string
+	}{
+		"Clear, and a flash":       {func(s sessions.Session) { s.Clear(); s.AddFlash("bye") }, false, "map[_flash:[bye]]"},
+		"Delete, and a flash":      {func(s sessions.Session) { s.Flashes(); s.Delete("user"); s.AddFlash("bye") }, false, "map[_flash:[bye]]"},
+		"Clear, and a value":       {func(s sessions.Session) { s.Clear(); s.Set("lang", "de") }, true, "map[lang:de]"},
+		"Delete, an unread flash":  {func(s sessions.Session) { s.Delete("user"); s.AddFlash("bye") }, true, "map[_flash:[hello bye]]"},
+		"a flash":                  {func(s sessions.Session) { s.Flashes(); s.AddFlash("bye") }, true, "map[_flash:[bye] user:alice]"},
+		"a value becomes a flash":  {func(s sessions.Session) { s.Flashes(); s.Set("user", []any{"bob"}) }, false, "map[user:[bob]]"},
+		"Clear, and another flash": {func(s sessions.Session) { s.Clear(); s.AddFlash("bye", "info") }, false, "map[info:[bye]]"},
+	} {
+		for _, codec := range []lifecycle.Codec{lifecycle.Gob, lifecycle.JSON} {
+			a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithEndWhenCleared(), lifecycle.WithCodec(codec)).start()
+			a.get("/login", func(c *lifecycle.Context) {
+				c.Values().AddFlash("hello")
+				a.answer(c, save(c, "user", "alice"))
+			})
+			a.get("/change", func(c *lifecycle.Context) {
+				x.change(c.Values())
+				a.answer(c, c.Values().Save())
+			})
+			v := new(visitor)
+			id := a.ok(v, "/login")
+			a.nextCreated()
+			next := a.ok(v, "/change")
+			if (next == id) != x.goesOn || next == "" {
+				t.Errorf("%s: the session is %q, and was %s", name, next, id)
+			}
+			if got := fmt.Sprint(a.values(next)); got != x.left || a.ok(v, "/") != next {
+				t.Errorf("%s: the next request has %s, want %s", name, got, x.left)
+			}
+			if x.goesOn {
+				a.quiet()
+				continue
+			}
+			if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || s.Get("user") != "alice" {
+				t.Errorf("%s: ended: %s, %s, %v", name, s.ID, s.Reason, s.Values())
+			}
+			if s := a.nextCreated(); s.ID != next {
+				t.Errorf("%s: created hook for %s, want %s", name, s.ID, next)
+			}
+		}
+	}
+}
+
+// Two requests delete one of the last two values each, at the same time. The later Save ends the
+// session.
+func TestTwoRequestsClearASession(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithEndWhenCleared()).start()
+	v := new(visitor)
+	a.get("/delete", func(c *lifecycle.Context) {
+		if key := c.Query("between"); key != "" {
+			a.ok(&visitor{v.cookie}, "/delete?key="+key)
+		}
+		c.Values().Delete(c.Query("key"))
+		a.answer(c, c.Values().Save())
+	})
+	id := a.ok(v, "/set?user=alice&cart=full&lang=de")
+	if got := a.ok(v, "/delete?key=user&between=cart"); got != id {
+		t.Errorf("with a value left the session is %q", got)
+	}
+	a.ok(v, "/set?user=alice")
+	a.quiet()
+	if got := a.ok(v, "/delete?key=user&between=lang"); got != "" || v.cookie != "" {
+		t.Errorf("the session is %q, cookie %q", got, v.cookie)
+	}
+	if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed {
+		t.Errorf("ended: %s, %s", s.ID, s.Reason)
+	}
+}
