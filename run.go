@@ -37,9 +37,10 @@ const startInterval = time.Second
 //     get a context that has not ended.
 //
 // The contexts of requests are derived from what the server's BaseContext returns, if it is
-// set. The server does not know connections that a handler has hijacked, a WebSocket's for
-// instance: neither their contexts nor their connections end. Let the server's
-// RegisterOnShutdown end them.
+// set. The server does not wait for connections that a handler has hijacked, a WebSocket's for
+// instance, and does not close them. But the context of such a request ends too, with the others
+// or when the server has stopped. Close the connection then, with context.AfterFunc, or in a
+// function of the server's RegisterOnShutdown, which is called in step 1.
 //
 // A nil server serves nothing: that is for a worker, a program that runs hooks and has no
 // pages. Its Run returns when ctx has ended and the hooks have run.
