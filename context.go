@@ -90,8 +90,9 @@ func (c *Context) Session() *Session {
 // is killed, its closures are lost: use Manager.OnSessionDestroyed for what must happen.
 //
 // remove takes the closure back. It returns true if it has done so: the closure does not
-// run. It returns false if the closure has run or runs now, was replaced (see Key), was
-// dropped at the shutdown (see NotAtShutdown), or was taken back before. remove may be called
+// run. It returns false if the session has ended, so that the closure has run, runs or
+// waits for its turn; and if it was replaced (see Key), was dropped at the shutdown (see
+// NotAtShutdown), has run there, or was taken back before. remove may be called
 // from any goroutine, also after the request. It costs nothing while the instance holds
 // other closures of the session. With the last one it takes one round trip, so that Redis
 // forgets that this instance wants to know of the end. If Redis does not answer within

@@ -150,6 +150,9 @@ type setting struct {
 // all created hooks have run, in one round trip to Redis. If they cannot be saved, the session
 // ends and the request fails with the error of Save.
 //
+// Where the session begins with a Save, with WithLazyCreation or after a destruction, Get shows
+// what the handler has set. A hook that sets the same key replaces it.
+//
 // Set panics if key is not comparable, such as a slice, and everywhere else than in a created
 // hook that is running: there a Session shows what was, and does not change. A handler uses
 // sessions.Default(c) and Save.
