@@ -53,7 +53,7 @@ func (s *Store) Save(r *http.Request, w http.ResponseWriter, session *gsessions.
 	// A session that gorilla's NewSession made: it begins here.
 	all := bindingsOf(r)
 	b := s.bind(all, r, session.Name())
-	b.decideWithheld()
+	b.decideWay()
 	all.note(b)
 	b.session.Values, b.session.Options = session.Values, session.Options
 	if err := b.Save(r, w, b.session); err != nil {

@@ -23,14 +23,9 @@ func (b *binding) load() {
 		b.err = fmt.Errorf("lifecycle: the session's name: %w", err)
 		return
 	}
-	if name := s.config.tokenHeader; name != "" && len(r.Header[name]) > 0 {
-		b.header = name
-		if !b.shared.takeField(name, s, b.name) {
-			b.withheld = withheldField
-			return
-		}
+	if b.decideWay(); b.withheld == withheldField {
+		return
 	}
-	b.decideWithheld()
 	tokens, all := b.readTokens()
 	if len(tokens) > 0 {
 		b.err = b.read(r.Context(), tokens)
@@ -80,6 +75,19 @@ func (b *binding) readTokens() (tokens []token.Token, all int) {
 		}
 	}
 	return tokens, all
+}
+
+// decideWay decides whether the token is in a header field or in a cookie, for the request and for
+// its response, and whether a session may begin.
+func (b *binding) decideWay() {
+	if name := b.store.config.tokenHeader; name != "" && len(b.request.Header[name]) > 0 {
+		b.header = name
+		if !b.shared.takeField(name, b.store, b.name) {
+			b.withheld = withheldField
+			return
+		}
+	}
+	b.decideWithheld()
 }
 
 // decideWithheld decides whether a session may begin in this request.

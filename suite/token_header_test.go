@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
+	gsessions "github.com/gorilla/sessions"
+
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
@@ -210,6 +213,29 @@ func TestTokenHeaderOfABareStore(t *testing.T) {
 	c.ok("/destroy")
 	if c.token != "" {
 		t.Errorf("after the logout of %s the token is %q", id, c.token)
+	}
+}
+
+// A session that the application has made by gorilla's NewSession has its token in the field, too,
+// and no cookie is set.
+func TestTokenHeaderOfNewSession(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithTokenHeader(field))
+	b := a.bare()
+	b.router.GET("/new", func(c *gin.Context) {
+		g := gsessions.NewSession(a.store, "session")
+		g.Options = &gsessions.Options{Path: "/"}
+		g.Values["user"] = "alice"
+		if err := g.Save(c.Request, c.Writer); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &client{b, "new"}
+	if c.ok("/new"); c.token == "new" {
+		t.Fatal("the response has no token")
+	}
+	if got := c.ok("/get?key=user"); got != "alice" {
+		t.Errorf("the user is %s", got)
 	}
 }
 
