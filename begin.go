@@ -62,7 +62,11 @@ func (b *binding) renew() error {
 	if !b.canSend() {
 		return ErrHeadersWritten
 	}
-	if b.withheld != "" && (b.withheld != withheldForeign || b.session.Options.SameSite != http.SameSiteNoneMode) {
+	next := b.session.Options
+	if b.state != absent && b.state != destroyed {
+		next = b.store.options.Load() // see forget
+	}
+	if b.withheld != "" && (b.withheld != withheldForeign || next.SameSite != http.SameSiteNoneMode) {
 		return b.withheld
 	}
 	err := b.destroy(ReasonDestroyed)

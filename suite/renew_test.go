@@ -232,6 +232,29 @@ func TestRenewRefused(t *testing.T) {
 	a.quiet()
 }
 
+// A session whose cookie other sites may use would be replaced by one of the store, whose cookie
+// they may not use. At the request of another site that is refused, and the session stays.
+func TestRenewOfASessionForOtherSites(t *testing.T) {
+	t.Parallel()
+	foreign := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}
+	a := newApp(t, shared(t), redistest.Prefix()).start()
+	a.get("/none", func(c *lifecycle.Context) { a.answer(c, saveWith(c, sessions.Options{SameSite: http.SameSiteNoneMode})) })
+	a.get("/renew", func(c *lifecycle.Context) {
+		err := c.RenewSession()
+		if !errors.Is(err, lifecycle.ErrSessionWithheld) {
+			t.Errorf("RenewSession: %v", err)
+		}
+		a.answer(c, err)
+	})
+	id, v := a.begin()
+	a.ok(v, "/none")
+	a.visit(v, "/renew", foreign...)
+	if got := a.ok(v, "/"); got != id {
+		t.Errorf("the session is %q, want %s", got, id)
+	}
+	a.quiet()
+}
+
 // With WithEndWhenCleared, Clear and Save are a logout; without it they are not.
 func TestEndWhenCleared(t *testing.T) {
 	t.Parallel()
