@@ -70,10 +70,16 @@ func (b *binding) forget() {
 	b.expireCookie()
 	b.noteEnd()
 	b.state, b.err, b.fresh = destroyed, nil, false
+	b.session.ID, b.session.IsNew = "", true
+	b.blank()
+}
+
+// blank leaves the handler without values, and with the store's options: those that have ended a
+// session must not end the next one.
+func (b *binding) blank() {
 	clear(b.session.Values)
 	o := *b.store.options.Load()
 	b.session.Options = &o
-	b.session.ID, b.session.IsNew = "", true
 }
 
 // update saves the live session, after edit has changed its record. While other requests come

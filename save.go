@@ -62,15 +62,16 @@ func (b *binding) save() error {
 
 // drop ends the session, if there is one, and removes the cookie.
 func (b *binding) drop() error {
-	switch err := b.destroy(ReasonDestroyed); {
+	err := b.destroy(ReasonDestroyed)
+	switch {
 	case errors.Is(err, ErrNoSession):
 		b.expireCookie()
-		return nil
-	case errors.Is(err, ErrSessionEnded):
-		return nil // it is gone, as asked
-	default:
+	case errors.Is(err, ErrSessionEnded): // it is gone, as asked
+	case err != nil:
 		return err
 	}
+	b.blank()
+	return nil
 }
 
 // errCleared says that a Save ends the session in place of saving it; see WithEndWhenCleared.

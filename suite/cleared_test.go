@@ -5,10 +5,80 @@ import (
 	"testing"
 
 	"github.com/gin-contrib/sessions"
+	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
 )
+
+// With WithEndWhenCleared, Clear and Save are a logout; without it they are not.
+func TestEndWhenCleared(t *testing.T) {
+	t.Parallel()
+	for _, set := range []bool{true, false} {
+		var opts []lifecycle.Option
+		if set {
+			opts = append(opts, lifecycle.WithEndWhenCleared())
+		}
+		a := newApp(t, shared(t), redistest.Prefix(), opts...).start()
+		a.get("/logout", func(c *lifecycle.Context) {
+			s := c.Values()
+			s.Clear()
+			if err := s.Save(); err != nil {
+				t.Error(err)
+			}
+			if c.Query("flash") != "" {
+				s.AddFlash("bye")
+			}
+			a.answer(c, s.Save())
+		})
+		a.get("/read", func(c *lifecycle.Context) {
+			c.Values().Flashes()
+			a.answer(c, c.Values().Save())
+		})
+		id, v := a.begin()
+		if got := a.ok(v, "/logout"); got != id {
+			t.Errorf("set %v: a session without values has become %q", set, got)
+		}
+		a.ok(v, "/set?user=alice")
+		if !set {
+			if got := a.ok(v, "/logout"); got != id {
+				t.Errorf("the session is %q, want %s", got, id)
+			}
+			a.quiet()
+			continue
+		}
+		next := a.ok(v, "/logout?flash=1")
+		if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || s.Get("user") != "alice" {
+			t.Errorf("ended: %s, %s, %v", s.ID, s.Reason, s.Values())
+		}
+		if next == id || len(a.values(next)) != 1 {
+			t.Errorf("the session with the flash is %q", next)
+		}
+		if got := a.ok(v, "/read"); got != next {
+			t.Errorf("after its only flash was read, the session is %q, want %s", got, next)
+		}
+		a.quiet()
+		a.ok(v, "/set?user=alice")
+		a.ok(v, "/logout")
+		if a.nextDestroyed(); v.cookie != "" {
+			t.Errorf("after the logout the visitor has the cookie %s", v.cookie)
+		}
+		// The same without the middleware.
+		b := a.bare()
+		b.router.GET("/clear", func(c *gin.Context) {
+			s := sessions.Default(c)
+			s.Clear()
+			if err := s.Save(); err != nil {
+				t.Error(err)
+			}
+		})
+		id = b.ok(v, "/set?user=bob")
+		b.visit(v, "/clear")
+		if s := a.nextDestroyed(); s.ID != id || s.Get("user") != "bob" {
+			t.Errorf("without the middleware, ended: %s, %v", s.ID, s.Values())
+		}
+	}
+}
 
 // What of a session with values is left by a logout with WithEndWhenCleared, in one Save.
 func TestLogoutLeavesAFlash(t *testing.T) {

@@ -3,11 +3,11 @@ package suite_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 
 	"github.com/gin-contrib/sessions"
-	"github.com/gin-gonic/gin"
 
 	"github.com/gin-lifecycle/lifecycle"
 	"github.com/gin-lifecycle/lifecycle/internal/redistest"
@@ -154,6 +154,34 @@ func TestLogoutWithoutAFlash(t *testing.T) {
 	}
 }
 
+// A flash that follows a logout by MaxAge is kept, also if there was no session to end.
+func TestLogoutWithoutASessionAndGoOn(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithLazyCreation()).start()
+	a.get("/logout", func(c *lifecycle.Context) {
+		if err := c.DestroySession(); err != nil && !errors.Is(err, lifecycle.ErrNoSession) {
+			t.Error(err)
+		}
+		s := c.Values()
+		s.Set("user", "mallory")
+		if err := logout(c); err != nil {
+			t.Error(err)
+		}
+		s.AddFlash("bye")
+		a.answer(c, s.Save())
+	})
+	for _, who := range []string{"", "/set?user=alice"} {
+		v := new(visitor)
+		if who != "" {
+			a.ok(v, who)
+		}
+		id := a.ok(v, "/logout")
+		if id == "" || a.ok(v, "/") != id || fmt.Sprint(a.values(id)) != "map[_flash:[bye]]" {
+			t.Errorf("%q: the session is %q", who, id)
+		}
+	}
+}
+
 // A session that has ended elsewhere is not revived by a Save. RenewSession begins another one.
 func TestRenewAfterTheEnd(t *testing.T) {
 	t.Parallel()
@@ -238,7 +266,9 @@ func TestRenewOfASessionForOtherSites(t *testing.T) {
 	t.Parallel()
 	foreign := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}
 	a := newApp(t, shared(t), redistest.Prefix()).start()
-	a.get("/none", func(c *lifecycle.Context) { a.answer(c, saveWith(c, sessions.Options{SameSite: http.SameSiteNoneMode})) })
+	a.get("/none", func(c *lifecycle.Context) {
+		a.answer(c, saveWith(c, sessions.Options{SameSite: http.SameSiteNoneMode}))
+	})
 	a.get("/renew", func(c *lifecycle.Context) {
 		err := c.RenewSession()
 		if !errors.Is(err, lifecycle.ErrSessionWithheld) {
@@ -253,75 +283,6 @@ func TestRenewOfASessionForOtherSites(t *testing.T) {
 		t.Errorf("the session is %q, want %s", got, id)
 	}
 	a.quiet()
-}
-
-// With WithEndWhenCleared, Clear and Save are a logout; without it they are not.
-func TestEndWhenCleared(t *testing.T) {
-	t.Parallel()
-	for _, set := range []bool{true, false} {
-		var opts []lifecycle.Option
-		if set {
-			opts = append(opts, lifecycle.WithEndWhenCleared())
-		}
-		a := newApp(t, shared(t), redistest.Prefix(), opts...).start()
-		a.get("/logout", func(c *lifecycle.Context) {
-			s := c.Values()
-			s.Clear()
-			if err := s.Save(); err != nil {
-				t.Error(err)
-			}
-			if c.Query("flash") != "" {
-				s.AddFlash("bye")
-			}
-			a.answer(c, s.Save())
-		})
-		a.get("/read", func(c *lifecycle.Context) {
-			c.Values().Flashes()
-			a.answer(c, c.Values().Save())
-		})
-		id, v := a.begin()
-		if got := a.ok(v, "/logout"); got != id {
-			t.Errorf("set %v: a session without values has become %q", set, got)
-		}
-		a.ok(v, "/set?user=alice")
-		if !set {
-			if got := a.ok(v, "/logout"); got != id {
-				t.Errorf("the session is %q, want %s", got, id)
-			}
-			a.quiet()
-			continue
-		}
-		next := a.ok(v, "/logout?flash=1")
-		if s := a.nextDestroyed(); s.ID != id || s.Reason != lifecycle.ReasonDestroyed || s.Get("user") != "alice" {
-			t.Errorf("ended: %s, %s, %v", s.ID, s.Reason, s.Values())
-		}
-		if next == id || len(a.values(next)) != 1 {
-			t.Errorf("the session with the flash is %q", next)
-		}
-		if got := a.ok(v, "/read"); got != next {
-			t.Errorf("after its only flash was read, the session is %q, want %s", got, next)
-		}
-		a.quiet()
-		a.ok(v, "/set?user=alice")
-		a.ok(v, "/logout")
-		if a.nextDestroyed(); v.cookie != "" {
-			t.Errorf("after the logout the visitor has the cookie %s", v.cookie)
-		}
-		// The same without the middleware.
-		b := a.bare()
-		b.router.GET("/clear", func(c *gin.Context) {
-			s := sessions.Default(c)
-			s.Clear()
-			if err := s.Save(); err != nil {
-				t.Error(err)
-			}
-		})
-		id = b.ok(v, "/set?user=bob")
-		b.visit(v, "/clear")
-		if s := a.nextDestroyed(); s.ID != id || s.Get("user") != "bob" {
-			t.Errorf("without the middleware, ended: %s, %v", s.ID, s.Values())
-		}
-	}
 }
 
 // Created hooks set values, which the other created hooks, the handler and all later requests
