@@ -50,8 +50,9 @@ var (
 	// default the middleware answers 500.
 	ErrRefused = errors.New("lifecycle: a created hook refused the session")
 
-	// ErrHeadersWritten is returned by Context.RotateSession, and by a Save that begins a
-	// session, if the response has already begun and the cookie cannot be sent any more.
+	// ErrHeadersWritten is returned by RotateSession, RenewSession and Begin of Context, and
+	// by a Save that begins a session, if the response has already begun and the cookie
+	// cannot be sent any more.
 	// Other Saves are carried out; only their cookie is not sent.
 	ErrHeadersWritten = errors.New("lifecycle: the response has begun, the cookie can no longer be set")
 
