@@ -256,11 +256,12 @@ func WithRequestSummary(edit func(*Request)) StoreOption {
 // applications log out by Clear and Save, without Options{MaxAge: -1}: with this option that
 // is a logout. Default: such a session goes on without values.
 //
-// Flashes do not count, nor do other lists of type []any. A session that had nothing but
-// flashes, which the visitor has read, goes on. If nothing but a new flash is left ("good bye"),
-// the session ends too, and the same Save begins a new one with the flash; it then takes two
-// round trips, and returns the errors of Context.RenewSession. A list that still has all that it
-// had is a value that is left.
+// Flashes do not count. A session that had nothing but flashes, which the visitor has read, goes
+// on. If nothing but a new flash is left ("good bye"), the session ends too, and the same Save
+// begins a new one with the flash; it then takes two round trips, and returns the errors of
+// Context.RenewSession. Only its type tells a flash from a list of the application: a list of
+// type []any is taken for a flash, unless it has a key, other than "_flash", that the session
+// had before. Flashes that the visitor has not read are values that are left.
 //
 // A Save that follows in the same request begins a new session if there are values again,
 // such as a flash. If two requests delete the last values at the same time, the later Save ends
@@ -278,8 +279,8 @@ func WithEndWhenCleared() StoreOption {
 // no token yet sends any other text, such as "new". Where a browser would get a cookie, the
 // response has the token in a field of the same name; the client must keep it and send it
 // from then on. The field is empty if the session has ended. Default none: tokens are in
-// cookies only. The name is that of a header field, and not Cookie, Set-Cookie or
-// Authorization.
+// cookies only. The name is that of a header field of your own, such as X-Session. Fields that
+// have another meaning, such as Authorization, Cookie or Content-Type, are refused.
 //
 // Whether a session may begin in a cross-site request is decided for cookies only: no foreign
 // page can make a browser send such a field, unless the application's CORS rules allow it. A
@@ -296,8 +297,8 @@ func WithEndWhenCleared() StoreOption {
 func WithTokenHeader(name string) StoreOption {
 	return func(c *storeConfig) error {
 		key := http.CanonicalHeaderKey(name)
-		if !cookie.ValidName(name) || key == "Cookie" || key == "Set-Cookie" || key == "Authorization" {
-			return fmt.Errorf("WithTokenHeader(%q): the name of a header field is needed, other than Cookie, Set-Cookie and Authorization", name)
+		if !cookie.ValidName(name) || cookie.HasMeaning(key) {
+			return fmt.Errorf("WithTokenHeader(%q): the name of a header field of your own is needed, such as X-Session; no field that has a meaning in HTTP", name)
 		}
 		c.tokenHeader = key
 		return nil

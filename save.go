@@ -96,26 +96,43 @@ func (b *binding) endCleared() error {
 	return b.begin()
 }
 
+// flashesKey is the key under which gin-contrib/sessions keeps flashes, unless the application
+// names another one.
+const flashesKey = "_flash"
+
 // isCleared reports whether the session had values and nothing of them is left. Flashes do not
-// count: to read them deletes them, and a logout may leave new ones.
+// count: to read them deletes them, and a logout may leave new ones. Nothing but its type tells a
+// flash from an application's list, so a list counts as one only if its key is new.
 func (b *binding) isCleared() bool {
 	if len(b.record.Values) == 0 {
 		return false
 	}
 	for _, v := range b.session.Values {
-		if _, flashes := v.([]any); !flashes {
+		if _, list := v.([]any); !list {
 			return false
 		}
 	}
 	had, err := decodeValues(b.store.config.codec, b.record.Values)
-	cleared := false
-	for k, v := range had {
-		old, flashes := v.([]any)
-		if !flashes {
-			cleared = true
-		} else if now, _ := b.session.Values[k].([]any); len(now) > 0 && len(now) >= len(old) && reflect.DeepEqual(now[:len(old)], old) {
-			return false // the old ones are left
+	if err != nil {
+		return false
+	}
+	for k, v := range b.session.Values {
+		old, before := had[k]
+		if before && (k != flashesKey || startsWith(v, old)) {
+			return false
 		}
 	}
-	return cleared && err == nil
+	for _, v := range had {
+		if _, list := v.([]any); !list {
+			return true
+		}
+	}
+	return false
+}
+
+// startsWith reports whether the list v begins with all of old.
+func startsWith(v, old any) bool {
+	now, _ := v.([]any)
+	before, _ := old.([]any)
+	return len(before) <= len(now) && reflect.DeepEqual(now[:len(before)], before)
 }

@@ -93,7 +93,7 @@ func TestLogoutLeavesAFlash(t *testing.T) {
 		"Clear, and a value":       {func(s sessions.Session) { s.Clear(); s.Set("lang", "de") }, true, "map[lang:de]"},
 		"Delete, an unread flash":  {func(s sessions.Session) { s.Delete("user"); s.AddFlash("bye") }, true, "map[_flash:[hello bye]]"},
 		"a flash":                  {func(s sessions.Session) { s.Flashes(); s.AddFlash("bye") }, true, "map[_flash:[bye] user:alice]"},
-		"a value becomes a flash":  {func(s sessions.Session) { s.Flashes(); s.Set("user", []any{"bob"}) }, false, "map[user:[bob]]"},
+		"a value becomes a list":   {func(s sessions.Session) { s.Flashes(); s.Set("user", []any{"bob"}) }, true, "map[user:[bob]]"},
 		"Clear, and another flash": {func(s sessions.Session) { s.Clear(); s.AddFlash("bye", "info") }, false, "map[info:[bye]]"},
 	} {
 		for _, codec := range []lifecycle.Codec{lifecycle.Gob, lifecycle.JSON} {
@@ -128,6 +128,29 @@ func TestLogoutLeavesAFlash(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Lists of the application are no flashes: with the codec JSON every list is a []any.
+func TestListsAreLeft(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithEndWhenCleared(), lifecycle.WithCodec(lifecycle.JSON)).start()
+	a.get("/fill", func(c *lifecycle.Context) {
+		c.Values().Set("cart", []string{"pen", "ink"})
+		a.answer(c, save(c, "coupon", "spring"))
+	})
+	a.get("/remove", func(c *lifecycle.Context) {
+		s := c.Values()
+		s.Set("cart", s.Get("cart").([]any)[:1])
+		s.Delete("coupon")
+		a.answer(c, s.Save())
+	})
+	v := new(visitor)
+	id := a.ok(v, "/fill")
+	if got := a.ok(v, "/remove"); got != id || fmt.Sprint(a.values(id)) != "map[cart:[pen]]" {
+		t.Errorf("the session is %q of %v, want %s", got, a.values(got), id)
+	}
+	a.nextCreated()
+	a.quiet()
 }
 
 // Two requests delete one of the last two values each, at the same time. The later Save ends the

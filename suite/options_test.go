@@ -54,6 +54,8 @@ func TestOptionErrors(t *testing.T) {
 		`WithTokenHeader("a b")`:                  lifecycle.WithTokenHeader("a b"),
 		`WithTokenHeader("cookie")`:               lifecycle.WithTokenHeader("cookie"),
 		`WithTokenHeader("authorization")`:        lifecycle.WithTokenHeader("authorization"),
+		`WithTokenHeader("vary")`:                 lifecycle.WithTokenHeader("vary"),
+		`WithTokenHeader("sec-fetch-site")`:       lifecycle.WithTokenHeader("sec-fetch-site"),
 	} {
 		if _, err := lifecycle.NewStore(rdb, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
