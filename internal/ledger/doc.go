@@ -50,7 +50,7 @@
 //	P:{b}:live:<id>:<proof>  string  existence means live; its time to live is the session's,
 //	                                 its value the revision of the record
 //	P:{b}:session:<id>       string  the record; after the end is finished, its past
-//	P:{b}:end:<id>           hash    of an ended session: reason, at, left, attempt, by, done, error
+//	P:{b}:end:<id>           hash    of an ended session: reason, at, left, attempt, by, done, error, seen
 //	P:{b}:watch:<id>         set     the watchers; exists only while there are any
 //	P:{b}:due                zset    ID by the time, in Unix ms, at which it needs a look
 //	P:{b}:dead               zset    ID by the time, in Unix ms, at which its end was buried

@@ -21,7 +21,7 @@ local records
 if tonumber(ARGV[3]) > 0 then records = redis.call('MGET', unpack(KEYS, session + 1, session + n)) end
 for i = 1, n do
   out[i] = 0
-  local e = redis.call('HMGET', KEYS[fin + i], 'by', 'reason', 'at')
+  local e = redis.call('HMGET', KEYS[fin + i], 'by', 'reason', 'at', 'seen')
   if e[1] == ARGV[claim + i] then
     out[i] = 1
     acked[#acked + 1] = ARGV[id + i]
@@ -39,7 +39,7 @@ for i = 1, n do
     else
       gone[#gone + 1] = KEYS[session + i]
       gone[#gone + 1] = KEYS[fin + i]
-      local bytes = records and past(records[i], e[2], e[3])
+      local bytes = records and past(records[i], e[2], e[3], e[4])
       if bytes then kept[#kept + 1] = {i, bytes} end
     end
   end

@@ -33,8 +33,8 @@ for i = 1, n do
       else
         local bytes
         if out[i] == 1 and remember > 0 then
-          local e = redis.pcall('HMGET', KEYS[fin + i], 'reason', 'at') -- fails if the end was overwritten
-          if not e.err then bytes = past(redis.call('MGET', KEYS[session + i])[1], e[1], e[2]) end
+          local e = redis.pcall('HMGET', KEYS[fin + i], 'reason', 'at', 'seen') -- fails if the end was overwritten
+          if not e.err then bytes = past(redis.call('MGET', KEYS[session + i])[1], e[1], e[2], e[3]) end
         end
         redis.call('DEL', KEYS[session + i], KEYS[fin + i], KEYS[watch + i])
         if bytes then redis.call('SET', KEYS[session + i], bytes, 'PX', remember) end

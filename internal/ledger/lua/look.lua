@@ -80,7 +80,8 @@ end
 -- Which sessions end now. If the secret was rotated after the name of the live key was
 -- made, the session is left to another look.
 if #open > 0 then records = redis.call('MGET', unpack(records)) end
-local claimed = {}
+-- A look that comes late notes when it was: see past.lua, which has the same SLACK.
+local claimed, SLACK = {}, 50
 for j, e in ipairs(open) do
   local i, record, key = e.i, records[j] or '', ARGV[proof + e.i]
   if not e.reason then
@@ -98,6 +99,7 @@ for j, e in ipairs(open) do
         e.at = string.format('%.0f', e.over)
       elseif out[1 + i] <= now then
         e.at = scores[i]
+        if now - out[1 + i] > SLACK then e.seen = now end
       elseif ARGV[hint + i] ~= '' then
         e.reason = ARGV[hint + i]
       end
@@ -120,6 +122,7 @@ for _, e in ipairs(claimed) do
   local i, watchers = e.i, {}
   if e.begins then
     redis.call('HSET', KEYS[fin + i], 'reason', e.reason, 'at', e.at, 'left', e.left, 'attempt', e.attempt, 'by', claim)
+    if e.seen then redis.call('HSET', KEYS[fin + i], 'seen', e.seen) end
     if e.reason == 'lost' then redis.call('DEL', KEYS[live + i]) end
   elseif e.by ~= claim then
     redis.call('HSET', KEYS[fin + i], 'by', claim, 'attempt', e.attempt)

@@ -1,12 +1,15 @@
 -- Returns what is remembered of an ended session for the visitor who still has its token; see
--- past.go for the layout. reason and at are those of the end, at in Unix ms. It returns nil
--- where nothing is remembered: the record is not one of the formats 4 and 5, or the session
--- has expired before its idle timeout could be over. No request has prolonged such a session,
--- so its token never came back, and robots would fill the memory. See package record for the
--- layout of a record.
+-- past.go for the layout. reason, at and seen are those of the end, the times in Unix ms. It
+-- returns nil where nothing is remembered: the record is not one of the formats 4 and 5, or the
+-- session was found to have expired before its idle timeout could be over. No request has
+-- prolonged such a session, so its token never came back, and robots would fill the memory. See
+-- package record for the layout of a record.
+--
+-- at is a lower bound: requests do not move the due entry. A look that was late has left the
+-- time at which it found the session gone in seen. By then a request may have prolonged it.
 --
 -- This text stands in front of the scripts that use it; see scripts.go.
-local function past(record, reason, at)
+local function past(record, reason, at, seen)
   local PROOF, HEAD, PLAIN, ROTATED, SLACK = 16, 23, 4, 5, 50
   local format = record and string.byte(record, PROOF + 1)
   if not reason or #(record or '') < HEAD or (format ~= PLAIN and format ~= ROTATED) then return nil end
@@ -31,7 +34,8 @@ local function past(record, reason, at)
     local deadline, created, idle = 0, uvarint(), uvarint()
     for k = PROOF + 2, HEAD do deadline = deadline * 256 + string.byte(record, k) end
     if deadline > 0 then created = deadline - created end
-    if ms < created + idle - SLACK and (deadline == 0 or ms < deadline - SLACK) then return nil end
+    local found = math.max(ms, tonumber(seen) or 0)
+    if found < created + idle - SLACK and (deadline == 0 or found < deadline - SLACK) then return nil end
   end
   local packed = ''
   for _ = 1, 6 do

@@ -17,8 +17,8 @@ for i = 1, (#KEYS - 2) / 3 do
     and not redis.call('ZSCORE', KEYS[1], id) and not redis.call('ZSCORE', KEYS[2], id) then
     local bytes
     if tonumber(ARGV[2]) > 0 then
-      local e = redis.pcall('HMGET', fin, 'reason', 'at') -- fails if the end was overwritten
-      if not e.err then bytes = past(redis.call('MGET', session)[1], e[1], e[2]) end
+      local e = redis.pcall('HMGET', fin, 'reason', 'at', 'seen') -- fails if the end was overwritten
+      if not e.err then bytes = past(redis.call('MGET', session)[1], e[1], e[2], e[3]) end
     end
     redis.call('DEL', session, fin)
     if bytes then redis.call('SET', session, bytes, 'PX', ARGV[2]) end
