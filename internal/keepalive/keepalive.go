@@ -194,7 +194,8 @@ func (k *Keeper) prolong(ctx context.Context, all []*session) {
 	k.touch(ctx, all, func(s *session) {
 		// Its secret or its timeouts may be others by now.
 		if k.reread(ctx, s) {
-			k.touch(ctx, []*session{s}, k.gone)
+			// Then again: it is gone only if its record says nothing new.
+			k.touch(ctx, []*session{s}, func(s *session) { k.again(s, hastened) })
 		}
 	})
 }

@@ -24,6 +24,7 @@ type fake struct {
 	records map[string][]byte // by ID
 	away    bool
 	touches chan []ledger.Touching
+	after   func() // called once after a record was read; see onRecord
 }
 
 func newFake() *fake {
@@ -72,13 +73,26 @@ func (f *fake) Touch(_ context.Context, all []ledger.Touching) []ledger.Touched 
 	return results
 }
 
-func (f *fake) Record(_ context.Context, id string) ([]byte, error) {
+// onRecord has do called when a record has been read the next time.
+func (f *fake) onRecord(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.after = do
+}
+
+func (f *fake) Record(_ context.Context, id string) ([]byte, error) {
+	f.mu.Lock()
 	if f.away {
+		f.mu.Unlock()
 		return nil, errAway
 	}
-	return f.records[id], nil
+	packed, after := f.records[id], f.after
+	f.after = nil
+	f.mu.Unlock()
+	if after != nil {
+		after()
+	}
+	return packed, nil
 }
 
 // run runs a keeper until the test ends.
@@ -146,6 +160,30 @@ func TestHoldAfterARotation(t *testing.T) {
 	redistest.Receive(t, f.touches)
 	if n := k.Count(); n != 1 {
 		t.Errorf("%d sessions are held, want 1", n)
+	}
+}
+
+// The session is rotated twice: before a touch, and again between the reading of its record and
+// the touch after that. It is live all the time, and is not dropped.
+func TestHoldDuringRotations(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	defer k.Hold(f.begin(first, 3*time.Millisecond))()
+	redistest.Receive(t, f.touches)
+	const proof = "0011223344556677"
+	var last ledger.Touching
+	f.set(true) // nothing is asked between the first rotation and onRecord
+	f.onRecord(func() { last = f.begin(proof, 3*time.Millisecond) })
+	f.begin(second, 3*time.Millisecond)
+	f.set(false)
+	for {
+		if got := redistest.Receive(t, f.touches); got[0].Proof == proof {
+			if got[0] != last {
+				t.Errorf("prolonged %+v, want %+v", got[0], last)
+			}
+			return
+		}
 	}
 }
 
