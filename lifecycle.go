@@ -193,7 +193,9 @@ func (m *Manager) start(ctx context.Context, store *Store) error {
 		return ErrShutdown
 	}
 	if m.engine.Load() == nil {
-		m.engine.Store(engine.Start(engineConfig(m.store, &m.config, m.instance, m.runner, m.startFailed)))
+		c := engineConfig(m.store, &m.config, m.instance, m.runner, m.startFailed)
+		c.Hookless = len(m.destroyed) == 0
+		m.engine.Store(engine.Start(c))
 		m.starts.begun(m.log, store.ledger.Address())
 	}
 	return nil

@@ -219,7 +219,8 @@ func WithNotifications(use bool) ManagerOption {
 // Without a worker ends wait in Redis, and so do the closures of sessions that time out.
 // The log says when there has been no worker for three heartbeats, and Stats.Deliverers
 // counts the workers. If destroyed hooks are registered with such a manager, the log says at
-// its start that they do not run here.
+// its start that they do not run here. If a worker has none, its log says once that no hook runs
+// for the ends that it handles.
 func WithoutDelivery() ManagerOption {
 	return func(c *managerConfig) error {
 		c.servesOnly = true

@@ -14,6 +14,7 @@ const (
 	logNobodyDelivers   = "no instance runs destroyed hooks"
 	logSomebodyDelivers = "there is an instance again that runs destroyed hooks"
 	logIdleHooks        = "this instance has WithoutDelivery"
+	logHooklessWorker   = "but it has no destroyed hooks"
 
 	logSeveralCookies = "several cookies of the session's name"
 	logLongIdle       = "the idle timeout is longer than the absolute timeout"

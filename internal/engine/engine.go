@@ -36,7 +36,10 @@ type Config struct {
 
 	// ServesOnly says that this instance looks after no buckets and claims no ends: other
 	// instances run the global hooks. Closures run here as ever.
-	ServesOnly    bool
+	ServesOnly bool
+	// Hookless says that this instance has no global destroyed hooks: it finishes ends without
+	// running any.
+	Hookless      bool
 	Notifications bool          // use keyspace notifications
 	Concurrency   int           // ends whose hooks run at the same time
 	Lease         time.Duration // of claims

@@ -30,6 +30,7 @@ func (e *Engine) heartbeat(err error) {
 			e.reapers.LookAtAll()
 		}
 		h.failing, h.saidLogin, h.saidOverwritten = false, false, false
+		e.deliverers.checkHookless(&e.c, e.instances.Load())
 		e.deliverers.check(e.c.Log, e.c.Timing.Heartbeat, e.instances.Load())
 		return
 	}
