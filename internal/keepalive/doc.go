@@ -30,7 +30,7 @@
 // # Failures
 //
 // While Redis is away the sessions of that server are tried again after a ninth of their idle
-// timeout, and every second at least. A process that dies prolongs nothing any more. If the
+// timeout, and every second at least. Those of other servers do not wait for them. A process that dies prolongs nothing any more. If the
 // message that a timeout is shorter is lost, the session may end while it is held.
 //
 // # What it may touch

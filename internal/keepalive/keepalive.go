@@ -12,6 +12,7 @@ import (
 
 // Ledger is what a Keeper needs of a *ledger.Ledger.
 type Ledger interface {
+	ServerOf(id string) string
 	Touch(ctx context.Context, all []ledger.Touching) []ledger.Touched
 	Record(ctx context.Context, id string) ([]byte, error)
 }
@@ -24,7 +25,8 @@ type Keeper struct {
 	mu      sync.Mutex
 	held    map[string]*session
 	due     queue
-	running *Running // the first of those that run
+	busy    map[string][]*session // by server: due sessions that wait while others of it are prolonged
+	running *Running              // the first of those that run
 }
 
 // session is a session that is held.
@@ -39,7 +41,7 @@ type session struct {
 
 // New returns a keeper that does not run yet.
 func New(l Ledger) *Keeper {
-	return &Keeper{ledger: l, signal: make(chan struct{}, 1), held: make(map[string]*session)}
+	return &Keeper{ledger: l, signal: make(chan struct{}, 1), held: make(map[string]*session), busy: make(map[string][]*session)}
 }
 
 // batch is how many sessions are prolonged in one round trip.
@@ -146,6 +148,8 @@ func (k *Keeper) wake() {
 func (k *Keeper) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var servers sync.WaitGroup
+	defer servers.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -153,28 +157,72 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-timer.C:
 		case <-k.signal:
 		}
-		for {
-			now := k.takeDue()
-			if len(now) == 0 {
-				break
-			}
-			k.prolong(ctx, now)
+		for server, due := range k.takeDue() {
+			servers.Go(func() { k.serve(ctx, server, due) })
 		}
 		timer.Reset(k.untilNext())
 	}
 }
 
-// takeDue takes the sessions out of the queue that are to be prolonged now.
-func (k *Keeper) takeDue() []*session {
+// takeDue takes the sessions out of the queue that are to be prolonged now. It returns those of
+// servers that are not busy, which are busy from now on. Those of the others wait.
+func (k *Keeper) takeDue() map[string][]*session {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var now []*session
-	for len(now) < batch && len(k.due) > 0 && !k.due[0].next.After(time.Now()) {
+	free := make(map[string][]*session)
+	for now := time.Now(); len(k.due) > 0 && !k.due[0].next.After(now); {
 		s := heap.Pop(&k.due).(*session)
-		s.last = time.Now()
-		now = append(now, s)
+		server := k.ledger.ServerOf(s.ID)
+		if waiting, busy := k.busy[server]; busy {
+			k.busy[server] = append(waiting, s)
+		} else {
+			free[server] = append(free[server], s)
+		}
 	}
-	return now
+	for server := range free {
+		k.busy[server] = nil
+	}
+	return free
+}
+
+// serve prolongs due sessions of one server until none of them waits. Each server has its own
+// goroutine: one that does not answer must not delay the sessions of the others.
+func (k *Keeper) serve(ctx context.Context, server string, due []*session) {
+	for len(due) > 0 && ctx.Err() == nil {
+		n := min(len(due), batch)
+		if some := k.stillHeld(due[:n]); len(some) > 0 {
+			k.prolong(ctx, some)
+			k.wake()
+		}
+		if due = due[n:]; len(due) == 0 {
+			due = k.takeWaiting(server)
+		}
+	}
+}
+
+// stillHeld returns those of the sessions that have not been released while they waited.
+func (k *Keeper) stillHeld(all []*session) (held []*session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range all {
+		if s.holders > 0 {
+			s.last = time.Now()
+			held = append(held, s)
+		}
+	}
+	return held
+}
+
+// takeWaiting takes the due sessions that have waited for a server. If there are none, the
+// server is not busy any more.
+func (k *Keeper) takeWaiting(server string) []*session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	waiting := k.busy[server]
+	if k.busy[server] = nil; len(waiting) == 0 {
+		delete(k.busy, server)
+	}
+	return waiting
 }
 
 // idlePause is the pause while no session is held.

@@ -3,6 +3,7 @@ package keepalive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type fake struct {
 	live    map[string]bool   // by ID and proof
 	records map[string][]byte // by ID
 	away    bool
+	hangs   map[string]chan struct{} // by ID: its server answers when the channel is closed
 	touches chan []ledger.Touching
 	after   func() // called once after a record was read; see onRecord
 }
@@ -58,10 +60,18 @@ func (f *fake) end() {
 
 var errAway = errors.New("away")
 
+// ServerOf says that sessions whose IDs begin with the same letter have the same server.
+func (f *fake) ServerOf(id string) string { return "server of " + id[:1] }
+
 func (f *fake) Touch(_ context.Context, all []ledger.Touching) []ledger.Touched {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.touches <- all
+	if wait := f.hangs[all[0].ID]; wait != nil {
+		f.mu.Unlock()
+		<-wait
+		f.mu.Lock()
+	}
 	results := make([]ledger.Touched, len(all))
 	for i, x := range all {
 		if f.away {
@@ -224,6 +234,46 @@ func TestHoldWhileRedisIsAway(t *testing.T) {
 	}
 }
 
+// A server of a cluster does not answer. Its sessions wait, and those of the others do not. When
+// it answers, those that are still held are prolonged.
+func TestHoldWhileAServerHangs(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	answers := make(chan struct{})
+	f.hangs = map[string]chan struct{}{"hung": answers}
+	k := run(t, f)
+	x := f.begin(first, 3*time.Millisecond)
+	hung := ledger.Touching{ID: "hung", Proof: first, Timeouts: x.Timeouts}
+	defer k.Hold(hung)()
+	redistest.Receive(t, f.touches)
+	healthy, released := hung, hung
+	healthy.ID, released.ID = "h2", "h3"
+	f.mu.Lock()
+	for _, s := range []ledger.Touching{hung, healthy} {
+		f.live[s.ID+s.Proof] = true
+	}
+	f.mu.Unlock()
+	defer k.Hold(healthy)()
+	release := k.Hold(released)
+	defer k.Hold(x)()
+	for range 5 {
+		if got := redistest.Receive(t, f.touches); len(got) != 1 || got[0] != x {
+			t.Fatalf("prolonged %+v, want %+v", got, x)
+		}
+	}
+	release()
+	close(answers)
+	seen := make(map[string]bool)
+	for !seen["hung"] || !seen["h2"] {
+		for _, s := range redistest.Receive(t, f.touches) {
+			seen[s.ID] = true
+		}
+	}
+	if seen["h3"] {
+		t.Error("a session that was released is prolonged")
+	}
+}
+
 // Sessions that are due together share a round trip.
 func TestHoldManySessions(t *testing.T) {
 	t.Parallel()
@@ -232,7 +282,7 @@ func TestHoldManySessions(t *testing.T) {
 	var releases []func()
 	k := New(f)
 	for i := range n {
-		x := ledger.Touching{ID: string(rune(i)), Proof: first, Timeouts: token.Timeouts{Idle: time.Hour}}
+		x := ledger.Touching{ID: fmt.Sprintf("s%d", i), Proof: first, Timeouts: token.Timeouts{Idle: time.Hour}}
 		f.live[x.ID+x.Proof] = true
 		releases = append(releases, k.Hold(x))
 	}
