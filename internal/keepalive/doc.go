@@ -6,7 +6,7 @@
 // Hold adds a session, and the function that it returns takes the session away again. While
 // at least one holder is left, the session is prolonged in Redis by its idle timeout, each
 // time a third of that has passed: one command for a session and a third, however many
-// holders it has in this process. If one attempt fails, there is time for others. Sessions
+// holders it has in this process, at once or one after the other. If one attempt fails, there is time for others. Sessions
 // that are due at the same time share a round trip.
 //
 // A handler that runs is a Running. It becomes a holder when a third of the session's time is
@@ -23,15 +23,17 @@
 //
 // # States
 //
-// A session is held from the first Hold to the last release, or until it has ended. A Keeper
+// A session is held from the first Hold to the last release, or until it has ended. Then it is
+// remembered until it would have been prolonged, at most a third of its idle timeout. A Keeper
 // works from Run until the context of Run ends; sessions that are held then live on as long as
 // their time to live says. The absolute deadline of a session limits everything.
 //
 // # Failures
 //
 // While Redis is away the sessions of that server are tried again after a ninth of their idle
-// timeout, and every second at least. Those of other servers do not wait for them. A process that dies prolongs nothing any more. If the
-// message that a timeout is shorter is lost, the session may end while it is held.
+// timeout, and every second at least. Those of other servers do not wait for them. A process
+// that dies prolongs nothing any more. If the message that a timeout is shorter is lost, the
+// session may end while it is held.
 //
 // # What it may touch
 //

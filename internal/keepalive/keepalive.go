@@ -29,10 +29,10 @@ type Keeper struct {
 	running *Running              // the first of those that run
 }
 
-// session is a session that is held.
+// session is a session that is held, or was until a moment ago.
 type session struct {
 	ledger.Touching
-	holders int
+	holders int       // with none it is forgotten when it is to be prolonged
 	next    time.Time // when it is to be prolonged
 	last    time.Time // when that was tried last
 	at      int       // its index in the queue; -1 while it is being prolonged
@@ -54,7 +54,8 @@ const retry = time.Second
 func third(idle time.Duration) time.Duration { return max(idle/3, time.Millisecond) }
 
 // Hold keeps a live session alive until release is called, or until it has ended. It is
-// prolonged for the first time at once. A second call of release does nothing.
+// prolonged for the first time at once, unless that was done less than a third of its idle
+// timeout ago. A second call of release does nothing.
 func (k *Keeper) Hold(x ledger.Touching) (release func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -62,7 +63,7 @@ func (k *Keeper) Hold(x ledger.Touching) (release func()) {
 	return sync.OnceFunc(func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.release(s)
+		s.holders--
 	})
 }
 
@@ -74,8 +75,14 @@ func (k *Keeper) hold(x ledger.Touching) *session {
 		k.held[x.ID] = s
 		heap.Push(&k.due, s)
 		k.wake()
-	} else if x.Timeouts.Idle < s.Timeouts.Idle {
-		k.hasten(s)
+	} else {
+		shorter := x.Timeouts.Idle < s.Timeouts.Idle
+		if s.holders == 0 && s.at >= 0 {
+			s.Touching = x // newer
+		}
+		if shorter {
+			k.hasten(s)
+		}
 	}
 	s.holders++
 	return s
@@ -113,13 +120,6 @@ func (k *Keeper) hasten(s *session) {
 	}
 }
 
-// release takes a holder away. The caller holds mu.
-func (k *Keeper) release(s *session) {
-	if s.holders--; s.holders == 0 {
-		k.drop(s)
-	}
-}
-
 // drop forgets a session. The caller holds mu.
 func (k *Keeper) drop(s *session) {
 	if k.held[s.ID] == s {
@@ -128,13 +128,6 @@ func (k *Keeper) drop(s *session) {
 	if s.at >= 0 {
 		heap.Remove(&k.due, s.at)
 	}
-}
-
-// Count returns how many sessions are held.
-func (k *Keeper) Count() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.held)
 }
 
 func (k *Keeper) wake() {
@@ -200,15 +193,17 @@ func (k *Keeper) serve(ctx context.Context, server string, due []*session) {
 	}
 }
 
-// stillHeld returns those of the sessions that have not been released while they waited.
+// stillHeld returns those of the due sessions that are held, and drops the others.
 func (k *Keeper) stillHeld(all []*session) (held []*session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, s := range all {
-		if s.holders > 0 {
-			s.last = time.Now()
-			held = append(held, s)
+		if s.holders == 0 {
+			k.drop(s)
+			continue
 		}
+		s.last = time.Now()
+		held = append(held, s)
 	}
 	return held
 }
@@ -286,17 +281,16 @@ func (k *Keeper) reread(ctx context.Context, s *session) bool {
 	return true
 }
 
-// again puts a session back into the queue, unless nobody holds it any more.
+// again puts a session back into the queue, whether it is still held or not: what holds it next
+// needs no command until then.
 func (k *Keeper) again(s *session, after time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.changed {
 		s.changed, after = false, min(after, hastened)
 	}
-	if s.holders > 0 {
-		s.next = time.Now().Add(after)
-		heap.Push(&k.due, s)
-	}
+	s.next = time.Now().Add(after)
+	heap.Push(&k.due, s)
 }
 
 // gone forgets a session that has ended.

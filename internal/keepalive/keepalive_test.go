@@ -154,6 +154,62 @@ func TestHold(t *testing.T) {
 	redistest.Receive(t, f.touches)
 }
 
+// Count returns how many sessions are held.
+func (k *Keeper) Count() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.held {
+		if s.holders > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// known returns how many sessions the keeper remembers.
+func (k *Keeper) known() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.held)
+}
+
+// Holders that follow one another cost no more than one that stays. A released session is
+// forgotten in the end.
+func TestHoldOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	k := run(t, f)
+	x := f.begin(first, time.Hour)
+	release := k.Hold(x)
+	redistest.Receive(t, f.touches)
+	release()
+	other := f.begin(second, time.Hour)
+	for range 5 {
+		k.Hold(other)()
+	}
+	y := ledger.Touching{ID: "z", Proof: first, Timeouts: token.Timeouts{Idle: 3 * time.Millisecond}}
+	f.mu.Lock()
+	f.live[y.ID+y.Proof] = true
+	f.mu.Unlock()
+	release = k.Hold(y)
+	for range 3 {
+		if got := redistest.Receive(t, f.touches); len(got) != 1 || got[0] != y {
+			t.Errorf("prolonged %+v, want %+v", got, y)
+		}
+	}
+	release()
+	redistest.Eventually(t, "the session is forgotten", func() bool { return k.known() == 1 })
+	defer k.Hold(f.begin(first, 3*time.Millisecond))() // its time is shorter: at once
+	redistest.Eventually(t, "the session is prolonged", func() bool {
+		for len(f.touches) > 0 {
+			if got := <-f.touches; got[0].Timeouts.Idle == 3*time.Millisecond && got[0].ID == x.ID {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // A rotation or other timeouts give the live key another name. The keeper finds it.
 func TestHoldAfterARotation(t *testing.T) {
 	t.Parallel()

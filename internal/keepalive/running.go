@@ -69,7 +69,7 @@ func (r *Running) End() {
 	}
 	r.prev, r.next = nil, nil
 	if r.held != nil {
-		k.release(r.held)
+		r.held.holders--
 		r.held = nil
 	}
 }
