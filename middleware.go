@@ -176,6 +176,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		m.startFailed(b.err)
 		return b.err
 	}
+	b.restoreTimeouts()
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
 		b.withheld = ""
 	}

@@ -44,9 +44,13 @@ func (b *binding) edit(rec *record.Record) (err error) {
 	if rec.Values, err = b.encode(b.session.Values); err != nil {
 		return err
 	}
-	rec.Own = rec.Own && b.session.Options.MaxAge == cookieOptions(rec.Cookie, store).MaxAge
-	if !rec.Own {
+	if b.session.Options.MaxAge != cookieOptions(rec.Cookie, store).MaxAge {
+		rec.Own = 0
+	}
+	if rec.Own == 0 {
 		rec.Timeouts = b.store.timeouts(b.session.Options, rec.Created, rec.Timeouts.Deadline)
+	} else {
+		rec.Timeouts.Idle = rec.Own
 	}
 	rec.Cookie = ownCookie(*b.session.Options, *store)
 	return nil
@@ -68,11 +72,26 @@ func (b *binding) setTimeouts(idle, absolute time.Duration) error {
 		t.Deadline = b.clock().Add(absolute).UnixMilli()
 	}
 	err := b.update("set timeouts", func(rec *record.Record) error {
-		rec.Own, rec.Timeouts = true, t
+		rec.Own, rec.Timeouts = t.Idle, t
 		return nil
 	})
 	if err == nil {
 		b.sendCookie()
 	}
 	return err
+}
+
+// restoreTimeouts puts the session's own idle timeout in force again, where an instance of a
+// release without such timeouts has saved the session. If it fails, the next request tries again.
+func (b *binding) restoreTimeouts() {
+	if b.state != live || b.passive || b.record.Own == 0 || b.record.Own == b.record.Timeouts.Idle {
+		return
+	}
+	err := b.update("restore timeouts", func(rec *record.Record) error {
+		if rec.Own > 0 { // another request may have given them up
+			rec.Timeouts.Idle = rec.Own
+		}
+		return nil
+	})
+	b.resend = b.resend || err == nil
 }

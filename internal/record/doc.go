@@ -32,6 +32,7 @@
 //	              byte means none
 //	3    header   pairs of texts: name and value
 //	4    values   the session's values, as the codec has encoded them; always last
+//	5    own      a uvarint: the idle timeout that the session has got as its own, in ms
 //
 // # Formats
 //

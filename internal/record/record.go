@@ -26,7 +26,7 @@ const (
 	tagRequest = 2
 	tagHeader  = 3
 	tagValues  = 4
-	tagOwn     = 5 // no content: Own
+	tagOwn     = 5
 )
 
 // ErrMalformed is returned for bytes that neither this release nor an earlier one can have
@@ -38,11 +38,14 @@ type Record struct {
 	Proof    string         // the proof of the present secret, token.ProofLength bytes
 	Created  int64          // when the session began, in Unix ms by the Redis server's clock
 	Timeouts token.Timeouts // the timeouts in force
-	Own      bool           // they are the session's own, and not those of the store's options or the cookie's age
-	Rotated  []Rotated      // the secrets that were rotated away a short while ago, the latest first
-	Cookie   *Cookie        // the form of the session's cookie; nil: the store's options
-	Request  Request        // the request that began the session; of a record that was read see Began
-	Values   []byte         // the session's values, as the codec has encoded them; empty: none
+	// Own is the idle timeout that the session has got as its own, 0 if it has none: then the
+	// timeouts are those of the store's options or the cookie's age. An instance of a release
+	// without this field puts those in force when it saves the session, and keeps the field.
+	Own     time.Duration
+	Rotated []Rotated // the secrets that were rotated away a short while ago, the latest first
+	Cookie  *Cookie   // the form of the session's cookie; nil: the store's options
+	Request Request   // the request that began the session; of a record that was read see Began
+	Values  []byte    // the session's values, as the codec has encoded them; empty: none
 
 	texts, header []byte // of the request, as they came: most readers do not need them
 	unknown       []byte // the fields of a newer release, as they came
@@ -100,8 +103,8 @@ func Pack(r Record) []byte {
 	if r.Cookie != nil {
 		b = appendField(b, tagCookie, packCookie(r.Cookie))
 	}
-	if r.Own {
-		b = appendField(b, tagOwn, nil)
+	if r.Own > 0 {
+		b = appendField(b, tagOwn, binary.AppendUvarint(nil, uint64(r.Own.Milliseconds())))
 	}
 	texts, header := r.texts, r.header
 	if texts == nil {
@@ -172,7 +175,8 @@ func (r *Record) fields(d *decoder, rotated bool) {
 		case tagCookie:
 			r.Cookie = f.cookie()
 		case tagOwn:
-			r.Own = true
+			r.Own = f.milliseconds()
+			f.bad = f.bad || r.Own <= 0 || r.Own > token.MaxTimeout
 		case tagRequest:
 			r.texts = f.b
 			f.skip(requestTexts)

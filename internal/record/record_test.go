@@ -33,7 +33,7 @@ func samples() []Record {
 				Header: []Field{{"A", "1"}, {"A", "2"}}},
 			Values: []byte("values"),
 		},
-		{Proof: proof, Created: 1, Timeouts: token.Timeouts{Idle: time.Second}, Own: true, Values: []byte("v")},
+		{Proof: proof, Created: 1, Timeouts: token.Timeouts{Idle: time.Second}, Own: time.Hour, Values: []byte("v")},
 	}
 }
 
@@ -153,6 +153,26 @@ func TestGoldenFiles(t *testing.T) {
 		b[token.ProofLength] = formatRotated + 1
 		if _, err := Unpack(b); !errors.Is(err, ErrMalformed) {
 			t.Errorf("Unpack of a format of a later release: %v, want %v", err, ErrMalformed)
+		}
+	}
+}
+
+// The release before sessions had timeouts of their own has saved the record of own-timeouts, with
+// the idle timeout of its store.
+func TestOwnTimeoutsOutliveAnEarlierRelease(t *testing.T) {
+	t.Parallel()
+	want := samples()[3]
+	want.Timeouts.Idle = 30 * time.Minute
+	got, err := read(golden(t, "own-timeouts-saved-earlier"))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read as %+v, %v, want %+v", got, err, want)
+	}
+	want.Own = time.Millisecond
+	zero := bytes.Replace(Pack(want), []byte{tagOwn, 1, 1}, []byte{tagOwn, 1, 0}, 1)
+	want.Own = token.MaxTimeout + time.Millisecond
+	for what, b := range map[string][]byte{"none": zero, "too long": Pack(want)} {
+		if _, err := Unpack(b); !errors.Is(err, ErrMalformed) {
+			t.Errorf("timeouts of its own that are %s: %v, want %v", what, err, ErrMalformed)
 		}
 	}
 }
