@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -59,7 +60,7 @@ func (f *fleet) leavesNothing() {
 		f.t.Errorf("I8: %v", err)
 	}
 	for _, k := range keys {
-		if k == f.setup.Prefix+":buckets" || k == f.setup.Prefix+":instances" {
+		if k == f.setup.Prefix+":buckets" || k == f.setup.Prefix+":instances" || strings.HasPrefix(k, f.setup.Prefix+":serving:") {
 			continue
 		}
 		// Where an instance was killed, tombstones wait for its closures until their time to live is over.

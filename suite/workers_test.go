@@ -70,8 +70,10 @@ func TestWebAndWorker(t *testing.T) {
 	for _, a := range []*app{web, worker} {
 		a.shutdown()
 	}
-	if n := web.admin.ZCard(redistest.Within(t), p+":instances").Val(); n != 0 {
-		t.Errorf("%d instances are left on the list", n)
+	for _, list := range []string{p + ":instances", p + ":serving:{" + p + ":instances}"} {
+		if n := web.admin.ZCard(redistest.Within(t), list).Val(); n != 0 {
+			t.Errorf("%d instances are left on %s", n, list)
+		}
 	}
 }
 

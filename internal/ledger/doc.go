@@ -54,8 +54,8 @@
 //	P:{b}:watch:<id>         set     the watchers; exists only while there are any
 //	P:{b}:due                zset    ID by the time, in Unix ms, at which it needs a look
 //	P:{b}:dead               zset    ID by the time, in Unix ms, at which its end was buried
-//	P:instances              zset    instance by its last heartbeat, in Unix ms; "serves:" is
-//	                                 before the name of one that claims no ends
+//	P:instances              zset    instance by its last heartbeat, in Unix ms
+//	P:serving:{P:instances}  zset    the same, of the instances that claim no ends
 //	P:buckets                string  the foundation
 //
 // The field by of an end is the claim that is in force, or empty. Only the live key, a

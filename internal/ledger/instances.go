@@ -11,26 +11,10 @@ import (
 	"github.com/gin-lifecycle/lifecycle/internal/token"
 )
 
-// Member is an instance on the list of those that are alive.
+// Member is an instance on the lists of those that are alive.
 type Member struct {
 	Instance   string
 	ServesOnly bool // it looks after no buckets, and claims no ends
-}
-
-// servesOnly is before the name of an instance on the list that only serves. Names of
-// instances have no colon.
-const servesOnly = "serves:"
-
-func (m Member) entry() string {
-	if m.ServesOnly {
-		return servesOnly + m.Instance
-	}
-	return m.Instance
-}
-
-func parseMember(entry string) Member {
-	name, only := strings.CutPrefix(entry, servesOnly)
-	return Member{name, only}
 }
 
 // Heartbeat notes that an instance is alive, and returns all instances that are alive,
@@ -39,17 +23,25 @@ func (l *Ledger) Heartbeat(ctx context.Context, m Member, ttl time.Duration) ([]
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	sent := l.servers.base.local()
-	reply, err := heartbeatScript.Run(ctx, l.rdb, []string{l.keys.instances()}, m.entry(), ttl.Milliseconds()).Slice()
+	lists := []string{l.keys.instances(), l.keys.serving()}
+	which := 1
+	if m.ServesOnly {
+		which = 2
+	}
+	reply, err := heartbeatScript.Run(ctx, l.rdb, lists, m.Instance, ttl.Milliseconds(), which).Slice()
 	if err != nil {
 		l.reloadAfter(err)
-		return nil, fmt.Errorf("%s: %w", l.keys.instances(), err)
+		return nil, fmt.Errorf("%s: %w", strings.Join(lists, " or "), err)
 	}
 	if !l.Clustered() {
 		l.servers.base.Sample(toInt(reply[0]), sent)
 	}
-	alive := make([]Member, 0, len(reply)-1)
-	for _, v := range reply[1:] {
-		alive = append(alive, parseMember(toString(v)))
+	var alive []Member
+	for i, list := range reply[1:] {
+		names, _ := list.([]any)
+		for _, name := range names {
+			alive = append(alive, Member{Instance: toString(name), ServesOnly: i == 1})
+		}
 	}
 	return alive, nil
 }
@@ -58,7 +50,11 @@ func (l *Ledger) Heartbeat(ctx context.Context, m Member, ttl time.Duration) ([]
 func (l *Ledger) Leave(ctx context.Context, m Member) error {
 	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
-	return l.rdb.ZRem(ctx, l.keys.instances(), m.entry()).Err()
+	list := l.keys.instances()
+	if m.ServesOnly {
+		list = l.keys.serving()
+	}
+	return l.rdb.ZRem(ctx, list, m.Instance).Err()
 }
 
 // Unwatch takes instance off the watchers of these sessions: it no longer holds closures of

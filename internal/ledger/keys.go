@@ -37,6 +37,11 @@ func (k keys) live(b int, id, proof string) string {
 func (k keys) instances() string  { return k.prefix + ":instances" }
 func (k keys) foundation() string { return k.prefix + ":buckets" }
 
+// serving is the list of the instances that only serve. An instance of an earlier release takes
+// everybody on the list of instances for one that looks after buckets. One script writes both
+// lists, so the name of that one is the hash tag of this one.
+func (k keys) serving() string { return k.prefix + ":serving:{" + k.instances() + "}" }
+
 // wake is the channel for messages that a bucket has a new first due entry. The instance
 // that looks after the bucket listens to it.
 func (k keys) wake(b int) string { return k.buckets[b] + "wake" }

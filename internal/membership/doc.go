@@ -16,7 +16,7 @@
 // The instance that has bucket 0 is the leader. The leader alone listens to keyspace
 // notifications.
 //
-// An instance that only serves (Config.ServesOnly) has a mark on the list. It has no
+// An instance that only serves (Config.ServesOnly) is on another list. It has no
 // buckets, is never the leader, and the others leave it out when they compute theirs.
 //
 // Two instances may have different lists for a moment, and both look after the same
@@ -54,7 +54,7 @@
 //
 // # What it may touch
 //
-// It writes the list of instances, uses the channel that announces changes of that list,
+// It writes the lists of instances, uses the channel that announces changes of that list,
 // and reads the key that says whether the data in Redis is still the same
 // (Ledger.Foundation). Everything happens in the goroutine that calls Run; only Poke may be
 // called from others.

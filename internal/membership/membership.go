@@ -30,8 +30,7 @@ type View struct {
 type Config struct {
 	Ledger   *ledger.Ledger
 	Instance string
-	// ServesOnly says that this instance looks after no buckets. It is on the list all the
-	// same, with a mark.
+	// ServesOnly says that this instance looks after no buckets.
 	ServesOnly bool
 	Interval   time.Duration // pause between two heartbeats
 	On         Events
