@@ -26,7 +26,7 @@ type Previous struct {
 // this request, by DestroySession or RenewSession for example, Previous tells of that end.
 //
 // An end is remembered for the time of WithPreviousFor after its hooks have succeeded, and
-// before that as long as they run or wait. With WithPreviousFor(0) ok is always false.
+// before that as long as they run or wait, or the end is in the dead set. With WithPreviousFor(0) ok is always false.
 //
 // Mostly Previous costs nothing, because what it returns has come with the session's record.
 // It takes one round trip to Redis if the hooks have not succeeded yet, or if the session has
