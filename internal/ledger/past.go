@@ -69,9 +69,11 @@ func (l *Ledger) Previous(ctx context.Context, t token.Token) (e End, ok bool, e
 	b := l.keys.bucket(t.ID)
 	pipe := l.rdb.Pipeline()
 	live := pipe.Exists(ctx, l.keys.live(b, t.ID, t.Proof()))
-	rest := pipe.GetRange(ctx, l.keys.session(b, t.ID), 0, pastHead+maxReason)
+	// An ack may come between these. It replaces the record by the past, so the record is read
+	// after what the ack deletes.
 	end := pipe.HMGet(ctx, l.keys.end(b, t.ID), "reason", "at")
 	due := pipe.ZScore(ctx, l.keys.due(b), t.ID)
+	rest := pipe.GetRange(ctx, l.keys.session(b, t.ID), 0, pastHead+maxReason)
 	execute(ctx, pipe)
 	if err := cmp.Or(answer(live.Err()), answer(rest.Err()), answer(end.Err()), answer(due.Err())); err != nil {
 		l.reloadAfter(err)
