@@ -134,7 +134,8 @@ func (x *reading) loaded() (r Loaded) {
 		}
 	}
 	r.Record, _ = x.rec.Bytes()
-	r.Live = x.live.Err() == nil && x.rec.Err() == nil
+	_, past := UnpackPast(r.Record) // ended and finished after the live key was read
+	r.Live = x.live.Err() == nil && x.rec.Err() == nil && !past
 	if r.Live {
 		r.Revision = x.live.Val()
 		ms := x.left.Val() // 0 if Redis has not answered that
