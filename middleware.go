@@ -177,8 +177,12 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		return b.err
 	}
 	b.restoreTimeouts()
-	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil && allow(c) {
-		b.withheld = ""
+	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil {
+		allowed := false
+		_ = b.unlocked(func() error { allowed = allow(c); return nil }) // it may use the response, which locks mu
+		if allowed {
+			b.withheld = ""
+		}
 	}
 	// A visitor who follows a link from another site sends no Strict cookie. A new session
 	// would replace his own. And the cookie of one that begins with a WebSocket may never
