@@ -198,6 +198,14 @@ func (b *binding) skip() {
 	b.session.ID, b.session.Values, b.session.IsNew = "", map[any]any{}, true
 }
 
+// unskip takes that back, where gin's HandleContext goes from a page that is skipped to one that
+// is not.
+func (b *binding) unskip() {
+	if b.withheld == withheldSkipped {
+		b.loaded, b.withheld = false, ""
+	}
+}
+
 // clock returns the time by the clock of the Redis server that has the session.
 func (b *binding) clock() time.Time {
 	return time.UnixMilli(b.store.ledger.ClockOf(b.token.ID).Unix())

@@ -96,6 +96,7 @@ type bindings struct {
 	first  *binding
 	more   []*binding // the others, for find
 	extra  []*binding // of sessions that gorilla's own functions made
+	served bool       // a middleware has the request
 	closed bool
 }
 
@@ -140,6 +141,16 @@ func (all *bindings) note(b *binding) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.extra = append(all.extra, b)
+}
+
+// enter reports whether the caller is the first middleware that has the request: it must close
+// the bindings.
+func (all *bindings) enter() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	first := !all.served
+	all.served = true
+	return first
 }
 
 // close closes all bindings. Those that the request asks for later are closed too.

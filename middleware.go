@@ -42,6 +42,9 @@ const preparingKey = contextKey + ": preparing"
 // Several managers may have a middleware on one route, each with a session of its own: give
 // each a name with WithSessionName. See Manager.From.
 //
+// A request may come through the middleware once more: by gin's HandleContext, or by an engine
+// within a handler. It keeps its session, and the created hooks do not run again.
+//
 // Every response gets "Vary: Cookie". A response that sets a cookie also gets
 // "Cache-Control: no-cache="Set-Cookie", private", so that no shared cache gives the cookie
 // to another visitor (RFC 9111, section 7.3). What the application sets in Cache-Control is
@@ -53,7 +56,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		all := bindingsOf(c.Request)
 		outer, _ := c.Value(contextKey).(*binding)
-		if outer == nil {
+		if outer == nil && all.enter() {
 			defer all.close()
 		}
 		b, err := m.session(c, all, outer)
@@ -61,11 +64,16 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			m.usedWrongly(c, outer, err)
 			return
 		}
-		if before := bindingsOf(b.request); outer == nil && before != all { // a middleware has replaced the request since sessions.Sessions
+		if before := bindingsOf(b.request); outer == nil && before != all && all.find(b.store, b.name) != b { // a middleware has replaced the request since sessions.Sessions
+			all.add(b) // for goOn
 			defer before.close()
 		}
-		if b.bound { // this middleware is there twice
+		if b.isWithin(outer) { // this middleware is there twice
 			c.Next()
+			return
+		}
+		if b.bound {
+			m.goOn(c, b, outer)
 			return
 		}
 		b.owner, b.outer = m, outer
@@ -76,8 +84,33 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			c.Next()
 			return
 		}
+		b.unskip()
 		m.serveSession(c, b)
 	}
+}
+
+// isWithin reports whether b is outer or the session of a middleware around it.
+func (b *binding) isWithin(outer *binding) bool {
+	for ; outer != nil; outer = outer.outer {
+		if outer == b {
+			return true
+		}
+	}
+	return false
+}
+
+// goOn serves a request that comes through the middleware once more, without what the first
+// time has left in gin's context: gin's HandleContext has emptied it, or the request has come to
+// an engine within a handler. The session is that of the first time, which also closes it.
+func (m *Manager) goOn(c *gin.Context, b, outer *binding) {
+	if b.owner != any(m) {
+		m.usedWrongly(c, outer, nameTaken(b.name))
+		return
+	}
+	c.Writer = &response{ResponseWriter: c.Writer, binding: b}
+	c.Set(contextKey, b)
+	defer m.leave(c, b)
+	c.Next()
 }
 
 // serveSession runs the rest of the chain with a session.
@@ -104,6 +137,11 @@ func (m *Manager) serveSession(c *gin.Context, b *binding) {
 // restore closes the session and leaves the one of the middleware around this one.
 func (m *Manager) restore(c *gin.Context, b *binding) {
 	b.close()
+	m.leave(c, b)
+}
+
+// leave leaves the session of the middleware around this one in gin's context.
+func (m *Manager) leave(c *gin.Context, b *binding) {
 	if b.outer == nil {
 		return
 	}

@@ -36,7 +36,7 @@ func (w *response) Header() http.Header {
 // finishHeader completes the header, unless it has been sent. sending says that the header is
 // about to be sent.
 func (w *response) finishHeader(sending bool) {
-	b := w.binding
+	b, h := w.binding, w.ResponseWriter.Header() // without the lock: there may be another response below, see goOn
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.sent {
@@ -46,7 +46,6 @@ func (w *response) finishHeader(sending bool) {
 		b.sent = true
 		return
 	}
-	h := w.ResponseWriter.Header()
 	if !b.closed {
 		b.resendCookie()
 	}
