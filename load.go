@@ -133,6 +133,7 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		}
 		if b.state == live {
 			b.resend = b.resend || !t.Same(tokens[i])
+			b.forgetOthers()
 			return nil
 		}
 		if failed == nil {
@@ -140,6 +141,16 @@ func (b *binding) read(ctx context.Context, tokens []token.Token) (failed error)
 		}
 	}
 	return failed
+}
+
+// forgetOthers forgets what the tokens before that of the live session have told: the visitor
+// has not lost his session, and it may be renewed.
+func (b *binding) forgetOthers() {
+	b.past = nil
+	if b.withheld == withheldRotated {
+		b.withheld = ""
+		b.decideWithheld()
+	}
 }
 
 // loadAll reads sessions, and prolongs them unless the request is passive.

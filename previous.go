@@ -15,8 +15,8 @@ type Previous struct {
 
 // Previous returns how the visitor's last session has ended, so that the application can tell
 // the visitor: "You were logged out, because nothing happened for 30 minutes." ok is false if
-// the request has brought no token of a session that has ended, or if nothing is known of that
-// session any more.
+// the request has brought no token of a session that has ended, if another of its cookies names a
+// live session, or if nothing is known of the ended session any more.
 //
 // The request must bring the session's last token, secret included. Knowing the ID is not
 // enough, and a token from before a rotation gives nothing. If the middleware begins a new
