@@ -22,7 +22,8 @@ const preparingKey = contextKey + ": preparing"
 
 // Middleware returns a middleware that gives every request a session, before the request's
 // handler runs. It prolongs the session that the cookie names. If there is none, it begins
-// a new session and runs the created hooks.
+// a new session and runs the created hooks. It also runs them if a handler before it has begun the
+// session with a Save in this request.
 //
 // The middleware uses the session that sessions.Sessions with a *Store has put before it.
 // If there is none, a manager made by New installs the session itself, under the name of
@@ -226,9 +227,14 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	// would replace his own. And the cookie of one that begins with a WebSocket may never
 	// reach the client.
 	stray := cookie.IsWebSocket(c.Request) || b.header == "" && b.session.Options.SameSite == http.SameSiteStrictMode && cookie.IsForeignLink(c.Request)
-	if (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil {
+	switch {
+	case (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil:
 		b.err = b.begin()
-	} else {
+	case b.state == live && b.fresh: // a handler before this one has begun it with a Save, without hooks
+		defer b.hooks.beginning(b.token.ID)()
+		b.startKeeping()
+		b.err = b.introduce()
+	default:
 		b.startKeeping()
 	}
 	return b.err
