@@ -139,3 +139,17 @@ func TestMiddlewareTwiceSkipped(t *testing.T) {
 		t.Error("there is no inner session")
 	}
 }
+
+// The engine within may not have another manager with a session of the same store and name.
+func TestAnotherManagerInAnEngineWithin(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{"session": http.StatusInternalServerError, "other": http.StatusOK} {
+		a := newApp(t, shared(t), redistest.Prefix())
+		within := a.with(a.another(lifecycle.WithSessionName(name)).Middleware())
+		within.pages()
+		a.get("/within", func(c *lifecycle.Context) { again(within)["ServeHTTP"](c.Context, "/") })
+		if w := a.visit(new(visitor), "/within"); w.Code != want {
+			t.Errorf("%s: %d, want %d", name, w.Code, want)
+		}
+	}
+}
