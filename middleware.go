@@ -108,10 +108,12 @@ func (m *Manager) goOn(c *gin.Context, b, outer *binding) {
 		m.usedWrongly(c, outer, nameTaken(b.name))
 		return
 	}
-	c.Writer = &response{ResponseWriter: c.Writer, binding: b}
+	w := &response{ResponseWriter: c.Writer, binding: b}
+	c.Writer = w
 	c.Set(contextKey, b)
 	defer m.leave(c, b)
 	c.Next()
+	w.finishHeader(false) // gin sends the header of a response without a body when this one returns
 }
 
 // serveSession runs the rest of the chain with a session.
