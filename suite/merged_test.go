@@ -71,6 +71,8 @@ func TestSavesAtOnceLoseNothing(t *testing.T) {
 		s.Delete("old")
 		s.AddFlash("from slow")
 		s.Flashes("read")
+		s.Flashes("turned")
+		s.AddFlash("slow", "turned")
 		s.Get("list").([]string)[0] = "changed in place"
 	}, func(c *lifecycle.Context) error {
 		err := c.Values().Save()
@@ -83,6 +85,7 @@ func TestSavesAtOnceLoseNothing(t *testing.T) {
 		s.Set("older", "there")
 		s.Set("list", []string{"old"})
 		s.AddFlash("to read", "read")
+		s.AddFlash("to read", "turned")
 		a.answer(c, s.Save())
 	})
 	a.get("/fast", func(c *lifecycle.Context) {
@@ -92,6 +95,7 @@ func TestSavesAtOnceLoseNothing(t *testing.T) {
 		s.Delete("older")
 		s.AddFlash("from fast")
 		s.AddFlash("new", "read")
+		s.AddFlash("fast", "turned")
 		a.answer(c, s.Save())
 	})
 	v := new(visitor)
@@ -99,7 +103,7 @@ func TestSavesAtOnceLoseNothing(t *testing.T) {
 	if status, body := m.during(v, func() { a.ok(v, "/fast") }); status != http.StatusOK {
 		t.Fatalf("the later save: %d %s", status, body)
 	}
-	want := `map[_flash:[from fast from slow] both:slow fast:yes list:[changed in place] read:[new] slow:yes]`
+	want := `map[_flash:[from fast from slow] both:slow fast:yes list:[changed in place] read:[new] slow:yes turned:[slow fast]]`
 	if got := fmt.Sprint(a.values(id)); got != want {
 		t.Errorf("the session has %s, want %s", got, want)
 	}

@@ -10,7 +10,8 @@
 // A list is an exception, so that no flash is lost. gorilla/sessions keeps flashes in a
 // []any: adding one appends to the list, and reading them deletes the whole list. So what I
 // have appended to a list is appended to theirs, and if I have read the list, what I have seen
-// is taken out of theirs. A list that I have replaced in another way is mine.
+// is taken out of theirs. A list that I have replaced in another way is mine, with what they have
+// appended to it behind.
 //
 // The package compares values deeply. So all three maps must come from the same codec, by
 // decoding: otherwise the same value may be in two types.

@@ -74,7 +74,7 @@ func (e entry) same(other entry) bool {
 	return reflect.DeepEqual(e.value, other.value)
 }
 
-// lists merges a list that both have changed. ok is false if one of them is no list, or I have
+// lists merges a list that both have changed. ok is false if one of them is no list, or both have
 // changed it in another way than by appending to it and by deleting it.
 func lists(key any, base, mine, theirs entry) (merged []any, ok bool) {
 	b, ok := base.list()
@@ -83,7 +83,7 @@ func lists(key any, base, mine, theirs entry) (merged []any, ok bool) {
 	}
 	added, read, ok := since(key, b, mine)
 	if !ok {
-		return nil, false
+		return replaced(b, mine, theirs)
 	}
 	rest, ok := theirs.list()
 	if !ok {
@@ -93,6 +93,16 @@ func lists(key any, base, mine, theirs entry) (merged []any, ok bool) {
 		rest = without(rest, b)
 	}
 	return slices.Concat(rest, added), true
+}
+
+// replaced merges a list that I have replaced and they have appended to: a flash of theirs stays.
+func replaced(base []any, mine, theirs entry) (merged []any, ok bool) {
+	list, ok := mine.list()
+	if !ok {
+		return nil, false
+	}
+	added, read, ok := since(nil, base, theirs)
+	return slices.Concat(list, added), ok && !read
 }
 
 // list returns the list under a key; an empty one if there is nothing.
