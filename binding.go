@@ -68,6 +68,7 @@ type binding struct {
 	bound   bool             // there is a middleware
 	sent    bool             // the header of the response has been sent
 	owner   any              // the middleware's manager
+	served  any              // gin's context, only to tell it from others: see noteClient
 	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
 	values  sessions.Session // gin-contrib's face of this session
 	found   any              // what gin-contrib has left for it in gin's context: values, or those of SessionsMany

@@ -103,15 +103,22 @@ func (b *binding) isWithin(outer *binding) bool {
 // goOn serves a request that comes through the middleware once more, without what the first
 // time has left in gin's context: gin's HandleContext has emptied it, or the request has come to
 // an engine within a handler. The session is that of the first time, which also closes it.
+//
+// What an engine within writes goes through the response of the first time, or is no response to
+// the visitor: a handler may put one together from several.
 func (m *Manager) goOn(c *gin.Context, b, outer *binding) {
 	if b.owner != any(m) {
 		m.usedWrongly(c, outer, nameTaken(b.name))
 		return
 	}
-	w := &response{ResponseWriter: c.Writer, binding: b}
-	c.Writer = w
 	c.Set(contextKey, b)
 	defer m.leave(c, b)
+	if b.served != any(c) {
+		c.Next()
+		return
+	}
+	w := &response{ResponseWriter: c.Writer, binding: b}
+	c.Writer = w
 	c.Next()
 	w.finishHeader(false) // gin sends the header of a response without a body when this one returns
 }
@@ -189,7 +196,7 @@ func Middleware() gin.HandlerFunc { return std.Middleware() }
 func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hooks, b.request, b.headers = m, c.Request, m.config.headers
+	b.hooks, b.request, b.headers, b.served = m, c.Request, m.config.headers, c
 	b.noteClient(c)
 	b.bound, b.sent = true, c.Writer.Written()
 	if isPassive(c) {
