@@ -132,9 +132,9 @@ func (b *binding) create(ctx context.Context, values []byte) (finish func(), err
 		Request:  summary(b.request, b.clientIP(), b.headers, s.config.summary),
 		Values:   values,
 	}
-	packed := record.Pack(rec)
+	packed, life := record.Pack(rec), s.config.unconfirmedLife(rec.Timeouts.Idle)
 	finish = b.hooks.beginning(t.ID) // before the session can end
-	ok, err := s.ledger.Create(ctx, t, s.config.unconfirmedLife(rec.Timeouts.Idle), packed)
+	ok, err := s.ledger.Create(ctx, t, life, packed)
 	switch {
 	case err != nil:
 		err = unavailable("begin a session", err)
@@ -147,5 +147,7 @@ func (b *binding) create(ctx context.Context, values []byte) (finish func(), err
 	}
 	b.token, b.record, b.packed, b.revision, b.state = t, rec, packed, ledger.FirstRevision, live
 	b.session.ID, b.session.IsNew, b.fresh = t.ID, true, true
+	b.loading = ledger.Loaded{} // of an earlier session
+	b.setEnd(life)
 	return finish, nil
 }

@@ -74,7 +74,7 @@ type binding struct {
 	found   any              // what gin-contrib has left for it in gin's context: values, or those of SessionsMany
 	passive bool             // the request does not prolong the session, and none begins
 	loading ledger.Loaded    // how the session was read
-	ends    time.Time        // when it would have ended without this request
+	ends    time.Time        // when it ends, if the request is passive: it does not prolong it
 	address string           // of the client
 	proxied bool             // a proxy that gin trusts says that it got the request over TLS
 	headers []string         // of WithRequestHeaders

@@ -137,10 +137,7 @@ func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Rec
 	before := b.record.Timeouts
 	b.token, b.record, b.packed, b.revision = saving.Next, rec, saving.Record, x.Revision
 	if saving.Idle > 0 {
-		b.ends = b.clock().Add(saving.Idle)
-		if d := rec.Timeouts.Deadline; d != 0 && d < b.ends.UnixMilli() {
-			b.ends = time.UnixMilli(d)
-		}
+		b.setEnd(saving.Idle)
 	}
 	if rec.Timeouts != before {
 		b.startKeeping()
@@ -149,6 +146,14 @@ func (b *binding) saveOnce(ctx context.Context, op string, edit func(*record.Rec
 		b.shortened()
 	}
 	return true, true, nil
+}
+
+// setEnd notes that the session lives for life from now on, unless its deadline comes before that.
+func (b *binding) setEnd(life time.Duration) {
+	b.ends = b.clock().Add(life)
+	if d := b.record.Timeouts.Deadline; d != 0 && d < b.ends.UnixMilli() {
+		b.ends = time.UnixMilli(d)
+	}
 }
 
 // saving returns what is to be saved after edit, and the record in it.

@@ -190,9 +190,12 @@ func (b *binding) use(t token.Token, x ledger.Loaded) error {
 	}
 	b.state, b.session.Values = live, values
 	b.resend = b.resend || !b.passive && b.header == "" && b.resendDue()
-	b.loading, b.ends = x, time.UnixMilli(x.Asked).Add(x.Left)
+	b.loading, b.ends = x, endWithout(x)
 	return nil
 }
+
+// endWithout returns when a session that was read would have ended without the request.
+func endWithout(x ledger.Loaded) time.Time { return time.UnixMilli(x.Asked).Add(x.Left) }
 
 // becomePassive makes the request passive before the handler runs. What was read before the
 // middleware has prolonged the session; that is taken back.
@@ -204,6 +207,9 @@ func (b *binding) becomePassive() {
 	b.withheld = withheldPassive
 	if b.state == live && b.loading.Live {
 		_ = b.store.ledger.Restore(context.WithoutCancel(b.request.Context()), b.token, b.loading)
+		if ends := endWithout(b.loading); ends.Before(b.ends) { // a Save has prolonged it, too
+			b.ends = ends
+		}
 	}
 }
 

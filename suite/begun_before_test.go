@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gin-contrib/sessions"
 	"github.com/gin-gonic/gin"
@@ -70,5 +71,43 @@ func TestRefusedSessionBegunBefore(t *testing.T) {
 	}
 	if s := a.nextDestroyed(); s.ID != a.nextCreated().ID {
 		t.Errorf("destroyed hook for %s, which is another session", s.ID)
+	}
+}
+
+// A handler before the middleware saves the session, or begins it so. On a passive route the
+// session tells the end that it has in Redis.
+func TestPassiveTellsTheEndOfASessionSavedBefore(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithUnconfirmedTimeout(0))
+	b := a.with(sessions.Sessions("session", a.store), func(c *gin.Context) {
+		s := sessions.Default(c)
+		if c.Query("anew") != "" {
+			s.Options(sessions.Options{MaxAge: -1})
+			if err := s.Save(); err != nil {
+				t.Error(err)
+			}
+		}
+		s.Set("visits", c.Query("n"))
+		if err := s.Save(); err != nil {
+			t.Error(err)
+		}
+	}, a.m.Middleware())
+	var ends time.Time
+	b.router.GET("/poll", lifecycle.Passive(), lifecycle.Handler(func(c *lifecycle.Context) {
+		ends = c.Session().ExpiresAt
+		c.String(http.StatusOK, idOf(c))
+	}))
+	v := new(visitor)
+	id := b.ok(v, "/poll?n=1")
+	for _, next := range []string{"/poll?n=2", "/poll?n=3&anew=1", "/poll"} {
+		left := a.left(id)
+		if off := time.Until(ends) - left; off < -30*time.Second || off > 30*time.Second {
+			t.Errorf("before %s: the session ends at %v, but lives for %v", next, ends, left)
+		}
+		a.expireIn(id, time.Minute)
+		before := id
+		if id = b.ok(v, next); id != before && a.left(id) < 5*time.Minute {
+			t.Errorf("%s: the new session lives for %v", next, a.left(id))
+		}
 	}
 }
