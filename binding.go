@@ -65,19 +65,24 @@ type binding struct {
 	writer  http.ResponseWriter // that of Save; nil behind a middleware
 
 	// Set by a middleware.
-	bound   bool             // there is a middleware
-	sent    bool             // the header of the response has been sent
-	owner   any              // the middleware's manager
-	served  any              // gin's context, only to tell it from others: see noteClient
-	outer   *binding         // of the lifecycle middleware around this one, nil if there is none
-	values  sessions.Session // gin-contrib's face of this session
-	found   any              // what gin-contrib has left for it in gin's context: values, or those of SessionsMany
-	passive bool             // the request does not prolong the session, and none begins
-	loading ledger.Loaded    // how the session was read
-	ends    time.Time        // when it ends, if the request is passive: it does not prolong it
-	address string           // of the client
-	proxied bool             // a proxy that gin trusts says that it got the request over TLS
-	headers []string         // of WithRequestHeaders
+	bound   bool          // there is a middleware
+	sent    bool          // the header of the response has been sent
+	owner   any           // the middleware's manager
+	served  any           // gin's context, only to tell it from others: see noteClient
+	outer   *binding      // of the lifecycle middleware around this one, nil if there is none
+	face                  // how gin-contrib shows it
+	passive bool          // the request does not prolong the session, and none begins
+	loading ledger.Loaded // how the session was read
+	ends    time.Time     // when it ends, if the request is passive: it does not prolong it
+	address string        // of the client
+	proxied bool          // a proxy that gin trusts says that it got the request over TLS
+	headers []string      // of WithRequestHeaders
+}
+
+// face is a session as gin-contrib/sessions shows it.
+type face struct {
+	values sessions.Session
+	found  any // what it has left in gin's context: values, or those of SessionsMany
 }
 
 // do calls f while nobody else uses the binding. After the request it returns ErrRequestOver,

@@ -60,7 +60,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		if outer == nil && all.enter() {
 			defer all.close()
 		}
-		b, err := m.session(c, all, outer)
+		b, shown, err := m.session(c, all, outer)
 		if err != nil {
 			m.usedWrongly(c, outer, err)
 			return
@@ -69,12 +69,14 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 			all.add(b) // for goOn
 			defer before.close()
 		}
-		if b.isWithin(outer) { // this middleware is there twice
-			c.Next()
+		within := b.isWithin(outer)
+		if b.bound && !within {
+			m.goOn(c, b, outer, shown)
 			return
 		}
-		if b.bound {
-			m.goOn(c, b, outer)
+		b.face = shown
+		if within { // this middleware is there twice
+			c.Next()
 			return
 		}
 		b.owner, b.outer = m, outer
@@ -105,15 +107,19 @@ func (b *binding) isWithin(outer *binding) bool {
 // an engine within a handler. The session is that of the first time, which also closes it.
 //
 // What an engine within writes goes through the response of the first time, or is no response to
-// the visitor: a handler may put one together from several.
-func (m *Manager) goOn(c *gin.Context, b, outer *binding) {
+// the visitor: a handler may put one together from several. After it, gin-contrib shows the
+// session as it did before.
+func (m *Manager) goOn(c *gin.Context, b, outer *binding, shown face) {
 	if b.owner != any(m) {
 		m.usedWrongly(c, outer, nameTaken(b.name))
 		return
 	}
+	before := b.face
+	b.face = shown
 	c.Set(contextKey, b)
 	defer m.leave(c, b)
 	if b.served != any(c) {
+		defer func() { b.face = before }()
 		c.Next()
 		return
 	}
@@ -249,44 +255,45 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	return b.err
 }
 
-// session returns the request's session. It is not read from Redis yet, unless a handler
-// before the middleware has read it. The error says how the middleware is used wrongly.
-func (m *Manager) session(c *gin.Context, all *bindings, outer *binding) (*binding, error) {
+// session returns the request's session, and how gin-contrib shows it. It is not read from Redis
+// yet, unless a handler before the middleware has read it. The error says how the middleware is
+// used wrongly.
+func (m *Manager) session(c *gin.Context, all *bindings, outer *binding) (*binding, face, error) {
 	all.deferred = true
 	defer func() { all.deferred = false }()
 	found, _ := c.Get(sessions.DefaultKey)
 	store, err := m.storeFor(found)
 	if err != nil {
-		return nil, err
+		return nil, face{}, err
 	}
 	if err := m.serve(store); err != nil && !errors.Is(err, ErrShutdown) { // requests are still served
-		return nil, err
+		return nil, face{}, err
 	}
 	name, own := m.config.sessionName, m.config.ownName
 	left := found
 	if many, ok := found.(map[string]sessions.Session); ok {
 		if found, ok = many[name]; !ok {
-			return nil, fmt.Errorf("lifecycle: Middleware: sessions.SessionsMany before it has no session %q: name one of its sessions with WithSessionName", name)
+			return nil, face{}, fmt.Errorf("lifecycle: Middleware: sessions.SessionsMany before it has no session %q: name one of its sessions with WithSessionName", name)
 		}
 	}
 	b := bindingOf(found)
 	switch {
 	case b != nil && b.store == store && (own == "" || b.name == own) && b.bound && b.owner != any(m):
-		return nil, nameTaken(b.name)
+		return nil, face{}, nameTaken(b.name)
 	case b != nil && b.store == store && (own == "" || b.name == own):
-		b.values, b.found = found.(sessions.Session), left
-		return b, nil
+		return b, face{found.(sessions.Session), left}, nil
 	case b != nil && m.implicit:
-		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and WithSessionName says %q: give both the same name, or use the Middleware of a manager made by lifecycle.New", b.name, own)
+		return nil, face{}, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request the session %q, and WithSessionName says %q: give both the same name, or use the Middleware of a manager made by lifecycle.New", b.name, own)
 	case nameOf(found) == name:
-		return nil, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request a session %q of another store, and this manager's session has the same name: give one of them another name, with WithSessionName", name)
+		return nil, face{}, fmt.Errorf("lifecycle: Middleware: a middleware before this one has given the request a session %q of another store, and this manager's session has the same name: give one of them another name, with WithSessionName", name)
 	}
 	for o := outer; o != nil; o = o.outer {
 		if o.name == name && o.owner != any(m) {
-			return nil, nameTaken(name)
+			return nil, face{}, nameTaken(name)
 		}
 	}
-	return install(c, store, name), nil
+	b, shown := install(c, store, name)
+	return b, shown, nil
 }
 
 func nameTaken(name string) error {
@@ -355,12 +362,10 @@ func nameOf(found any) string {
 // install puts a session of gin-contrib into the request's context, as sessions.Sessions
 // does. That function also runs the rest of the chain, which must wait for the session. So
 // it gets a gin context without a chain.
-func install(c *gin.Context, store *Store, name string) *binding {
+func install(c *gin.Context, store *Store, name string) (*binding, face) {
 	bare := &gin.Context{Request: c.Request, Writer: c.Writer}
 	sessions.Sessions(name, store)(bare)
 	found, _ := bare.Get(sessions.DefaultKey)
 	c.Set(sessions.DefaultKey, found)
-	b := bindingOf(found)
-	b.values, b.found = found.(sessions.Session), found
-	return b
+	return bindingOf(found), face{found.(sessions.Session), found}
 }

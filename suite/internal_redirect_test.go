@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/gin-contrib/sessions"
@@ -93,5 +94,28 @@ func TestEngineInEngine(t *testing.T) {
 		if got := a.visit(v, "/get?key="+key).Body.String(); got != want {
 			t.Errorf("%s is %q", key, got)
 		}
+	}
+}
+
+// After an engine within, what gin-contrib gives and what Values gives are one session again: what
+// is set by the one is saved by the other.
+func TestValuesAfterAnEngineWithin(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix())
+	inner := a.with(sessions.Sessions("session", a.store), a.m.Middleware())
+	inner.get("/set", func(c *lifecycle.Context) {
+		sessions.Default(c.Context).Set("within", "1")
+		a.answer(c, c.Values().Save())
+	})
+	outer := a.with(sessions.Sessions("session", a.store), a.m.Middleware())
+	outer.get("/set", func(c *lifecycle.Context) {
+		inner.router.ServeHTTP(httptest.NewRecorder(), c.Request)
+		sessions.Default(c.Context).Set("after", "1")
+		a.answer(c, c.Values().Save())
+	})
+	v := new(visitor)
+	id := outer.ok(v, "/set")
+	if got := a.values(id); got["within"] != "1" || got["after"] != "1" {
+		t.Errorf("the session has %v", got)
 	}
 }
