@@ -185,6 +185,7 @@ func failed(c *gin.Context, err error) *binding {
 	bare := &gin.Context{Request: c.Request, Writer: c.Writer}
 	sessions.Sessions("", failedStore{b})(bare)
 	b.values = sessions.Default(bare)
+	b.found, _ = c.Get(sessions.DefaultKey) // this stays
 	return b
 }
 

@@ -264,3 +264,23 @@ func TestUsedWrongly(t *testing.T) {
 		t.Errorf("logged %d times, want once", n)
 	}
 }
+
+// The middleware of a manager is used wrongly, and its error handler goes on. After an inner
+// middleware, the session that was there before is meant again.
+func TestNestedInOneUsedWrongly(t *testing.T) {
+	t.Parallel()
+	other := newApp(t, shared(t), redistest.Prefix())
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithErrorHandler(func(c *gin.Context, _ error) { c.Next() }))
+	inner := a.another(lifecycle.WithSessionName("admin"))
+	b := a.with(sessions.Sessions("session", other.store), a.m.Middleware(), func(c *gin.Context) {
+		before := sessions.Default(c)
+		c.Next()
+		if sessions.Default(c) != before {
+			t.Error("after the inner middleware, another session is meant")
+		}
+	}, inner.Middleware())
+	b.pages()
+	if b.ok(new(visitor), "/") == "" {
+		t.Error("there is no session")
+	}
+}
