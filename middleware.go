@@ -231,9 +231,10 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 		return b.err
 	}
 	b.restoreTimeouts()
+	begunBefore := b.state == live && b.fresh // by the Save of a handler before this one, without hooks
 	if allow := m.config.crossSite; b.withheld == withheldForeign && allow != nil {
 		allowed := false
-		_ = b.unlocked(func() error { allowed = allow(c); return nil }) // it may use the response, which locks mu
+		_ = b.unlocked(func() error { allowed = allow(c); return nil }) // it may use the response and the session, which lock mu
 		if allowed {
 			b.withheld = ""
 		}
@@ -245,7 +246,7 @@ func (m *Manager) prepare(c *gin.Context, b *binding) error {
 	switch {
 	case (b.state == absent || b.state == destroyed) && !m.config.lazy && !stray && b.withheldError() == nil:
 		b.err = b.begin()
-	case b.state == live && b.fresh: // a handler before this one has begun it with a Save, without hooks
+	case begunBefore && b.state == live:
 		defer b.hooks.beginning(b.token.ID)()
 		b.startKeeping()
 		b.err = b.introduce()
