@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/gin-contrib/sessions"
@@ -96,6 +97,7 @@ type bindings struct {
 	first  *binding
 	more   []*binding // the others, for find
 	extra  []*binding // of sessions that gorilla's own functions made
+	failed []*binding // of middlewares that are used wrongly, while their error handlers run
 	served bool       // a middleware has the request
 	closed bool
 }
@@ -176,6 +178,30 @@ func (all *bindings) over() bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	return all.closed
+}
+
+// fail adds a binding of a middleware that is used wrongly. done removes it.
+func (all *bindings) fail(b *binding) (done func()) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.failed = append(all.failed, b)
+	return func() {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		all.failed = slices.DeleteFunc(all.failed, func(x *binding) bool { return x == b })
+	}
+}
+
+// failedFor returns the binding of the middleware of an owner that is used wrongly.
+func (all *bindings) failedFor(owner any) *binding {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for _, b := range all.failed {
+		if b.owner == owner {
+			return b
+		}
+	}
+	return nil
 }
 
 // failed returns a binding without a store or a session: whatever uses it gets err.

@@ -62,7 +62,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		}
 		b, shown, err := m.session(c, all, outer)
 		if err != nil {
-			m.usedWrongly(c, outer, err)
+			m.usedWrongly(c, all, outer, err)
 			return
 		}
 		if before := bindingsOf(b.request); outer == nil && before != all && all.find(b.store, b.name) != b { // a middleware has replaced the request since sessions.Sessions
@@ -71,7 +71,7 @@ func (m *Manager) Middleware() gin.HandlerFunc {
 		}
 		within := b.isWithin(outer)
 		if b.bound && !within {
-			m.goOn(c, b, outer, shown)
+			m.goOn(c, all, b, outer, shown)
 			return
 		}
 		b.face = shown
@@ -109,9 +109,9 @@ func (b *binding) isWithin(outer *binding) bool {
 // What an engine within writes goes through the response of the first time, or is no response to
 // the visitor: a handler may put one together from several. After it, gin-contrib shows the
 // session as it did before.
-func (m *Manager) goOn(c *gin.Context, b, outer *binding, shown face) {
+func (m *Manager) goOn(c *gin.Context, all *bindings, b, outer *binding, shown face) {
 	if b.owner != any(m) {
-		m.usedWrongly(c, outer, nameTaken(b.name))
+		m.usedWrongly(c, all, outer, nameTaken(b.name))
 		return
 	}
 	before := b.face
@@ -168,11 +168,19 @@ func (m *Manager) leave(c *gin.Context, b *binding) {
 }
 
 // usedWrongly answers a request for which the middleware has no session because of how the
-// application is written. The error handler, and what it goes on to, may use From all the same.
-func (m *Manager) usedWrongly(c *gin.Context, outer *binding, err error) {
+// application is written. The error handler, and what it goes on to, may use From all the same. It
+// may go on by HandleContext: then the request comes here once more.
+func (m *Manager) usedWrongly(c *gin.Context, all *bindings, outer *binding, err error) {
+	if b := all.failedFor(m); b != nil {
+		c.Set(contextKey, b)
+		defer m.leave(c, b)
+		c.Next()
+		return
+	}
 	b := failed(c, err)
 	b.owner, b.outer = m, outer
 	defer m.restore(c, b)
+	defer all.fail(b)()
 	c.Set(contextKey, b)
 	m.mu.Lock()
 	log, onError := m.config.logger(), m.config.onError

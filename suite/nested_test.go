@@ -284,3 +284,29 @@ func TestNestedInOneUsedWrongly(t *testing.T) {
 		t.Error("there is no session")
 	}
 }
+
+// The error handler of a middleware that is used wrongly may hand the request to a page that has
+// the same middleware. The page runs, and the error handler does not run again.
+func TestErrorPageOfOneUsedWrongly(t *testing.T) {
+	t.Parallel()
+	other := newApp(t, shared(t), redistest.Prefix())
+	calls := 0
+	var b *app
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithErrorHandler(func(c *gin.Context, _ error) {
+		if calls++; calls < 3 {
+			c.Request.URL.Path = "/sorry"
+			b.router.HandleContext(c)
+		}
+	}))
+	b = a.with(sessions.Sessions("session", other.store), a.m.Middleware())
+	b.pages()
+	b.get("/sorry", func(c *lifecycle.Context) {
+		if c.Session() != nil || c.RotateSession() == nil {
+			t.Error("the page has a session")
+		}
+		c.String(http.StatusInternalServerError, "sorry")
+	})
+	if w := b.visit(new(visitor), "/"); w.Code != http.StatusInternalServerError || w.Body.String() != "sorry" || calls != 1 {
+		t.Errorf("%d %q after %d calls of the error handler", w.Code, w.Body, calls)
+	}
+}
