@@ -44,7 +44,9 @@ const preparingKey = contextKey + ": preparing"
 // each a name with WithSessionName. See Manager.From.
 //
 // A request may come through the middleware once more: by gin's HandleContext, or by an engine
-// within a handler. It keeps its session, and the created hooks do not run again.
+// within a handler. It keeps its session, and the created hooks do not run again. An engine within
+// may answer into a recorder; the cookie goes with the visitor's response. Let it serve one request
+// after the other: the session belongs to one goroutine at a time.
 //
 // Every response gets "Vary: Cookie". A response that sets a cookie also gets
 // "Cache-Control: no-cache="Set-Cookie", private", so that no shared cache gives the cookie
