@@ -83,6 +83,39 @@ func TestPeekAndSaveWithoutProlonging(t *testing.T) {
 	}
 }
 
+// A save whose absolute deadline is over when Redis runs it ends the session. Its record is
+// written, so that the end gets the right reason, and nothing lives on without an end.
+func TestSaveBeyondTheDeadline(t *testing.T) {
+	t.Parallel()
+	l, rdb := newLedger(t)
+	ctx := context.Background()
+	for _, revision := range []string{FirstRevision, "7"} {
+		k, old := ledgertest.Begin(t, l, token.Timeouts{Idle: time.Minute})
+		b := l.Bucket(k.ID)
+		next := k.WithTimeouts(token.Timeouts{Idle: time.Minute, Deadline: l.Clock(b).Unix() - 1000})
+		rec := valued(next, "late")
+		x, err := l.Save(ctx, Saving{k, next, time.Minute, rec, revision})
+		if x.OK != (revision == FirstRevision) || err != nil {
+			t.Errorf("Save from revision %s = %+v, %v", revision, x, err)
+		}
+		want := rec
+		if !x.OK {
+			want = old
+		}
+		if got := rdb.Get(ctx, l.keys.session(b, k.ID)).Val(); got != string(want) {
+			t.Errorf("Save from revision %s: the record is %q, want %q", revision, got, want)
+		}
+		if n := rdb.Exists(ctx, l.keys.live(b, k.ID, k.Proof()), l.keys.live(b, k.ID, next.Proof())).Val(); n != 0 {
+			t.Errorf("Save from revision %s: the session has a live key", revision)
+		}
+		if x.OK {
+			if c := look(t, l, k.ID, "i:1", "").Claims; len(c) != 1 || c[0].Reason != Expired {
+				t.Errorf("a look finds %+v, want an end of its time", c)
+			}
+		}
+	}
+}
+
 // Restore takes back what Load has added to the time to live, and what nobody has used since.
 func TestRestore(t *testing.T) {
 	t.Parallel()

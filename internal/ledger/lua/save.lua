@@ -39,12 +39,16 @@ for _ = 1, KEYS[4] == live and 1 or 2 do
 end
 if not before then return 0 end
 if before ~= ARGV[6] then
-  redis.call('SET', live, before, 'KEEPTTL')
+  redis.call('SET', live, before, 'XX', 'KEEPTTL') -- not if its end was in the past: then it is gone
   local record = redis.call('GET', KEYS[2]) or ''
   if before == ARGV[7] and record == ARGV[2] then return 1 end
   return {before, record}
 end
-if live ~= KEYS[4] then redis.call('RENAME', live, KEYS[4]) end
+if live ~= KEYS[4] then
+  local moved = redis.pcall('RENAME', live, KEYS[4])
+  -- With an absolute deadline that is over by now Redis has deleted the live key at once.
+  if moved.err and not string.find(moved.err, 'no such key', 1, true) then return moved end
+end
 redis.call('SET', KEYS[2], ARGV[2])
 if option ~= 'KEEPTTL' and redis.call('ZADD', KEYS[1], 'LT', 'CH', ARGV[8], ARGV[1]) == 1
   and redis.call('ZRANGE', KEYS[1], 0, 0)[1] == ARGV[1] then
