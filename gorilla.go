@@ -107,9 +107,14 @@ type bindings struct {
 func bindingsOf(r *http.Request) *bindings {
 	all, _ := r.Context().Value(bindingsKey{}).(*bindings)
 	if all == nil {
-		all = new(bindings)
-		*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
+		all = newBindings(r)
 	}
+	return all
+}
+
+func newBindings(r *http.Request) *bindings {
+	all := new(bindings)
+	*r = *r.WithContext(context.WithValue(r.Context(), bindingsKey{}, all))
 	return all
 }
 

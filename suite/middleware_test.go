@@ -105,3 +105,39 @@ func TestMiddlewareAfterTheHandlers(t *testing.T) {
 		t.Errorf("%d lines of the log", n)
 	}
 }
+
+// The tests of an application may serve one request several times. Each time it has a session
+// that can be used.
+func TestOneRequestSeveralTimes(t *testing.T) {
+	t.Parallel()
+	for _, contrib := range []bool{false, true} {
+		a := newApp(t, shared(t), redistest.Prefix())
+		b := a
+		if contrib {
+			b = a.with(sessions.Sessions("session", a.store), a.m.Middleware())
+			b.pages()
+		}
+		stranger := httptest.NewRequest(http.MethodGet, "/set?k=v", nil)
+		seen := make(map[string]bool)
+		id, v := a.begin()
+		known := httptest.NewRequest(http.MethodGet, "/set?k=v", nil)
+		known.Header.Set("Cookie", v.cookie)
+		for range 3 {
+			w := httptest.NewRecorder()
+			b.router.ServeHTTP(w, stranger)
+			seen[w.Body.String()] = w.Code == http.StatusOK
+			w = httptest.NewRecorder()
+			if b.router.ServeHTTP(w, known); w.Code != http.StatusOK || w.Body.String() != id {
+				t.Errorf("contrib %v: %d, session %s, want %s", contrib, w.Code, w.Body, id)
+			}
+		}
+		if len(seen) != 3 {
+			t.Errorf("contrib %v: a stranger has the sessions %v, want three", contrib, seen)
+		}
+		for id, ok := range seen {
+			if !ok || a.values(id)["k"] != "v" {
+				t.Errorf("contrib %v: session %q was not saved", contrib, id)
+			}
+		}
+	}
+}
