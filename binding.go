@@ -217,10 +217,15 @@ func (b *binding) clock() time.Time {
 	return time.UnixMilli(b.store.ledger.ClockOf(b.token.ID).Unix())
 }
 
+// unconfirmed reports whether the session began in this request and lives for the unconfirmed
+// timeout, unless the client has sent its cookie back meanwhile: while this request sends a
+// stream, for example. So a Save leaves the session's end as it is.
+func (b *binding) unconfirmed() bool { return b.fresh && b.store.config.unconfirmed > 0 }
+
 // idle returns by how much a request prolongs a session with this idle timeout. A session
 // that began in this request is not prolonged: the client has not sent its cookie back yet.
 func (b *binding) idle(timeout time.Duration) time.Duration {
-	if !b.fresh || b.store.config.unconfirmed == 0 {
+	if !b.unconfirmed() {
 		return timeout
 	}
 	first := b.record.Created + b.store.config.unconfirmedLife(timeout).Milliseconds()

@@ -167,7 +167,8 @@ func (b *binding) saving(edit func(*record.Record) error) (ledger.Saving, record
 	next := b.token.WithTimeouts(rec.Timeouts)
 	rec.Proof = next.Proof()
 	s := ledger.Saving{Token: b.token, Next: next, Record: record.Pack(rec), Revision: b.revision}
-	if d := rec.Timeouts.Deadline; !b.passive || d != 0 && d < b.ends.UnixMilli() { // nothing lives beyond it
+	keep := b.passive || b.unconfirmed() && rec.Timeouts == b.record.Timeouts
+	if d := rec.Timeouts.Deadline; !keep || d != 0 && d < b.ends.UnixMilli() { // nothing lives beyond it
 		s.Idle = b.idle(rec.Timeouts.Idle)
 	}
 	return s, rec, nil

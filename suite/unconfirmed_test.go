@@ -2,6 +2,8 @@ package suite_test
 
 import (
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,14 +69,15 @@ func TestUnconfirmedTimeout(t *testing.T) {
 	}
 }
 
-// A first request that takes long, and saves, does not prolong the unconfirmed timeout.
+// A first request that takes a while, and saves, does not prolong the unconfirmed timeout. (One
+// that takes longer than a third of it keeps the session alive.)
 func TestUnconfirmedTimeoutOfALongRequest(t *testing.T) {
 	t.Parallel()
-	const first = 3 * time.Second
+	const first = 9 * time.Second
 	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithUnconfirmedTimeout(first))
 	a.get("/long", func(c *lifecycle.Context) {
 		s := c.Session()
-		redistest.Eventually(t, "half of the timeout is over", func() bool { return time.Since(s.CreatedAt) > first/2 })
+		redistest.Eventually(t, "a while has passed", func() bool { return time.Since(s.CreatedAt) > first/12 })
 		if err := save(c, "k", "v"); err != nil && !errors.Is(err, lifecycle.ErrSessionEnded) {
 			t.Error(err)
 		}
@@ -114,4 +117,24 @@ func TestUnconfirmedSessionsEnd(t *testing.T) {
 	redistest.Eventually(t, "only the keys of one session are left", func() bool {
 		return len(a.keys("session:*")) == 1 && len(a.keys("live:*")) == 1 && len(a.keys("end:*")) == 0
 	})
+}
+
+// The client has sent its cookie back while the request that began the session still sends its
+// response. A Save of that request does not make the session end earlier.
+func TestSaveAfterTheCookieCameBack(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, shared(t), redistest.Prefix(), lifecycle.WithIdleTimeout(time.Hour), lifecycle.WithUnconfirmedTimeout(time.Minute))
+	a.get("/stream", func(c *lifecycle.Context) {
+		c.Writer.Flush()
+		line, _, _ := strings.Cut(c.Writer.Header().Get("Set-Cookie"), ";")
+		a.ok(&visitor{line}, "/")
+		if err := save(c, "k", "v"); err != nil {
+			t.Error(err)
+		}
+		c.String(http.StatusOK, idOf(c))
+	})
+	id := a.ok(new(visitor), "/stream")
+	if left := a.left(id); left < 59*time.Minute || a.values(id)["k"] != "v" {
+		t.Errorf("the session lives for %v with %v, want an hour", left, a.values(id))
+	}
 }
